@@ -1,0 +1,93 @@
+# scim: SCIM 2.0 in and out of PostgreSQL.
+#
+#   make                build (needs pg_config, libcurl, jansson, libmicrohttpd)
+#   make install        install into the PostgreSQL that pg_config names
+#   make quickstart     set up everything on a fresh Debian machine and show it
+#   make test           the same set-up, then every test
+#   make bench          measure against pgbench
+#   make LISTENER=no    build without libmicrohttpd (everything but the listener)
+#
+# Targets that need no PostgreSQL come first: this file has to work on a
+# machine where make quickstart has yet to install it.
+
+EXTENSION   = scim
+EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control)
+LISTENER   ?= yes
+
+.DEFAULT_GOAL := all
+.PHONY: quickstart test bench docs fuzz conformance unit floors pretty
+
+quickstart:
+	@test/quickstart.sh $(ARGS)
+
+test:
+	@test/run.sh $(ARGS)
+
+bench:
+	@bench/run.sh $(ARGS)
+
+# Core alone, without a server: test/unit/Makefile builds and runs it.
+unit:
+	@$(MAKE) --no-print-directory -C test/unit check
+
+floors:
+	@test/floors.sh
+
+PG_CONFIG ?= pg_config
+PGXS      := $(shell $(PG_CONFIG) --pgxs 2>/dev/null)
+
+ifeq ($(wildcard $(PGXS)),)
+
+all install installcheck clean:
+	@echo "scim: no PostgreSQL server headers found (pg_config --pgxs: '$(PGXS)')."
+	@echo "      'make quickstart' installs what is missing on Debian."
+	@exit 1
+
+else
+
+SQL_PARTS   = $(sort $(wildcard sql/install/*.sql))
+MODULE_big  = scim
+SOURCES    := $(sort $(wildcard src/*.c src/*/*.c))
+ifeq ($(LISTENER),no)
+SOURCES    := $(filter-out src/worker/worker_listener%.c,$(SOURCES))
+PG_CPPFLAGS += -DSCIM_NO_LISTENER
+else
+SHLIB_LINK += -lmicrohttpd
+endif
+OBJS        = $(SOURCES:.c=.o)
+PG_CPPFLAGS += -Isrc
+PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+ifdef WERROR
+PG_CFLAGS  += -Werror
+endif
+SHLIB_LINK += -ljansson
+with_llvm   = no
+
+DATA_built  = scim--$(EXTVERSION).sql
+DATA        = $(wildcard sql/scim--*--*.sql)
+
+REGRESS     = $(patsubst sql/%.sql,%,$(filter-out sql/scim--%,$(sort $(wildcard sql/*.sql))))
+REGRESS_OPTS = --load-extension=$(EXTENSION) --encoding=UTF8 --no-locale
+ISOLATION   = $(patsubst test/isolation/specs/%.spec,%,$(sort $(wildcard test/isolation/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test/isolation --outputdir=output_iso --load-extension=$(EXTENSION)
+PROVE_TESTS ?= test/t/*.pl
+EXTRA_CLEAN = tmp_check output_iso results build .build-options
+
+include $(PGXS)
+
+# gcc's flags of PGXS are unknown to clang.
+ifneq ($(findstring clang,$(CC)),)
+override CFLAGS += -Wno-ignored-attributes -Wno-ignored-optimization-argument -Wno-unknown-warning-option
+endif
+
+scim--$(EXTVERSION).sql: $(SQL_PARTS) scim.control
+	{ echo '\echo Use "CREATE EXTENSION scim" to load this file. \quit'; cat $(SQL_PARTS); } > $@.tmp && mv $@.tmp $@
+
+# PGXS knows no header dependencies; and another LISTENER is another build.
+$(OBJS): $(wildcard src/*.h src/*/*.h) .build-options
+.build-options: FORCE
+	@echo '$(LISTENER) $(CC)' | cmp -s - $@ || echo '$(LISTENER) $(CC)' > $@
+.PHONY: FORCE
+FORCE:
+
+endif

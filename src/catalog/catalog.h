@@ -1,0 +1,124 @@
+/*
+ * catalog.h
+ *		What the extension knows about this database: endpoints, tokens,
+ *		mappings, resource types; read from scim._* and cached per backend.
+ *
+ * Cached objects live until the cache is found stale at the outermost
+ * scim_catalog_begin(); between begin and end pointers into it stay valid,
+ * whatever invalidation arrives.
+ */
+#ifndef SCIM_CATALOG_H
+#define SCIM_CATALOG_H
+
+#include "nodes/parsenodes.h"
+#include "utils/timestamp.h"
+
+#include "../core/core_schema.h"
+
+struct ScimMapping;				/* catalog_mapping.h */
+
+/* One resource type that an endpoint serves. */
+typedef struct ScimEndpointType
+{
+	struct ScimEndpoint *endpoint;
+	struct ScimMapping *mapping;	/* compiled for the endpoint's owner */
+	const ScimResourceType *type;	/* as the mapping exposes it */
+	const char **scope;			/* value of each of mapping->scope_columns, as text */
+} ScimEndpointType;
+
+typedef struct ScimEndpoint
+{
+	int64		id;
+	const char *name;
+	const char *base_path;		/* "/api/v2/scim": no slash at the end */
+	const char *public_url;		/* what Location begins with, or NULL: from the settings */
+	const char *tenant;			/* in the built-in store */
+	Oid			owner;			/* role that statements on data run as */
+	bool		enabled;
+	ScimMode	mode;
+	bool		refuse_unknown;	/* unknown attributes in POST/PUT are 400 */
+	ScimEndpointType *types;
+	int			ntypes;
+	const char *broken;			/* why no request can be served (503), or NULL */
+} ScimEndpoint;
+
+typedef struct ScimToken
+{
+	int64		id;
+	int64		endpoint_id;
+	const char *label;
+	bool		can_write;
+	TimestampTz expires;		/* DT_NOEND: never */
+	bool		revoked;
+	TimestampTz last_used;		/* as this backend knows it */
+} ScimToken;
+
+extern void scim_catalog_init(void);	/* from _PG_init: invalidation callbacks */
+
+/* Bracket a request; needs a transaction.  Nests. */
+extern void scim_catalog_begin(void);
+extern void scim_catalog_end(void);
+extern void scim_catalog_reset_depth(void);	/* after an abort: no request is open */
+
+/* NULL if there is none.  Disabled ones are returned. */
+extern const ScimEndpoint *scim_endpoint_by_name(const char *name);
+
+/*
+ * The endpoint with the longest base path that "path" (decoded nothing, raw)
+ * begins with, at a segment border; *rest points behind it.
+ */
+extern const ScimEndpoint *scim_endpoint_by_path(const char *path, const char **rest);
+
+/* By SHA-256 of the presented token; NULL if unknown. */
+extern const ScimToken *scim_token_by_hash(const uint8 *hash);
+
+extern const ScimEndpointType *scim_endpoint_type(const ScimEndpoint *endpoint, const char *name);
+extern const ScimEndpointType *scim_endpoint_type_by_path(const ScimEndpoint *endpoint, const char *segment);
+
+/* Base URL without a slash at the end, from public_url or the settings. */
+extern const char *scim_endpoint_base_url(const ScimEndpoint *endpoint);
+
+/* Registry of this database (standard and user-defined schemas). */
+extern const ScimRegistry *scim_catalog_registry(void);
+
+/* --- identity (catalog_identity.c; threat-and-fault-model I1-I11) --- */
+
+typedef struct ScimIdentity
+{
+	Oid			saved_user;
+	int			saved_context;
+	int			guc_level;
+	bool		switched;
+} ScimIdentity;
+
+/*
+ * Become "owner" for statements on data: SetUserIdAndSecContext with
+ * SECURITY_LOCAL_USERID_CHANGE, a GUC level with search_path = pg_catalog,
+ * pg_temp and safe defaults.  Refuses (SQLSTATE 42501) a role that is gone,
+ * superuser, BYPASSRLS or REPLICATION.
+ */
+extern void scim_identity_assume(ScimIdentity *identity, Oid owner);
+/* Close the GUC level (before commit), and give the identity back (after). */
+extern void scim_identity_close_gucs(ScimIdentity *identity);
+extern void scim_identity_restore(ScimIdentity *identity);
+/* Worker only, outside a transaction: leave nothing of the last request behind. */
+extern void scim_identity_scrub_session(void);
+
+/*
+ * Execute a fixed statement on the extension's own tables as their owner, the
+ * way ri_triggers.c does.  "key" (static string) names the saved plan; values
+ * are parameters.  Returns the SPI code; needs SPI to be connected.
+ */
+extern int	scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtypes,
+							 Datum *values, const char *nulls, bool read_only, long count);
+
+/* Raises 42501 unless the current user is a member of "role" (or superuser). */
+extern void scim_require_member(Oid role, const char *what);
+
+/* OID of scim.<name>, cached by the syscache; raises if it is missing. */
+extern Oid	scim_own_relid(const char *name);
+
+/* SHA-256 of bytes (32 bytes out); raises on failure. */
+extern void scim_sha256(const uint8 *data, size_t len, uint8 *digest);
+
+#endif							/* SCIM_CATALOG_H */

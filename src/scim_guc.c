@@ -1,0 +1,128 @@
+/*
+ * scim_guc.c
+ *		Every setting of the extension, in one place.
+ *
+ * Settings that only a start can apply are PGC_SIGHUP: workers read them when
+ * they start, and a changed one takes effect when the worker restarts.
+ */
+#include "postgres.h"
+
+#include <limits.h>
+
+#include "utils/guc.h"
+
+#include "compat.h"
+#include "scim_guc.h"
+
+char	   *scim_listen_address = NULL;
+int			scim_port = 8080;
+int			scim_listeners = 4;
+char	   *scim_database = NULL;
+char	   *scim_worker_role = NULL;
+char	   *scim_tls_cert_file = NULL;
+char	   *scim_tls_key_file = NULL;
+bool		scim_insecure_bind = false;
+int			scim_max_connections = 2000;
+int			scim_max_connections_per_address = 0;
+int			scim_max_keepalive_requests = 1000;
+int			scim_max_body_size = 1024;
+int			scim_request_memory = 64 * 1024;
+int			scim_head_timeout = 10000;
+int			scim_body_timeout = 30000;
+int			scim_request_timeout = 60000;
+int			scim_idle_timeout = 15000;
+int			scim_write_timeout = 30000;
+int			scim_statement_timeout = 5000;
+int			scim_lock_timeout = 2000;
+int			scim_page_size = 100;
+int			scim_max_page_size = 1000;
+int			scim_actual_port = 0;
+
+typedef struct IntSetting
+{
+	const char *name;
+	const char *description;
+	int		   *variable;
+	int			boot;
+	int			min;
+	int			max;
+	int			flags;
+} IntSetting;
+
+static const IntSetting int_settings[] = {
+	{"scim.port", "TCP port of the listener.", &scim_port, 8080, 1, 65535, 0},
+	{"scim.listeners", "Number of listener processes that share the port.", &scim_listeners, 4, 0, 64, 0},
+	{"scim.max_connections", "Open HTTP connections of all listeners together.", &scim_max_connections, 2000, 1, 1000000, 0},
+	{"scim.max_connections_per_address", "Open HTTP connections from one address, per listener; 0 means no limit.", &scim_max_connections_per_address, 0, 0, 1000000, 0},
+	{"scim.max_keepalive_requests", "Requests served on one connection before it is closed.", &scim_max_keepalive_requests, 1000, 1, INT_MAX, 0},
+	{"scim.max_body_size", "Largest request body.", &scim_max_body_size, 1024, 1, 64 * 1024, GUC_UNIT_KB},
+	{"scim.request_memory", "Memory that one request may use.", &scim_request_memory, 64 * 1024, 1024, 1024 * 1024, GUC_UNIT_KB},
+	{"scim.head_timeout", "Time for a client to send the head of a request.", &scim_head_timeout, 10000, 10, INT_MAX, GUC_UNIT_MS},
+	{"scim.body_timeout", "Time for a client to send the body of a request.", &scim_body_timeout, 30000, 10, INT_MAX, GUC_UNIT_MS},
+	{"scim.request_timeout", "Time for a request as a whole.", &scim_request_timeout, 60000, 10, INT_MAX, GUC_UNIT_MS},
+	{"scim.idle_timeout", "Time a connection may be idle between requests.", &scim_idle_timeout, 15000, 10, INT_MAX, GUC_UNIT_MS},
+	{"scim.write_timeout", "Time for a client to read an answer.", &scim_write_timeout, 30000, 10, INT_MAX, GUC_UNIT_MS},
+	{"scim.statement_timeout", "Time for the statements of one request.", &scim_statement_timeout, 5000, 1, INT_MAX, GUC_UNIT_MS},
+	{"scim.lock_timeout", "Time to wait for a lock in a request.", &scim_lock_timeout, 2000, 1, INT_MAX, GUC_UNIT_MS},
+	{"scim.page_size", "Resources in a page when the client does not say.", &scim_page_size, 100, 1, 100000, 0},
+	{"scim.max_page_size", "Most resources in a page.", &scim_max_page_size, 1000, 1, 100000, 0},
+};
+
+typedef struct StringSetting
+{
+	const char *name;
+	const char *description;
+	char	  **variable;
+	const char *boot;
+	GucContext	context;
+} StringSetting;
+
+static const StringSetting string_settings[] = {
+	{"scim.listen_address", "Address the listener binds to.", &scim_listen_address, "127.0.0.1", PGC_SIGHUP},
+	{"scim.database", "Databases that preloaded workers serve: name, or name:port, separated by commas.", &scim_database, "", PGC_POSTMASTER},
+	{"scim.worker_role", "Role that workers authenticate as.", &scim_worker_role, "scim_worker", PGC_POSTMASTER},
+	{"scim.tls_cert_file", "Certificate chain (PEM) of the listener; empty means plain HTTP.", &scim_tls_cert_file, "", PGC_SIGHUP},
+	{"scim.tls_key_file", "Private key (PEM) of the listener.", &scim_tls_key_file, "", PGC_SIGHUP},
+};
+
+/*
+ * Define all settings.  Called once from _PG_init.
+ */
+void
+scim_guc_init(void)
+{
+	for (int i = 0; i < lengthof(int_settings); i++)
+	{
+		const IntSetting *s = &int_settings[i];
+
+		DefineCustomIntVariable(s->name, s->description, NULL, s->variable,
+								s->boot, s->min, s->max, PGC_SIGHUP,
+								s->flags, NULL, NULL, NULL);
+	}
+
+	for (int i = 0; i < lengthof(string_settings); i++)
+	{
+		const StringSetting *s = &string_settings[i];
+
+		/*
+		 * A postmaster setting can only be defined while the postmaster loads
+		 * its libraries; a session that loads the library later sees it as
+		 * fixed from then on.
+		 */
+		GucContext	context = s->context;
+
+		if (context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress)
+			context = PGC_SIGHUP;
+		DefineCustomStringVariable(s->name, s->description, NULL, s->variable,
+								   s->boot, context,
+								   GUC_SUPERUSER_ONLY,
+								   NULL, NULL, NULL);
+	}
+
+	DefineCustomBoolVariable("scim.insecure_bind",
+							 "Allow plain HTTP on an address that is not loopback.",
+							 NULL, &scim_insecure_bind, false, PGC_SIGHUP,
+							 0, NULL, NULL, NULL);
+
+	MarkGUCPrefixReserved("scim");
+}

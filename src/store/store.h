@@ -1,0 +1,95 @@
+/*
+ * store.h
+ *		Resources <-> rows of a mapping.  Everything here runs inside a
+ *		transaction, with SPI connected, as the endpoint's owner, between
+ *		scim_catalog_begin() and scim_catalog_end().
+ *
+ * SQL errors are raised as they come (23505, 23503, 22xxx, ...): whoever owns
+ * the (sub)transaction catches them and asks scim_store_error() what to say.
+ */
+#ifndef SCIM_STORE_H
+#define SCIM_STORE_H
+
+#include "lib/stringinfo.h"
+
+#include "../catalog/catalog.h"
+#include "../core/core_filter.h"
+#include "../core/core_patch.h"
+#include "../core/core_project.h"
+
+typedef struct ScimHead
+{
+	char	   *id;
+	char	   *version;		/* as in meta.version and ETag, W/"..." */
+	char	   *location;
+} ScimHead;
+
+typedef enum ScimLock
+{
+	SCIM_NO_LOCK,
+	SCIM_FOR_UPDATE				/* row lock on the parent row first */
+} ScimLock;
+
+/*
+ * Append the JSON of one resource to "out"; false: no such id in this scope
+ * (also when the text cannot be a key).  "out" may be NULL: only the head.
+ */
+extern bool scim_store_get(const ScimEndpointType *target, const char *id,
+						   const ScimSelection *selection, ScimLock lock,
+						   StringInfo out, ScimHead *head);
+
+typedef struct ScimQuery
+{
+	const ScimFilter *filter;	/* bound, or NULL */
+	const ScimPath *sort_by;	/* or NULL */
+	bool		descending;
+	int64		start_index;	/* from 1 */
+	int64		count;			/* clipped by the caller; 0: totals only */
+} ScimQuery;
+
+/* Append the resources of the page, separated by commas. */
+extern void scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
+							const ScimSelection *selection,
+							StringInfo out, int64 *total, int *nresources);
+
+/*
+ * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
+ * err: a reference that is not there (strict), ...
+ */
+extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err);
+
+/*
+ * Store the difference of two states of a resource that is locked; members
+ * as a set difference in "delta" (may be NULL), which "before" and "after"
+ * then do not hold.  *changed: something was written (and version moved).
+ */
+extern bool scim_store_update(const ScimEndpointType *target, const char *id,
+							  const json_t *before, const json_t *after,
+							  ScimAttr *delta_attr, const ScimDelta *delta,
+							  bool *changed, ScimError *err);
+
+/* False: no such row. */
+extern bool scim_store_delete(const ScimEndpointType *target, const char *id);
+
+/* Can changes of this attribute be stored as a ScimDelta (own child table or link)? */
+extern bool scim_store_takes_delta(const ScimEndpointType *target, const ScimAttr *attr);
+
+/* The attribute of a type that ScimDelta is meant for (members), or NULL. */
+extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
+
+/*
+ * Fire pending deferred constraints of the mapped relations, by name (for
+ * scim.handle, which shares the caller's transaction).
+ */
+extern void scim_store_fire_constraints(const ScimEndpoint *endpoint);
+
+/*
+ * Translate a caught error into status, scimType and a detail that names the
+ * attribute: the one table of SQLSTATEs (class 22, 23, 40, 45, 53, 55, 57...).
+ */
+extern void scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err);
+
+/* Statement and plan of a list query, one line per row of text. */
+extern List *scim_store_explain(const ScimEndpointType *target, const ScimQuery *query);
+
+#endif							/* SCIM_STORE_H */
