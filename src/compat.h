@@ -19,4 +19,11 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* Until 15: the digest's size was not passed. */
+#if PG_VERSION_NUM < 150000
+#define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest)
+#else
+#define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest, len)
+#endif
+
 #endif							/* SCIM_COMPAT_H */

@@ -81,6 +81,15 @@ extern const char *scim_endpoint_base_url(const ScimEndpoint *endpoint);
 /* Registry of this database (standard and user-defined schemas). */
 extern const ScimRegistry *scim_catalog_registry(void);
 
+/*
+ * Resource type by name (without case) as the registry knows it: all
+ * attributes, with user-defined extensions; NULL if there is none.
+ */
+extern const ScimResourceType *scim_catalog_resource_type(const char *name);
+
+/* Note that a token was used; writes at most once a minute per process. */
+extern void scim_token_touch(const ScimToken *token);
+
 /* --- identity (catalog_identity.c; threat-and-fault-model I1-I11) --- */
 
 typedef struct ScimIdentity

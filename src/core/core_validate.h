@@ -46,4 +46,11 @@ extern json_t *scim_value_wanted(const ScimResourceType *type, ScimAttr *attr, c
  * in place (core + extensions with data or required). */
 extern bool scim_resource_check(const ScimResourceType *type, json_t *resource, ScimError *err);
 
+/*
+ * A name that a client sent, fit for an error text: attribute characters only
+ * and not too long, otherwise a neutral word.
+ */
+#define SCIM_SAFE_NAME_SIZE 128
+extern const char *scim_safe_name(const char *name, char *buf, size_t size);
+
 #endif							/* SCIM_CORE_VALIDATE_H */

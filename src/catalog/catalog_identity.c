@@ -1,0 +1,246 @@
+/*
+ * catalog_identity.c
+ *		Who a statement runs as (threat-and-fault-model I1 to I5).
+ *
+ * Statements on data run as the owner of the endpoint, with
+ * SECURITY_LOCAL_USERID_CHANGE, so that code of that owner (triggers,
+ * expressions, policies) can't get back to whoever called: SET ROLE and
+ * SET SESSION AUTHORIZATION are refused.  The switch lasts through commit,
+ * because deferred triggers run there.  SECURITY_RESTRICTED_OPERATION is not
+ * used: it makes deferred constraints fail.
+ *
+ * Statements on the extension's own tables run as the owner of those tables
+ * for the length of that statement, the way ri_triggers.c does it; their text
+ * is fixed, nothing a user can define is reachable from them.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_class.h"
+#include "commands/async.h"
+#include "commands/discard.h"
+#include "commands/prepare.h"
+#include "commands/sequence.h"
+#include "common/cryptohash.h"
+#include "common/sha2.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/portal.h"
+#include "utils/syscache.h"
+
+#include "catalog.h"
+#include "../compat.h"
+
+/*
+ * Raise 42501 if a role must not own what requests run as: it is gone, or has
+ * rights that row security and grants don't bind (checked at every use, since
+ * a role can be altered after the endpoint was made).
+ */
+static void
+check_owner(Oid owner)
+{
+	HeapTuple	tuple;
+	Form_pg_authid role;
+	bool		privileged;
+
+	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(owner));
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the owner of the endpoint does not exist any more")));
+	role = (Form_pg_authid) GETSTRUCT(tuple);
+	privileged = role->rolsuper || role->rolbypassrls || role->rolreplication;
+	ReleaseSysCache(tuple);
+
+	if (privileged)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("role \"%s\" must not own an endpoint", GetUserNameFromId(owner, true)),
+				 errdetail("It is SUPERUSER, BYPASSRLS or REPLICATION."),
+				 errhint("Name another owner.")));
+}
+
+void
+scim_identity_assume(ScimIdentity *identity, Oid owner)
+{
+	identity->switched = false;
+	check_owner(owner);
+
+	GetUserIdAndSecContext(&identity->saved_user, &identity->saved_context);
+	SetUserIdAndSecContext(owner, identity->saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	identity->switched = true;
+
+	identity->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("row_security", "on",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+void
+scim_identity_close_gucs(ScimIdentity *identity)
+{
+	if (identity->guc_level > 0)
+	{
+		AtEOXact_GUC(false, identity->guc_level);
+		identity->guc_level = 0;
+	}
+}
+
+/*
+ * Give the identity back.  After an abort the transaction machinery may have
+ * restored it and closed the GUC level already; doing it again is harmless.
+ */
+void
+scim_identity_restore(ScimIdentity *identity)
+{
+	if (!identity->switched)
+		return;
+	SetUserIdAndSecContext(identity->saved_user, identity->saved_context);
+	identity->switched = false;
+	identity->guc_level = 0;
+}
+
+/*
+ * What DISCARD ALL does, by hand, because DISCARD ALL can't run inside a
+ * function: whatever a trigger left in the session is gone before the next
+ * request (I3).
+ */
+void
+scim_identity_scrub_session(void)
+{
+	StartTransactionCommand();
+	PortalHashTableDeleteAll();
+	ResetAllOptions();
+	DropAllPreparedStatements();
+	Async_UnlistenAll();
+	LockReleaseAll(USER_LOCKMETHOD, true);
+	ResetTempTableNamespace();
+	ResetSequenceCaches();
+	CommitTransactionCommand();
+}
+
+Oid
+scim_own_relid(const char *name)
+{
+	Oid			namespace_id = get_namespace_oid("scim", false);
+	Oid			relid = get_relname_relid(name, namespace_id);
+
+	if (!OidIsValid(relid))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation scim.%s is missing", name),
+				 errhint("DROP EXTENSION scim CASCADE; CREATE EXTENSION scim.")));
+	return relid;
+}
+
+/* Saved plans of statements on our own tables. */
+typedef struct OwnPlan
+{
+	char		key[NAMEDATALEN];
+	SPIPlanPtr	plan;
+} OwnPlan;
+
+static HTAB *own_plans = NULL;
+
+int
+scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtypes,
+				 Datum *values, const char *nulls, bool read_only, long count)
+{
+	OwnPlan    *entry;
+	bool		found;
+	char		name[NAMEDATALEN];
+	Oid			own_relid;
+	Oid			owner;
+	HeapTuple	tuple;
+	Oid			saved_user;
+	int			saved_context;
+	int			guc_level;
+	int			code;
+
+	/* All our tables have one owner: whoever installed the extension. */
+	own_relid = scim_own_relid("_endpoints");
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(own_relid));
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", own_relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+
+	if (own_plans == NULL)
+	{
+		HASHCTL		control;
+
+		memset(&control, 0, sizeof(control));
+		control.keysize = NAMEDATALEN;
+		control.entrysize = sizeof(OwnPlan);
+		control.hcxt = CacheMemoryContext;
+		own_plans = hash_create("scim own statements", 32, &control,
+								HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	}
+
+	/*
+	 * An error leaves the identity to the (sub)transaction's abort, which puts
+	 * user, security context and GUC level back to what they were when it
+	 * began; the callers' own error paths do the rest.
+	 */
+	GetUserIdAndSecContext(&saved_user, &saved_context);
+	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", "pg_catalog, pg_temp",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+
+	strlcpy(name, key, NAMEDATALEN);
+	entry = (OwnPlan *) hash_search(own_plans, name, HASH_FIND, &found);
+	if (!found)
+	{
+		SPIPlanPtr	plan;
+
+		plan = SPI_prepare(sql, nargs, unconstify(Oid *, argtypes));
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		if (SPI_keepplan(plan) != 0)
+			elog(ERROR, "SPI_keepplan failed");
+		entry = (OwnPlan *) hash_search(own_plans, name, HASH_ENTER, &found);
+		entry->plan = plan;
+	}
+
+	code = SPI_execute_plan(entry->plan, values, nulls, read_only, count);
+
+	AtEOXact_GUC(false, guc_level);
+	SetUserIdAndSecContext(saved_user, saved_context);
+	return code;
+}
+
+void
+scim_require_member(Oid role, const char *what)
+{
+	if (!has_privs_of_role(GetUserId(), role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for %s", what),
+				 errdetail("It belongs to role \"%s\".", GetUserNameFromId(role, true))));
+}
+
+void
+scim_sha256(const uint8 *data, size_t len, uint8 *digest)
+{
+	pg_cryptohash_ctx *ctx = pg_cryptohash_create(PG_SHA256);
+	bool		ok;
+
+	if (ctx == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	ok = pg_cryptohash_init(ctx) >= 0 &&
+		pg_cryptohash_update(ctx, data, len) >= 0 &&
+		scim_cryptohash_final(ctx, digest, PG_SHA256_DIGEST_LENGTH) >= 0;
+	pg_cryptohash_free(ctx);
+	if (!ok)
+		elog(ERROR, "could not compute SHA-256");
+}

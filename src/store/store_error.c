@@ -1,0 +1,147 @@
+/*
+ * store_error.c
+ *		What a caught SQL error says in SCIM: the one table of SQLSTATEs.
+ *
+ * The text of an error, its detail and context never reach the client: they
+ * may hold values, statements, other tenants' data (threat-and-fault-model
+ * I11).  What does is the name of the attribute that a constraint is about.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "store_internal.h"
+
+#define CLASS(code) ERRCODE_TO_CATEGORY(code)
+#define CLASS_USER MAKE_SQLSTATE('4', '5', '0', '0', '0')
+
+/* Attributes that the constraint of an error is about; NULL: unknown. */
+static const char *
+attributes_of(const ScimEndpoint *endpoint, const ErrorData *edata)
+{
+	for (int i = 0; endpoint && i < endpoint->ntypes; i++)
+	{
+		const ScimMapping *m = endpoint->types[i].mapping;
+
+		for (int j = 0; edata->constraint_name && j < m->nconstraints; j++)
+		{
+			const ScimConstraint *c = &m->constraints[j];
+
+			if (c->attributes && strcmp(c->name, edata->constraint_name) == 0 &&
+				(edata->table_name == NULL || strcmp(c->table_name, edata->table_name) == 0) &&
+				(edata->schema_name == NULL || strcmp(c->table_schema, edata->schema_name) == 0))
+				return c->attributes;
+		}
+		if (edata->constraint_name || edata->column_name == NULL || edata->table_name == NULL ||
+			strcmp(m->table_name, edata->table_name) != 0)
+			continue;
+		for (int j = 0; j < m->ncolumns; j++)
+			if (strcmp(m->column_names[j], edata->column_name) == 0)
+				return m->column_attrs[j];
+	}
+	return NULL;
+}
+
+static void
+invalid_value(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err, const char *problem)
+{
+	const char *attributes = attributes_of(endpoint, edata);
+
+	if (attributes)
+		scim_fail(err, 400, SCIM_INVALID_VALUE, "%s: %s", attributes, problem);
+	else
+		scim_fail(err, 400, SCIM_INVALID_VALUE, "%s", problem);
+}
+
+void
+scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err)
+{
+	const char *attributes;
+
+	memset(err, 0, sizeof(*err));
+	err->position = -1;
+
+	switch (edata->sqlerrcode)
+	{
+		case ERRCODE_UNIQUE_VIOLATION:
+		case ERRCODE_EXCLUSION_VIOLATION:
+			attributes = attributes_of(endpoint, edata);
+			scim_fail(err, 409, SCIM_UNIQUENESS, "%s is taken", attributes ? attributes : "a value that must be unique");
+			return;
+		case ERRCODE_NOT_NULL_VIOLATION:
+			invalid_value(endpoint, edata, err, "a value is required");
+			return;
+		case ERRCODE_FOREIGN_KEY_VIOLATION:
+		case ERRCODE_RESTRICT_VIOLATION:
+			invalid_value(endpoint, edata, err, "a reference does not hold");
+			return;
+		case ERRCODE_CHECK_VIOLATION:
+		case ERRCODE_WITH_CHECK_OPTION_VIOLATION:
+			invalid_value(endpoint, edata, err, "the value is not allowed here");
+			return;
+		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
+			/* our own limit says what to do; the server's (an index key) does not */
+			if (edata->hint != NULL && strncmp(edata->hint, "Ask for", 7) == 0)
+				scim_fail(err, 400, SCIM_TOO_MANY, "%s. %s", edata->message, edata->hint);
+			else
+				invalid_value(endpoint, edata, err, "a value is too large");
+			return;
+		case ERRCODE_LOCK_NOT_AVAILABLE:
+		case ERRCODE_QUERY_CANCELED:
+		case ERRCODE_T_R_SERIALIZATION_FAILURE:
+		case ERRCODE_T_R_DEADLOCK_DETECTED:
+		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
+			scim_fail(err, 503, NULL, "the request could not be served in time; try again");
+			return;
+		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+		case ERRCODE_UNDEFINED_TABLE:
+		case ERRCODE_UNDEFINED_COLUMN:
+		case ERRCODE_UNDEFINED_FUNCTION:
+		case ERRCODE_UNDEFINED_OBJECT:
+			scim_fail(err, 503, NULL, "endpoint \"%s\" can't be served as it is configured", endpoint ? endpoint->name : "");
+			return;
+	}
+
+	switch (CLASS(edata->sqlerrcode))
+	{
+		case MAKE_SQLSTATE('2', '2', '0', '0', '0'):
+			invalid_value(endpoint, edata, err, "a value does not fit its attribute");
+			return;
+		case CLASS_USER:
+			/* what the owner's own trigger raised for the client to read */
+			scim_fail(err, 400, SCIM_INVALID_VALUE, "%s", edata->message ? edata->message : "refused");
+			return;
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+			if (edata->sqlerrcode == ERRCODE_OUT_OF_MEMORY)
+				scim_fail(err, 413, NULL, "the request needs more memory than it may use");
+			else
+				scim_fail(err, 503, NULL, "the server is out of resources; try again");
+			return;
+	}
+	scim_fail(err, 500, NULL, "internal error");
+}
+
+/*
+ * SET CONSTRAINTS by name, IMMEDIATE (which fires what is pending) and back to
+ * DEFERRED: the transaction is the caller's, and others' constraints are none
+ * of our business.
+ */
+void
+scim_store_fire_constraints(const ScimEndpoint *endpoint)
+{
+	StringInfoData names;
+	bool		first = true;
+	ListCell   *lc;
+	static const char *const modes[] = {"IMMEDIATE", "DEFERRED"};
+
+	initStringInfo(&names);
+	for (int i = 0; i < endpoint->ntypes; i++)
+		foreach(lc, endpoint->types[i].mapping->deferrable)
+		{
+			appendStringInfo(&names, "%s%s", first ? "" : ", ", (char *) lfirst(lc));
+			first = false;
+		}
+	for (int i = 0; !first && i < lengthof(modes); i++)
+		if (SPI_execute(psprintf("SET CONSTRAINTS %s %s", names.data, modes[i]), false, 0) != SPI_OK_UTILITY)
+			elog(ERROR, "SET CONSTRAINTS failed");
+}

@@ -1,0 +1,120 @@
+/*
+ * store_internal.h
+ *		Shared by the files of the store, and by nobody else.
+ */
+#ifndef SCIM_STORE_INTERNAL_H
+#define SCIM_STORE_INTERNAL_H
+
+#include "executor/spi.h"
+
+#include "store.h"
+#include "../catalog/catalog_mapping.h"
+
+/* ---- a statement being built: text, and parameters beside it ---- */
+
+typedef struct ScimSql
+{
+	StringInfoData text;
+	int			nparams;
+	int			capacity;
+	Oid		   *types;
+	Datum	   *values;
+	char	   *nulls;			/* ' ' or 'n' */
+} ScimSql;
+
+extern void scim_sql_init(ScimSql *sql);
+/* Add a parameter and return its number, for "$n". */
+extern int	scim_sql_text(ScimSql *sql, const char *value);	/* NULL: SQL null */
+extern int	scim_sql_text_array(ScimSql *sql, const char *const *values, int n);
+
+/*
+ * Run it with a plan that is kept with the mapping, keyed by the text.
+ * Raises unless the SPI code is "expected".  "count" as in SPI_execute_plan.
+ * "shared_snapshot": in the active snapshot (reads only), so that several
+ * statements see one state; else in a new one.
+ */
+extern void scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
+							 bool shared_snapshot, long count);
+
+/* "r.tenant = $1::text AND ..." for alias r or c; adds the parameters once per
+ * statement and returns the number of the first (0: no scope). */
+extern int	scim_sql_scope_params(ScimSql *sql, const ScimEndpointType *target);
+extern void scim_sql_scope(ScimSql *sql, const ScimMapping *mapping, const char *alias, int first_param);
+extern void scim_sql_child_scope(ScimSql *sql, const ScimMapping *mapping, const ScimChild *child,
+								 const char *alias, int first_param);
+
+/* ---- per mapping: where to find things (store_compile.c) ---- */
+
+typedef struct ScimStoreState
+{
+	MemoryContext context;
+	struct HTAB *plans;			/* text hash -> plan */
+	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
+	const char *select_list;	/* of the parent: see ScimColumn */
+	int			ncolumns;
+	int			col_version;	/* fixed columns of the parent row, from 0 */
+	int			col_created;	/* -1: there is none */
+	int			col_modified;
+	int			col_present;
+	int			col_has_groups;
+	int			col_scalars;	/* first of mapping->nscalars columns */
+	int			col_slots;		/* first of the slots' columns, in order */
+	int			groups_child;	/* index of the GROUPS child, or -1 */
+} ScimStoreState;
+
+#define SCIM_COL_KEY 0			/* column of the key in every parent row */
+
+extern ScimStoreState *scim_store_state(const ScimMapping *mapping);
+extern const char *scim_store_version_sql(const ScimMapping *mapping);
+
+/* ---- rows of one page (store_read.c -> store_emit.c) ---- */
+
+typedef struct ScimChildRow
+{
+	const ScimChild *child;
+	char	  **values;			/* text of each column of the branch; NULL: null */
+	struct ScimChildRow *next;	/* of the same parent */
+} ScimChildRow;
+
+typedef struct ScimParentRow
+{
+	Datum	   *values;
+	bool	   *nulls;
+	char	   *id;
+	ScimChildRow *first;
+	ScimChildRow *last;
+} ScimParentRow;
+
+extern void scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
+							TupleDesc desc, const ScimParentRow *row, const char *base_url, StringInfo out);
+extern char *scim_store_version(const ScimMapping *mapping, TupleDesc desc, Datum *values, bool *nulls);
+extern char *scim_store_location(const ScimEndpointType *target, const char *base_url, const char *id);
+/* Text of a column's value as the wire has it (boolean, dateTime, ...). */
+extern char *scim_store_datum_text(const ScimSource *src, Datum value);
+
+/* ---- predicates (store_predicate.c) ---- */
+
+/* Append a boolean SQL expression over alias r, two-valued. */
+extern void scim_store_predicate(ScimSql *sql, const ScimEndpointType *target, const ScimFilter *filter, int scope_param);
+/* Append "expr [COLLATE ..] ASC|DESC NULLS ..": the order of a query, total. */
+extern void scim_store_order(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
+/* A value as SQL text that a child branch or predicate reads. */
+extern const char *scim_store_value_sql(const ScimSource *src);
+
+/* A JSON string, for comparing constants by core's rules (memory: current context). */
+extern json_t *scim_store_json_string(const char *text);
+
+/* ---- members (store_members.c) ---- */
+
+/* Apply a set difference to a link attribute; true: something changed. */
+extern bool scim_store_apply_delta(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
+								   const ScimDelta *delta, ScimError *err);
+/* The difference between two arrays of references. */
+extern bool scim_store_replace_links(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
+									 const json_t *before, const json_t *after, ScimError *err);
+
+/* True while this process writes child rows itself: the triggers that keep
+ * scim.users.values_present right for plain SQL then have nothing to do. */
+extern bool scim_store_writing;
+
+#endif							/* SCIM_STORE_INTERNAL_H */

@@ -1,0 +1,865 @@
+/*
+ * store_predicate.c
+ *		Filter -> SQL (RFC 7644 3.4.2.2).  AST in, boolean expression out; every
+ *		operand is a parameter, every identifier comes from the mapping.
+ *
+ * Two-valued logic: a comparison may yield NULL, which a WHERE clause takes
+ * for false, as the rules want it; `not` is "IS NOT TRUE", so that NULL never
+ * travels through a negation.
+ *
+ * Attributes that are not caseExact compare scim.fold(x) COLLATE "C" with a
+ * folded operand, for which expression indexes serve.  `sw` adds a range that
+ * such an index can serve.
+ *
+ * Values of multi-valued attributes: EXISTS over a child relation (alias c),
+ * with the whole bracket filter inside one EXISTS: the same element.
+ */
+#include "postgres.h"
+
+#include "mb/pg_wchar.h"
+#include "utils/builtins.h"
+
+#include "store_internal.h"
+#include "../core/core_fold.h"
+#include "../core/core_value.h"
+
+/* A value in SQL: expr is NULL where the mapping has no place for it. */
+typedef struct SqlValue
+{
+	const char *expr;
+	ScimSqlClass cls;
+	bool		is_text;		/* type text already: no cast, for the sake of indexes */
+} SqlValue;
+
+/* Where the values of a sub-attribute come from, inside one element. */
+typedef struct Element
+{
+	const ScimChild *child;		/* or NULL */
+	const ScimSlot *slot;		/* or NULL */
+} Element;
+
+typedef struct PredicateContext
+{
+	ScimSql    *sql;
+	const ScimEndpointType *target;
+	const ScimMapping *mapping;
+	int			scope;
+} PredicateContext;
+
+static void predicate(PredicateContext *ctx, const ScimFilter *f);
+static void element_predicate(PredicateContext *ctx, const Element *element, const ScimFilter *f);
+
+static SqlValue
+source_value(const ScimSource *src)
+{
+	SqlValue	v;
+
+	v.expr = src->expr ? src->expr : psprintf("%s::pg_catalog.text", quote_literal_cstr(src->constant));
+	v.cls = src->expr ? src->cls : SCIM_SQL_TEXT;
+	v.is_text = src->expr == NULL || src->typid == 25 /* TEXTOID */ ;
+	return v;
+}
+
+static SqlValue
+text_value(const char *expr)
+{
+	SqlValue	v = {expr, SCIM_SQL_TEXT, true};
+
+	return v;
+}
+
+static SqlValue
+no_value(void)
+{
+	return text_value("NULL::pg_catalog.text");
+}
+
+static const char *
+as_text(const SqlValue *v)
+{
+	return v->is_text ? v->expr : psprintf("%s::pg_catalog.text", v->expr);
+}
+
+/* ---- comparison of one value ---- */
+
+static void
+present(PredicateContext *ctx, const SqlValue *v)
+{
+	if (v->cls == SCIM_SQL_TEXT)
+		appendStringInfo(&ctx->sql->text, "(%s OPERATOR(pg_catalog.<>) '')", as_text(v));
+	else
+		appendStringInfo(&ctx->sql->text, "(%s IS NOT NULL)", v->expr);
+}
+
+static const char *
+order_operator(ScimFilterOp op)
+{
+	switch (op)
+	{
+		case SCIM_OP_GT:
+			return ">";
+		case SCIM_OP_GE:
+			return ">=";
+		case SCIM_OP_LT:
+			return "<";
+		case SCIM_OP_LE:
+			return "<=";
+		default:
+			return "=";
+	}
+}
+
+/* "lhs op rhs" for eq, ne and the orderings, on one SQL type. */
+static void
+compare_plain(PredicateContext *ctx, ScimFilterOp op, const char *lhs, const char *rhs)
+{
+	if (op == SCIM_OP_NE)
+		appendStringInfo(&ctx->sql->text, "(%s IS DISTINCT FROM %s)", lhs, rhs);
+	else
+		appendStringInfo(&ctx->sql->text, "(%s OPERATOR(pg_catalog.%s) %s)", lhs, order_operator(op), rhs);
+}
+
+/*
+ * The least string that is greater than all strings with this prefix, in the
+ * order of bytes; NULL if there is none.  The last character is replaced by
+ * the next one, so that the result is valid UTF-8.
+ */
+static char *
+prefix_end(const char *prefix, size_t len)
+{
+	char	   *end = pnstrdup(prefix, len);
+
+	while (len > 0)
+	{
+		size_t		start = len - 1;
+		pg_wchar	c;
+		unsigned char buf[8];
+
+		while (start > 0 && ((unsigned char) end[start] & 0xC0) == 0x80)
+			start--;
+		c = utf8_to_unicode((unsigned char *) end + start) + 1;
+		if (c == 0xD800)
+			c = 0xE000;
+		if (c <= 0x10FFFF)
+		{
+			unicode_to_utf8(c, buf);
+			return psprintf("%.*s%.*s", (int) start, end, pg_utf_mblen(buf), (char *) buf);
+		}
+		len = start;
+	}
+	return NULL;
+}
+
+static void
+compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f)
+{
+	bool		fold = !attr->case_exact && f->operand.folded != NULL;
+	const char *operand = fold ? f->operand.folded : f->operand.text;
+	size_t		len = fold ? f->operand.folded_len : f->operand.len;
+	StringInfo	text = &ctx->sql->text;
+	const char *lhs;
+	int			n;
+	char	   *end;
+
+	/* an id in another spelling is another id, and the index is on the type */
+	if (v->cls == SCIM_SQL_UUID && (f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE))
+	{
+		ScimSource	key;
+
+		memset(&key, 0, sizeof(key));
+		key.cls = SCIM_SQL_UUID;
+		if (!scim_key_text_valid(&key, f->operand.text))
+			appendStringInfoString(text, f->op == SCIM_OP_NE ? "true" : "false");
+		else
+			compare_plain(ctx, f->op, v->expr,
+						  psprintf("$%d::pg_catalog.uuid", scim_sql_text(ctx->sql, operand)));
+		return;
+	}
+
+	if (fold)
+		lhs = psprintf("scim.fold(%s) COLLATE \"C\"", as_text(v));
+	else
+		lhs = psprintf("%s COLLATE \"C\"", as_text(v));
+	n = scim_sql_text(ctx->sql, operand);
+
+	switch (f->op)
+	{
+		case SCIM_OP_CO:
+			appendStringInfo(text, "(pg_catalog.strpos(%s, $%d) OPERATOR(pg_catalog.>) 0)", lhs, n);
+			return;
+		case SCIM_OP_SW:
+			if (len == 0)
+			{
+				appendStringInfo(text, "(%s IS NOT NULL)", v->expr);
+				return;
+			}
+			end = prefix_end(operand, len);
+			appendStringInfo(text, "(%s OPERATOR(pg_catalog.>=) $%d", lhs, n);
+			if (end)
+				appendStringInfo(text, " AND %s OPERATOR(pg_catalog.<) $%d", lhs, scim_sql_text(ctx->sql, end));
+			appendStringInfo(text, " AND pg_catalog.starts_with(%s, $%d))", lhs, n);
+			return;
+		case SCIM_OP_EW:
+			appendStringInfo(text, "(%s IS NOT NULL AND pg_catalog.right(%s, pg_catalog.length($%d)) OPERATOR(pg_catalog.=) $%d"
+							 " AND pg_catalog.length(%s) OPERATOR(pg_catalog.>=) pg_catalog.length($%d))",
+							 v->expr, lhs, n, n, lhs, n);
+			return;
+		case SCIM_OP_GT:
+		case SCIM_OP_GE:
+		case SCIM_OP_LT:
+		case SCIM_OP_LE:
+			/* an empty string is unassigned to an ordering */
+			appendStringInfo(text, "(%s OPERATOR(pg_catalog.<>) '' AND %s OPERATOR(pg_catalog.%s) $%d)",
+							 as_text(v), lhs, order_operator(f->op), n);
+			return;
+		default:
+			compare_plain(ctx, f->op, lhs, psprintf("$%d", n));
+			return;
+	}
+}
+
+static void
+compare_number(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
+{
+	const char *operand = f->operand.is_integer ?
+		psprintf(INT64_FORMAT, f->operand.integer) : f->operand.text;
+	int			n = scim_sql_text(ctx->sql, operand);
+
+	if (v->cls == SCIM_SQL_INTEGER && f->operand.is_integer)
+		compare_plain(ctx, f->op, v->expr, psprintf("$%d::pg_catalog.int8", n));
+	else
+		compare_plain(ctx, f->op, psprintf("%s::pg_catalog.numeric", v->expr), psprintf("$%d::pg_catalog.numeric", n));
+}
+
+/*
+ * Compare one value.  "in_element": an unspecified primary of an existing
+ * value is false (RFC 7643 2.4).
+ */
+static void
+compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element)
+{
+	char		buf[SCIM_DATETIME_SIZE];
+	const char *expr;
+
+	if (f->always_false)
+	{
+		appendStringInfoString(&ctx->sql->text, "false");
+		return;
+	}
+	if (f->op == SCIM_OP_PR || (f->op == SCIM_OP_NE && f->operand.kind == SCIM_OPERAND_NULL))
+	{
+		present(ctx, v);
+		return;
+	}
+	if (f->operand.kind == SCIM_OPERAND_NULL)
+	{
+		appendStringInfoChar(&ctx->sql->text, '(');
+		present(ctx, v);
+		appendStringInfoString(&ctx->sql->text, " IS NOT TRUE)");
+		return;
+	}
+
+	switch (f->operand.kind)
+	{
+		case SCIM_OPERAND_BOOLEAN:
+			expr = v->cls == SCIM_SQL_BOOLEAN ? v->expr : psprintf("%s::pg_catalog.bool", as_text(v));
+			if (in_element && strcmp(attr->name, "primary") == 0)
+				expr = psprintf("coalesce(%s, false)", expr);
+			compare_plain(ctx, f->op, expr, f->operand.boolean ? "true" : "false");
+			return;
+		case SCIM_OPERAND_NUMBER:
+			compare_number(ctx, v, f);
+			return;
+		case SCIM_OPERAND_DATETIME:
+			scim_datetime_print(f->operand.usec, buf);
+			expr = v->cls == SCIM_SQL_TIMESTAMPTZ ? v->expr : psprintf("%s::pg_catalog.timestamptz", as_text(v));
+			compare_plain(ctx, f->op, expr, psprintf("$%d::pg_catalog.timestamptz", scim_sql_text(ctx->sql, buf)));
+			return;
+		default:
+			compare_string(ctx, attr, v, f);
+			return;
+	}
+}
+
+/* ---- elements of multi-valued attributes ---- */
+
+/* "base_url/Users/" || id: where a reference leads. */
+static const char *
+reference_expr(PredicateContext *ctx, const char *type_name, const char *id_text)
+{
+	const ScimEndpointType *to = type_name ? scim_endpoint_type(ctx->target->endpoint, type_name) : NULL;
+
+	if (to == NULL)
+		return "NULL::pg_catalog.text";
+	return psprintf("($%d OPERATOR(pg_catalog.||) %s)",
+					scim_sql_text(ctx->sql, psprintf("%s%s/", scim_endpoint_base_url(ctx->target->endpoint), to->type->endpoint)),
+					id_text);
+}
+
+/* The value of a sub-attribute (NULL: of the simple attribute) in an element. */
+static SqlValue
+element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub)
+{
+	const ScimChild *child = element->child;
+	const ScimSource *id = NULL;
+	const char *type_name = NULL;
+
+	if (element->slot)
+	{
+		for (int i = 0; i < element->slot->nsubs; i++)
+			if (element->slot->subs[i] == sub)
+				return source_value(&element->slot->srcs[i]);
+		return no_value();
+	}
+
+	switch (child->kind)
+	{
+		case SCIM_CHILD_VALUES:
+			for (int i = 0; i < child->nsubs; i++)
+				if (child->subs[i] == sub)
+					return source_value(&child->srcs[i]);
+			return no_value();
+		case SCIM_CHILD_LINK:
+			id = &child->ref;
+			type_name = child->ref_type;
+			break;
+		case SCIM_CHILD_PENDING:
+			id = &child->ref;
+			break;
+		case SCIM_CHILD_GROUPS:
+			if (sub && strcmp(sub->name, "type") == 0)
+				return text_value("m.type");
+			if (sub && strcmp(sub->name, "display") == 0)
+				return text_value("m.display");
+			if (sub && strcmp(sub->name, "$ref") == 0)
+				return text_value(reference_expr(ctx, "Group", "m.g::pg_catalog.text"));
+			return sub && strcmp(sub->name, "value") == 0 ?
+				(SqlValue) {"m.g", child->target->key.cls, child->target->key.cls == SCIM_SQL_TEXT} : no_value();
+	}
+	if (sub == NULL || strcmp(sub->name, "value") == 0)
+		return source_value(id);
+	if (strcmp(sub->name, "type") == 0 && type_name)
+		return text_value(psprintf("%s::pg_catalog.text", quote_literal_cstr(type_name)));
+	if (strcmp(sub->name, "$ref") == 0 && type_name)
+		return text_value(reference_expr(ctx, type_name, psprintf("%s::pg_catalog.text", id->expr)));
+	return no_value();
+}
+
+/*
+ * FROM and WHERE of the elements of a child relation of row r.
+ */
+static void
+child_elements(PredicateContext *ctx, const ScimChild *child)
+{
+	StringInfo	text = &ctx->sql->text;
+	const ScimChild *users = child->user_link;
+	const ScimChild *groups = child->group_link;
+	const char *display = "NULL::pg_catalog.text";
+
+	if (child->kind != SCIM_CHILD_GROUPS)
+	{
+		appendStringInfo(text, "FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
+						 child->relation, child->parent, ctx->mapping->key.expr);
+		scim_sql_child_scope(ctx->sql, ctx->mapping, child, "c", ctx->scope);
+		if (child->kind == SCIM_CHILD_LINK)
+			appendStringInfo(text, " AND %s IS NOT NULL", child->ref.expr);
+		return;
+	}
+
+	for (int i = 0; i < child->target->nscalars; i++)
+		if (strcmp(child->target->scalars[i].attr->name, "displayName") == 0 && child->target->scalars[i].attr->parent == NULL)
+			display = psprintf("(SELECT %s FROM %s r WHERE %s OPERATOR(pg_catalog.=) w.g LIMIT 1)",
+							   scim_store_value_sql(&child->target->scalars[i].src),
+							   child->target->relation, child->target->key.expr);
+	appendStringInfo(text, "FROM (WITH RECURSIVE w(g, direct) AS (SELECT c.%s, true FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
+					 users->parent, users->relation, users->ref.column, ctx->mapping->key.expr);
+	scim_sql_child_scope(ctx->sql, child->target, users, "c", ctx->scope);
+	if (groups)
+	{
+		appendStringInfo(text, " UNION SELECT c.%s, false FROM w u, %s c WHERE c.%s OPERATOR(pg_catalog.=) u.g",
+						 groups->parent, groups->relation, groups->ref.column);
+		scim_sql_child_scope(ctx->sql, child->target, groups, "c", ctx->scope);
+	}
+	appendStringInfo(text, ") SELECT w.g, CASE WHEN pg_catalog.bool_or(w.direct) THEN 'direct' ELSE 'indirect' END AS type,"
+					 " %s AS display FROM w GROUP BY w.g) m WHERE true", display);
+}
+
+/* Does a slot hold a value: is any of its columns not null? */
+static void
+slot_exists(PredicateContext *ctx, const ScimSlot *slot)
+{
+	bool		first = true;
+
+	appendStringInfoChar(&ctx->sql->text, '(');
+	for (int i = 0; i < slot->nsubs; i++)
+	{
+		if (slot->srcs[i].expr == NULL)
+			continue;
+		appendStringInfo(&ctx->sql->text, "%s%s IS NOT NULL", first ? "" : " OR ", slot->srcs[i].expr);
+		first = false;
+	}
+	appendStringInfoChar(&ctx->sql->text, ')');
+}
+
+/*
+ * "There is an element for which f holds"; f NULL: there is an element.
+ */
+static void
+any_element(PredicateContext *ctx, const ScimAttr *attr, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	bool		first = true;
+	Element		element;
+
+	appendStringInfoChar(text, '(');
+	for (int i = 0; i < ctx->mapping->nslots; i++)
+	{
+		if (ctx->mapping->slots[i].attr != attr)
+			continue;
+		element.child = NULL;
+		element.slot = &ctx->mapping->slots[i];
+		appendStringInfoString(text, first ? "(" : " OR (");
+		slot_exists(ctx, element.slot);
+		if (f)
+		{
+			appendStringInfoString(text, " AND ");
+			element_predicate(ctx, &element, f);
+		}
+		appendStringInfoChar(text, ')');
+		first = false;
+	}
+	for (int i = 0; i < ctx->mapping->nchildren; i++)
+	{
+		if (ctx->mapping->children[i].attr != attr)
+			continue;
+		element.child = &ctx->mapping->children[i];
+		element.slot = NULL;
+		appendStringInfoString(text, first ? "EXISTS (SELECT 1 " : " OR EXISTS (SELECT 1 ");
+		child_elements(ctx, element.child);
+		if (f)
+		{
+			appendStringInfoString(text, " AND ");
+			element_predicate(ctx, &element, f);
+		}
+		appendStringInfoChar(text, ')');
+		first = false;
+	}
+	if (first)
+		appendStringInfoString(text, "false");
+	appendStringInfoChar(text, ')');
+}
+
+/* A filter on one element: comparisons of its sub-attributes. */
+static void
+element_predicate(PredicateContext *ctx, const Element *element, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	SqlValue	v;
+
+	switch (f->kind)
+	{
+		case SCIM_FILTER_AND:
+		case SCIM_FILTER_OR:
+			appendStringInfoChar(text, '(');
+			element_predicate(ctx, element, f->left);
+			appendStringInfoString(text, f->kind == SCIM_FILTER_AND ? " AND " : " OR ");
+			element_predicate(ctx, element, f->right);
+			appendStringInfoChar(text, ')');
+			return;
+		case SCIM_FILTER_NOT:
+			appendStringInfoChar(text, '(');
+			element_predicate(ctx, element, f->left);
+			appendStringInfoString(text, " IS NOT TRUE)");
+			return;
+		default:
+			v = element_value(ctx, element, f->sub);
+			compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
+			return;
+	}
+}
+
+/* A comparison of a multi-valued attribute outside brackets. */
+static void
+compare_multi(PredicateContext *ctx, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	ScimFilter	presence;
+
+	if (f->op == SCIM_OP_PR && f->sub == NULL)
+	{
+		any_element(ctx, f->attr, NULL);
+		return;
+	}
+	if (f->operand.kind == SCIM_OPERAND_NULL)
+	{
+		/* eq null: no value is assigned; ne null: one is */
+		presence = *f;
+		presence.op = SCIM_OP_PR;
+		presence.operand.kind = SCIM_OPERAND_NONE;
+		appendStringInfoChar(text, '(');
+		any_element(ctx, f->attr, f->sub || f->attr->type != SCIM_TYPE_COMPLEX ? &presence : NULL);
+		appendStringInfoString(text, f->op == SCIM_OP_NE ? " IS TRUE)" : " IS NOT TRUE)");
+		return;
+	}
+	appendStringInfoChar(text, '(');
+	any_element(ctx, f->attr, f);
+	if (f->op == SCIM_OP_NE)
+	{
+		/* any value differs, or there is none */
+		appendStringInfoString(text, " OR ");
+		any_element(ctx, f->attr, NULL);
+		appendStringInfoString(text, " IS NOT TRUE");
+	}
+	appendStringInfoChar(text, ')');
+}
+
+/* ---- attributes of the resource itself ---- */
+
+static bool
+constant_compare(const ScimFilter *f, json_t *value)
+{
+	ScimFilter	copy = *f;
+
+	return scim_filter_eval_value(&copy, value);
+}
+
+/*
+ * `schemas`: each URI of the type is compared here; SQL asks only whether the
+ * row has something of the extensions that matched.
+ */
+static void
+extension_has_data(PredicateContext *ctx, int ext)
+{
+	StringInfo	text = &ctx->sql->text;
+	const ScimMapping *m = ctx->mapping;
+	bool		first = true;
+
+	appendStringInfoChar(text, '(');
+	for (int i = 0; i < m->nscalars; i++)
+	{
+		const ScimAttr *attr = m->scalars[i].attr;
+
+		if ((attr->parent ? attr->parent : attr)->ext != ext)
+			continue;
+		appendStringInfo(text, "%s%s IS NOT NULL", first ? "" : " OR ", m->scalars[i].src.expr);
+		first = false;
+	}
+	for (int i = 0; i < ctx->target->type->ntop; i++)
+	{
+		const ScimAttr *attr = ctx->target->type->top[i];
+
+		if (attr->ext != ext || !attr->multi)
+			continue;
+		if (!first)
+			appendStringInfoString(text, " OR ");
+		any_element(ctx, attr, NULL);
+		first = false;
+	}
+	if (first)
+		appendStringInfoString(text, "false");
+	appendStringInfoChar(text, ')');
+}
+
+static void
+compare_schemas(PredicateContext *ctx, const ScimFilter *f)
+{
+	const ScimResourceType *type = ctx->target->type;
+	ScimFilter	leaf = *f;
+	bool		core;
+
+	if (f->op == SCIM_OP_PR || f->operand.kind == SCIM_OPERAND_NULL)
+	{
+		/* every resource has schemas */
+		appendStringInfoString(&ctx->sql->text, f->op == SCIM_OP_EQ ? "false" : "true");
+		return;
+	}
+	core = constant_compare(&leaf, scim_store_json_string(type->schema->uri));
+	appendStringInfo(&ctx->sql->text, "(%s", core ? "true" : "false");
+	for (int i = 0; i < type->nexts && !core; i++)
+		if (constant_compare(&leaf, scim_store_json_string(type->exts[i].schema->uri)))
+		{
+			appendStringInfoString(&ctx->sql->text, " OR ");
+			extension_has_data(ctx, i);
+		}
+	appendStringInfoChar(&ctx->sql->text, ')');
+}
+
+static SqlValue
+meta_value(PredicateContext *ctx, const ScimAttr *sub)
+{
+	const ScimMapping *m = ctx->mapping;
+
+	if (strcmp(sub->name, "created") == 0 && m->created)
+		return source_value(m->created);
+	if (strcmp(sub->name, "lastModified") == 0 && m->last_modified)
+		return source_value(m->last_modified);
+	if (strcmp(sub->name, "location") == 0)
+		return text_value(reference_expr(ctx, ctx->target->type->name, psprintf("%s::pg_catalog.text", m->key.expr)));
+	if (strcmp(sub->name, "version") == 0)
+		return text_value(psprintf("('W/\"' OPERATOR(pg_catalog.||) %s::pg_catalog.text OPERATOR(pg_catalog.||) '\"')",
+								   scim_store_version_sql(m)));
+	if (strcmp(sub->name, "resourceType") == 0)
+		return text_value(psprintf("%s::pg_catalog.text", quote_literal_cstr(ctx->target->type->name)));
+	return no_value();
+}
+
+/* The value of a singular attribute (or sub-attribute) of the parent row. */
+static SqlValue
+scalar_value(PredicateContext *ctx, const ScimFilter *f)
+{
+	const ScimAttr *leaf = f->sub ? f->sub : f->attr;
+	int			i;
+
+	if (f->attr == ctx->target->type->a_id)
+		return source_value(&ctx->mapping->key);
+	if (f->attr == ctx->target->type->a_meta)
+		return f->sub ? meta_value(ctx, f->sub) : text_value("'meta'::pg_catalog.text");
+	i = scim_store_state(ctx->mapping)->scalar_of[leaf->ord];
+	if (i >= 0)
+		return source_value(&ctx->mapping->scalars[i].src);
+	if (f->sub && strcmp(f->sub->name, "$ref") == 0)
+	{
+		const ScimAttr *value = scim_attr_sub(f->attr, "value", 5);
+
+		i = value ? scim_store_state(ctx->mapping)->scalar_of[value->ord] : -1;
+		if (i >= 0)
+			return text_value(reference_expr(ctx, leaf->nref_types > 0 ? leaf->ref_types[0] : NULL,
+											 psprintf("%s::pg_catalog.text", ctx->mapping->scalars[i].src.expr)));
+	}
+	return no_value();
+}
+
+/* Presence of a singular complex attribute: any of its sub-attributes. */
+static void
+complex_present(PredicateContext *ctx, const ScimFilter *f)
+{
+	bool		first = true;
+	bool		negate = f->op == SCIM_OP_EQ;	/* eq null */
+
+	appendStringInfoString(&ctx->sql->text, "((");
+	for (int i = 0; i < ctx->mapping->nscalars; i++)
+	{
+		SqlValue	v;
+
+		if (ctx->mapping->scalars[i].attr->parent != f->attr)
+			continue;
+		if (!first)
+			appendStringInfoString(&ctx->sql->text, " OR ");
+		v = source_value(&ctx->mapping->scalars[i].src);
+		present(ctx, &v);
+		first = false;
+	}
+	if (first)
+		appendStringInfoString(&ctx->sql->text, f->attr == ctx->target->type->a_meta ? "true" : "false");
+	appendStringInfo(&ctx->sql->text, ") IS %sTRUE)", negate ? "NOT " : "");
+}
+
+/*
+ * A value path on a singular complex attribute (A-10): the filter on its one
+ * value, if there is one.
+ */
+static void
+singular_value_path(PredicateContext *ctx, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	SqlValue	v;
+
+	switch (f->kind)
+	{
+		case SCIM_FILTER_AND:
+		case SCIM_FILTER_OR:
+			appendStringInfoChar(text, '(');
+			singular_value_path(ctx, f->left);
+			appendStringInfoString(text, f->kind == SCIM_FILTER_AND ? " AND " : " OR ");
+			singular_value_path(ctx, f->right);
+			appendStringInfoChar(text, ')');
+			return;
+		case SCIM_FILTER_NOT:
+			appendStringInfoChar(text, '(');
+			singular_value_path(ctx, f->left);
+			appendStringInfoString(text, " IS NOT TRUE)");
+			return;
+		default:
+			v = scalar_value(ctx, f);
+			compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
+			return;
+	}
+}
+
+static void
+compare_attribute(PredicateContext *ctx, const ScimFilter *f)
+{
+	SqlValue	v;
+
+	if (f->attr == ctx->target->type->a_schemas)
+		compare_schemas(ctx, f);
+	else if (f->attr->multi)
+		compare_multi(ctx, f);
+	else if (f->attr->type == SCIM_TYPE_COMPLEX && f->sub == NULL)
+		complex_present(ctx, f);
+	else
+	{
+		v = scalar_value(ctx, f);
+		compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, false);
+	}
+}
+
+static void
+predicate(PredicateContext *ctx, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	ScimFilter	exists;
+
+	switch (f->kind)
+	{
+		case SCIM_FILTER_AND:
+		case SCIM_FILTER_OR:
+			appendStringInfoChar(text, '(');
+			predicate(ctx, f->left);
+			appendStringInfoString(text, f->kind == SCIM_FILTER_AND ? " AND " : " OR ");
+			predicate(ctx, f->right);
+			appendStringInfoChar(text, ')');
+			return;
+		case SCIM_FILTER_NOT:
+			appendStringInfoChar(text, '(');
+			predicate(ctx, f->left);
+			appendStringInfoString(text, " IS NOT TRUE)");
+			return;
+		case SCIM_FILTER_VALUE_PATH:
+			if (f->attr->multi)
+			{
+				any_element(ctx, f->attr, f->left);
+				return;
+			}
+			memset(&exists, 0, sizeof(exists));
+			exists.kind = SCIM_FILTER_COMPARE;
+			exists.op = SCIM_OP_PR;
+			exists.attr = f->attr;
+			appendStringInfoChar(text, '(');
+			complex_present(ctx, &exists);
+			appendStringInfoString(text, " AND ");
+			singular_value_path(ctx, f->left);
+			appendStringInfoChar(text, ')');
+			return;
+		case SCIM_FILTER_COMPARE:
+			compare_attribute(ctx, f);
+			return;
+	}
+}
+
+void
+scim_store_predicate(ScimSql *sql, const ScimEndpointType *target, const ScimFilter *filter, int scope_param)
+{
+	PredicateContext ctx;
+
+	ctx.sql = sql;
+	ctx.target = target;
+	ctx.mapping = target->mapping;
+	ctx.scope = scope_param;
+	predicate(&ctx, filter);
+}
+
+/* ---- order ---- */
+
+/*
+ * The sort key of a multi-valued attribute: its primary value, else the first
+ * (RFC 7644 3.4.2.3).
+ */
+static const char *
+multi_sort_key(PredicateContext *ctx, const ScimPath *path, SqlValue *v)
+{
+	const ScimMapping *m = ctx->mapping;
+	const ScimAttr *sub = path->sub;
+	StringInfoData saved = ctx->sql->text;
+	StringInfoData key;
+	Element		element;
+
+	if (sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX)
+		sub = scim_attr_sub(path->attr, "value", 5);
+
+	for (int i = 0; i < m->nslots; i++)
+	{
+		if (m->slots[i].attr != path->attr)
+			continue;
+		element.child = NULL;
+		element.slot = &m->slots[i];
+		*v = element_value(ctx, &element, sub);
+		return v->expr;
+	}
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimChild *child = &m->children[i];
+		const ScimAttr *primary = scim_attr_sub(path->attr, "primary", 7);
+
+		if (child->attr != path->attr)
+			continue;
+		element.child = child;
+		element.slot = NULL;
+		initStringInfo(&ctx->sql->text);
+		*v = element_value(ctx, &element, sub);
+		appendStringInfo(&ctx->sql->text, "(SELECT %s ", v->expr);
+		child_elements(ctx, child);
+		appendStringInfoString(&ctx->sql->text, " ORDER BY ");
+		if (primary && child->kind == SCIM_CHILD_VALUES)
+			appendStringInfo(&ctx->sql->text, "coalesce(%s::pg_catalog.bool, false) DESC, ",
+							 element_value(ctx, &element, primary).expr);
+		if (child->order)
+			appendStringInfo(&ctx->sql->text, "c.%s", child->order);
+		else
+			appendStringInfoString(&ctx->sql->text, v->expr);
+		appendStringInfoString(&ctx->sql->text, " LIMIT 1)");
+		key = ctx->sql->text;
+		ctx->sql->text = saved;
+		return key.data;
+	}
+	*v = no_value();
+	return v->expr;
+}
+
+void
+scim_store_order(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param)
+{
+	PredicateContext ctx;
+	const ScimPath *path = query->sort_by;
+	const char *direction = query->descending ? "DESC NULLS FIRST" : "ASC NULLS LAST";
+
+	ctx.sql = sql;
+	ctx.target = target;
+	ctx.mapping = target->mapping;
+	ctx.scope = scope_param;
+
+	appendStringInfoString(&sql->text, " ORDER BY ");
+	if (path && path->attr && path->attr != target->type->a_schemas)
+	{
+		const ScimAttr *leaf = path->sub ? path->sub : path->attr;
+		ScimFilter	name;
+		SqlValue	v;
+		const char *expr;
+
+		if (path->attr->multi)
+		{
+			expr = multi_sort_key(&ctx, path, &v);
+			if (path->sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX)
+				leaf = scim_attr_sub(path->attr, "value", 5);
+		}
+		else
+		{
+			memset(&name, 0, sizeof(name));
+			name.attr = path->attr;
+			name.sub = path->sub;
+			v = scalar_value(&ctx, &name);
+			expr = v.expr;
+		}
+		if (v.cls == SCIM_SQL_TEXT)
+		{
+			/* an empty string is unassigned */
+			expr = psprintf("nullif(%s%s, '')", expr, v.is_text ? "" : "::pg_catalog.text");
+			if (leaf && !leaf->case_exact && leaf->type == SCIM_TYPE_STRING)
+				expr = psprintf("scim.fold(%s)", expr);
+			appendStringInfo(&sql->text, "%s COLLATE \"C\" %s, ", expr, direction);
+		}
+		else
+			appendStringInfo(&sql->text, "%s %s, ", expr, direction);
+	}
+	appendStringInfo(&sql->text, "%s", target->mapping->key.expr);
+}

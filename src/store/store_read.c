@@ -1,0 +1,421 @@
+/*
+ * store_read.c
+ *		Rows of a mapping read as resources: by id, and by page.
+ *
+ * However many child relations a mapping has, a read is two plans, three where
+ * User `groups` are asked for and there are any: the parent rows; one UNION ALL
+ * over the child relations that the projection asks for and that (by the
+ * presence column) may hold rows; the groups.  All run in one snapshot.
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/snapmgr.h"
+
+#include "store_internal.h"
+#include "../scim_guc.h"
+
+/* What a child row costs in memory at least, to stay within the budget. */
+#define CHILD_ROW_COST 256
+
+/* ---- child rows ---- */
+
+/* "AT TIME ZONE" and not a setting: the same whatever the session's zone is. */
+const char *
+scim_store_value_sql(const ScimSource *src)
+{
+	if (src->expr == NULL)
+		return quote_literal_cstr(src->constant);
+	switch (src->cls)
+	{
+		case SCIM_SQL_TIMESTAMPTZ:
+			return psprintf("pg_catalog.to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
+		default:
+			return psprintf("%s::pg_catalog.text", src->expr);
+	}
+}
+
+static int
+child_width(const ScimChild *child)
+{
+	return child->kind == SCIM_CHILD_VALUES ? child->nsubs : 1;
+}
+
+/*
+ * One branch of the UNION ALL: (n of parent, index of child, values padded to
+ * "width").
+ */
+static void
+append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool single, int keys, int scope)
+{
+	const ScimChild *child = &m->children[index];
+	StringInfo	text = &sql->text;
+	int			n = child_width(child);
+
+	appendStringInfo(text, "(SELECT %s, %d", single ? "1::pg_catalog.int8" : "p.n", index);
+	for (int i = 0; i < n; i++)
+		appendStringInfo(text, ", %s", scim_store_value_sql(child->kind == SCIM_CHILD_VALUES ? &child->srcs[i] : &child->ref));
+	for (int i = n; i < width; i++)
+		appendStringInfoString(text, ", NULL::pg_catalog.text");
+	if (single)
+		appendStringInfo(text, " FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
+						 child->relation, child->parent, keys, m->key.type_name);
+	else
+		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s c"
+						 " WHERE c.%s OPERATOR(pg_catalog.=) p.k",
+						 keys, m->key.type_name, child->relation, child->parent);
+	scim_sql_child_scope(sql, m, child, "c", scope);
+	if (child->kind == SCIM_CHILD_LINK)
+		appendStringInfo(text, " AND %s IS NOT NULL", child->ref.expr);
+	if (child->order)
+		appendStringInfo(text, " ORDER BY c.%s", child->order);
+	else
+		appendStringInfoString(text, " ORDER BY 3");
+	appendStringInfoChar(text, ')');
+}
+
+/*
+ * Groups of users, direct and through nested groups (RFC 7643 4.1.2).  The
+ * recursion is over a set, so that cycles end.
+ */
+static void
+append_groups(ScimSql *sql, const ScimMapping *m, const ScimChild *child, bool single, int keys, int scope)
+{
+	const ScimChild *users = child->user_link;
+	const ScimChild *groups = child->group_link;
+	const ScimMapping *target = child->target;
+	StringInfo	text = &sql->text;
+	const char *display = "NULL::pg_catalog.text";
+
+	for (int i = 0; i < target->nscalars; i++)
+		if (strcmp(target->scalars[i].attr->name, "displayName") == 0 && target->scalars[i].attr->parent == NULL)
+			display = scim_store_value_sql(&target->scalars[i].src);
+
+	appendStringInfo(text, "WITH RECURSIVE member(n, g, direct) AS (SELECT %s, c.%s, true FROM ",
+					 single ? "1::pg_catalog.int8" : "p.n", users->parent);
+	if (single)
+		appendStringInfo(text, "%s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
+						 users->relation, users->ref.column, keys, m->key.type_name);
+	else
+		appendStringInfo(text, "pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s c"
+						 " WHERE c.%s OPERATOR(pg_catalog.=) p.k",
+						 keys, m->key.type_name, users->relation, users->ref.column);
+	scim_sql_child_scope(sql, target, users, "c", scope);
+	if (groups)
+	{
+		appendStringInfo(text, " UNION SELECT u.n, c.%s, false FROM member u, %s c WHERE c.%s OPERATOR(pg_catalog.=) u.g",
+						 groups->parent, groups->relation, groups->ref.column);
+		scim_sql_child_scope(sql, target, groups, "c", scope);
+	}
+	appendStringInfo(text, ") SELECT u.n, 0, u.g::pg_catalog.text, %s,"
+					 " CASE WHEN pg_catalog.bool_or(u.direct) THEN 'direct' ELSE 'indirect' END"
+					 " FROM member u JOIN %s r ON %s OPERATOR(pg_catalog.=) u.g",
+					 display, target->relation, target->key.expr);
+	if (target->nscope > 0)
+	{
+		appendStringInfoString(text, " AND ");
+		scim_sql_scope(sql, target, "r", scope);
+	}
+	appendStringInfoString(text, " GROUP BY 1, 3, 4 ORDER BY 1, 3");
+}
+
+static void
+collect_rows(const ScimMapping *m, ScimParentRow *rows, const ScimChild *fixed_child)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
+	bool	   *nulls = palloc(sizeof(bool) * desc->natts);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		ScimChildRow *row;
+		ScimParentRow *parent;
+
+		heap_deform_tuple(SPI_tuptable->vals[i], desc, values, nulls);
+		parent = &rows[DatumGetInt64(values[0]) - 1];
+		row = palloc(sizeof(ScimChildRow));
+		row->child = fixed_child ? fixed_child : &m->children[DatumGetInt32(values[1])];
+		row->values = palloc(sizeof(char *) * (desc->natts - 2));
+		for (int j = 2; j < desc->natts; j++)
+			row->values[j - 2] = nulls[j] ? NULL : TextDatumGetCString(values[j]);
+		row->next = NULL;
+		if (parent->last)
+			parent->last->next = row;
+		else
+			parent->first = row;
+		parent->last = row;
+	}
+}
+
+static void
+execute_bounded(const ScimMapping *m, ScimSql *sql)
+{
+	long		limit = (long) scim_request_memory * 1024L / CHILD_ROW_COST;
+
+	scim_sql_execute(m, sql, SPI_OK_SELECT, true, limit + 1);
+	if (SPI_processed > (uint64) limit)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the answer holds more values than a request may use memory for"),
+				 errhint("Ask for less, or exclude the large attribute (excludedAttributes).")));
+}
+
+/* The rows of the child relations of some parents, as far as selected. */
+static void
+read_children(const ScimEndpointType *target, const ScimSelection *selection, ScimParentRow *rows, int n)
+{
+	const ScimMapping *m = target->mapping;
+	ScimStoreState *state = scim_store_state(m);
+	int32		mask = 0;
+	bool		has_groups = false;
+	bool		any = false;
+	int			width = 0;
+	const char **keys = palloc(sizeof(char *) * n);
+	bool	   *use = palloc0(sizeof(bool) * Max(m->nchildren, 1));
+	ScimSql		sql;
+	int			keys_param;
+	int			scope_param;
+
+	for (int i = 0; i < n; i++)
+	{
+		keys[i] = rows[i].id;
+		if (state->col_present >= 0 && !rows[i].nulls[state->col_present])
+			mask |= DatumGetInt32(rows[i].values[state->col_present]);
+		if (state->col_has_groups >= 0)
+			has_groups = has_groups || DatumGetBool(rows[i].values[state->col_has_groups]);
+	}
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimChild *child = &m->children[i];
+
+		if (child->kind == SCIM_CHILD_GROUPS || !selection->has[child->attr->ord] ||
+			(state->col_present >= 0 && child->present >= 0 && (mask & (1 << child->present)) == 0))
+			continue;
+		use[i] = true;
+		any = true;
+		width = Max(width, child_width(child));
+	}
+
+	if (any)
+	{
+		bool		first = true;
+
+		scim_sql_init(&sql);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
+		scope_param = scim_sql_scope_params(&sql, target);
+		for (int i = 0; i < m->nchildren; i++)
+		{
+			if (!use[i])
+				continue;
+			if (!first)
+				appendStringInfoString(&sql.text, " UNION ALL ");
+			append_branch(&sql, m, i, width, n == 1, keys_param, scope_param);
+			first = false;
+		}
+		execute_bounded(m, &sql);
+		collect_rows(m, rows, NULL);
+	}
+
+	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
+	{
+		scim_sql_init(&sql);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
+		scope_param = scim_sql_scope_params(&sql, target);
+		append_groups(&sql, m, &m->children[state->groups_child], n == 1, keys_param, scope_param);
+		execute_bounded(m, &sql);
+		collect_rows(m, rows, &m->children[state->groups_child]);
+	}
+}
+
+/* ---- parent rows ---- */
+
+/* One state for all statements of a read, with what this transaction wrote. */
+static void
+push_snapshot(void)
+{
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+}
+
+static void
+deform_parent(TupleDesc desc, HeapTuple tuple, ScimParentRow *row)
+{
+	row->values = palloc(sizeof(Datum) * desc->natts);
+	row->nulls = palloc(sizeof(bool) * desc->natts);
+	heap_deform_tuple(tuple, desc, row->values, row->nulls);
+	row->id = TextDatumGetCString(row->values[SCIM_COL_KEY]);
+	row->first = row->last = NULL;
+}
+
+bool
+scim_store_get(const ScimEndpointType *target, const char *id,
+			   const ScimSelection *selection, ScimLock lock,
+			   StringInfo out, ScimHead *head)
+{
+	const ScimMapping *m = target->mapping;
+	ScimStoreState *state = scim_store_state(m);
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	ScimSql		sql;
+	int			scope;
+	ScimParentRow row;
+	TupleDesc	desc;
+
+	if (!scim_key_text_valid(&m->key, id))
+		return false;
+	if (lock == SCIM_NO_LOCK)
+		push_snapshot();
+
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", state->select_list, m->relation);
+	scim_sql_scope(&sql, m, "r", scope);
+	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
+					 m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+	/* members of a group may be added (FOR KEY SHARE) while a user is changed */
+	if (lock == SCIM_FOR_UPDATE)
+		appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r");
+	scim_sql_execute(m, &sql, SPI_OK_SELECT, lock == SCIM_NO_LOCK, 1);
+	if (SPI_processed == 0)
+	{
+		if (lock == SCIM_NO_LOCK)
+			PopActiveSnapshot();
+		return false;
+	}
+	/* behind a lock: what the previous holder has committed is seen */
+	if (lock != SCIM_NO_LOCK)
+		push_snapshot();
+
+	desc = SPI_tuptable->tupdesc;
+	deform_parent(desc, SPI_tuptable->vals[0], &row);
+	if (head)
+	{
+		head->id = row.id;
+		head->version = scim_store_version(m, desc, row.values, row.nulls);
+		head->location = scim_store_location(target, base_url, row.id);
+	}
+	if (out)
+	{
+		read_children(target, selection, &row, 1);
+		scim_store_emit(target, selection, desc, &row, base_url, out);
+	}
+	PopActiveSnapshot();
+	return true;
+}
+
+/* "SELECT ... WHERE scope AND filter": the part that page and count share. */
+static void
+append_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope)
+{
+	appendStringInfo(&sql->text, " FROM %s r WHERE ", target->mapping->relation);
+	scim_sql_scope(sql, target->mapping, "r", scope);
+	if (query->filter)
+	{
+		appendStringInfoString(&sql->text, " AND ");
+		scim_store_predicate(sql, target, query->filter, scope);
+	}
+}
+
+static void
+build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query)
+{
+	int			scope;
+
+	scim_sql_init(sql);
+	scope = scim_sql_scope_params(sql, target);
+	appendStringInfo(&sql->text, "SELECT %s", scim_store_state(target->mapping)->select_list);
+	append_where(sql, target, query, scope);
+	scim_store_order(sql, target, query, scope);
+	appendStringInfo(&sql->text, " LIMIT $%d::pg_catalog.int8", scim_sql_text(sql, psprintf(INT64_FORMAT, query->count)));
+	if (query->start_index > 1)
+		appendStringInfo(&sql->text, " OFFSET $%d::pg_catalog.int8",
+						 scim_sql_text(sql, psprintf(INT64_FORMAT, query->start_index - 1)));
+}
+
+static int64
+count_all(const ScimEndpointType *target, const ScimQuery *query)
+{
+	ScimSql		sql;
+	bool		isnull;
+
+	scim_sql_init(&sql);
+	appendStringInfoString(&sql.text, "SELECT pg_catalog.count(*)");
+	append_where(&sql, target, query, scim_sql_scope_params(&sql, target));
+	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 1);
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+void
+scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
+				const ScimSelection *selection,
+				StringInfo out, int64 *total, int *nresources)
+{
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	ScimSql		sql;
+	ScimParentRow *rows;
+	TupleDesc	desc;
+	int			n;
+
+	*nresources = 0;
+	push_snapshot();
+	if (query->count <= 0)
+	{
+		*total = count_all(target, query);
+		PopActiveSnapshot();
+		return;
+	}
+
+	build_page(&sql, target, query);
+	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 0);
+	n = (int) SPI_processed;
+	desc = SPI_tuptable->tupdesc;
+	rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		deform_parent(desc, SPI_tuptable->vals[i], &rows[i]);
+
+	/* a page that is not full is the last one: no need to count */
+	if (n < query->count && (n > 0 || query->start_index <= 1))
+		*total = query->start_index - 1 + n;
+	else
+		*total = count_all(target, query);
+
+	if (n > 0)
+		read_children(target, selection, rows, n);
+	for (int i = 0; i < n; i++)
+	{
+		if (i > 0)
+			appendStringInfoChar(out, ',');
+		scim_store_emit(target, selection, desc, &rows[i], base_url, out);
+		if (out->len > (int64) scim_request_memory * 1024)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("the page is larger than a request may use memory for"),
+					 errhint("Ask for fewer resources (count) or attributes.")));
+	}
+	*nresources = n;
+	PopActiveSnapshot();
+}
+
+/*
+ * The statement of a list query and its plan, for scim.explain.
+ */
+List *
+scim_store_explain(const ScimEndpointType *target, const ScimQuery *query)
+{
+	ScimSql		sql;
+	List	   *lines = NIL;
+	StringInfoData explain;
+
+	build_page(&sql, target, query);
+	lines = lappend(lines, pstrdup(sql.text.data));
+	initStringInfo(&explain);
+	appendStringInfo(&explain, "EXPLAIN %s", sql.text.data);
+	if (SPI_execute_with_args(explain.data, sql.nparams, sql.types, sql.values, sql.nulls, true, 0) != SPI_OK_UTILITY)
+		elog(ERROR, "EXPLAIN failed");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		lines = lappend(lines, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	return lines;
+}

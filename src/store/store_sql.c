@@ -1,0 +1,315 @@
+/*
+ * store_sql.c
+ *		Statements: text with numbered parameters, and the plans kept for them.
+ *
+ * All values are parameters of type text (or text[]) that the statement casts
+ * to the type of the column.  The text of a statement depends on the mapping
+ * and the shape of the request only, so that few plans serve all requests.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_class.h"
+#include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "store_internal.h"
+
+/* Filters of many shapes must not fill the memory. */
+#define MAX_PLANS 256
+
+typedef struct PlanEntry
+{
+	uint64		key;
+	char	   *text;
+	SPIPlanPtr	plan;
+} PlanEntry;
+
+void
+scim_sql_init(ScimSql *sql)
+{
+	initStringInfo(&sql->text);
+	sql->nparams = 0;
+	sql->capacity = 32;
+	sql->types = palloc(sizeof(Oid) * sql->capacity);
+	sql->values = palloc(sizeof(Datum) * sql->capacity);
+	sql->nulls = palloc(sql->capacity);
+}
+
+static int
+add_param(ScimSql *sql, Oid type, Datum value, bool isnull)
+{
+	if (sql->nparams == sql->capacity)
+	{
+		sql->capacity *= 2;
+		sql->types = repalloc(sql->types, sizeof(Oid) * sql->capacity);
+		sql->values = repalloc(sql->values, sizeof(Datum) * sql->capacity);
+		sql->nulls = repalloc(sql->nulls, sql->capacity);
+	}
+	sql->types[sql->nparams] = type;
+	sql->values[sql->nparams] = value;
+	sql->nulls[sql->nparams] = isnull ? 'n' : ' ';
+	return ++sql->nparams;
+}
+
+int
+scim_sql_text(ScimSql *sql, const char *value)
+{
+	return add_param(sql, TEXTOID, value ? CStringGetTextDatum(value) : (Datum) 0, value == NULL);
+}
+
+int
+scim_sql_text_array(ScimSql *sql, const char *const *values, int n)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(n, 1));
+	bool	   *nulls = palloc(sizeof(bool) * Max(n, 1));
+	int			dims[1];
+	int			lbs[1] = {1};
+	ArrayType  *array;
+
+	for (int i = 0; i < n; i++)
+	{
+		nulls[i] = values[i] == NULL;
+		elements[i] = nulls[i] ? (Datum) 0 : CStringGetTextDatum(values[i]);
+	}
+	dims[0] = n;
+	array = n == 0 ? construct_empty_array(TEXTOID) :
+		construct_md_array(elements, nulls, 1, dims, lbs, TEXTOID, -1, false, TYPALIGN_INT);
+	return add_param(sql, TEXTARRAYOID, PointerGetDatum(array), false);
+}
+
+int
+scim_sql_scope_params(ScimSql *sql, const ScimEndpointType *target)
+{
+	int			first = 0;
+
+	for (int i = 0; i < target->mapping->nscope; i++)
+	{
+		int			n = scim_sql_text(sql, target->scope[i]);
+
+		if (first == 0)
+			first = n;
+	}
+	return first;
+}
+
+void
+scim_sql_scope(ScimSql *sql, const ScimMapping *mapping, const char *alias, int first_param)
+{
+	for (int i = 0; i < mapping->nscope; i++)
+		appendStringInfo(&sql->text, "%s%s.%s OPERATOR(pg_catalog.=) $%d::%s",
+						 i > 0 ? " AND " : "", alias, mapping->scope_columns[i],
+						 first_param + i, mapping->scope_types[i]);
+	if (mapping->nscope == 0)
+		appendStringInfoString(&sql->text, "true");
+}
+
+void
+scim_sql_child_scope(ScimSql *sql, const ScimMapping *mapping, const ScimChild *child,
+					 const char *alias, int first_param)
+{
+	for (int i = 0; i < mapping->nscope; i++)
+		if (child->scope[i])
+			appendStringInfo(&sql->text, " AND %s.%s OPERATOR(pg_catalog.=) $%d::%s",
+							 alias, child->scope[i], first_param + i, mapping->scope_types[i]);
+}
+
+/*
+ * Forget all plans of a mapping.  Only reached through very many different
+ * filters; what is used comes back at its next use.
+ */
+static void
+drop_plans(HTAB *plans)
+{
+	HASH_SEQ_STATUS status;
+	PlanEntry  *entry;
+
+	hash_seq_init(&status, plans);
+	while ((entry = (PlanEntry *) hash_seq_search(&status)) != NULL)
+	{
+		SPI_freeplan(entry->plan);
+		pfree(entry->text);
+		(void) hash_search(plans, &entry->key, HASH_REMOVE, NULL);
+	}
+}
+
+void
+scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
+				 bool shared_snapshot, long count)
+{
+	ScimStoreState *state = scim_store_state(mapping);
+	uint64		key = hash_bytes_extended((const unsigned char *) sql->text.data, sql->text.len, 0);
+	PlanEntry  *entry = (PlanEntry *) hash_search(state->plans, &key, HASH_FIND, NULL);
+	SPIPlanPtr	plan;
+	int			code;
+
+	if (entry != NULL && strcmp(entry->text, sql->text.data) == 0)
+		plan = entry->plan;
+	else
+	{
+		plan = SPI_prepare(sql->text.data, sql->nparams, sql->types);
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		if (entry == NULL)
+		{
+			char	   *text;
+
+			if (hash_get_num_entries(state->plans) >= MAX_PLANS)
+				drop_plans(state->plans);
+			text = MemoryContextStrdup(state->context, sql->text.data);
+			if (SPI_keepplan(plan) != 0)
+				elog(ERROR, "SPI_keepplan failed");
+			entry = (PlanEntry *) hash_search(state->plans, &key, HASH_ENTER, NULL);
+			entry->text = text;
+			entry->plan = plan;
+		}
+	}
+
+	code = SPI_execute_plan(plan, sql->values, sql->nulls, shared_snapshot, count);
+	if (code != expected)
+		elog(ERROR, "unexpected result of a statement on mapping \"%s\": %s",
+			 mapping->name, SPI_result_code_string(code));
+}
+
+/* Plans live in contexts of their own: free them with the mapping. */
+static void
+free_plans_callback(void *arg)
+{
+	HASH_SEQ_STATUS status;
+	PlanEntry  *entry;
+
+	hash_seq_init(&status, (HTAB *) arg);
+	while ((entry = (PlanEntry *) hash_seq_search(&status)) != NULL)
+		SPI_freeplan(entry->plan);
+}
+
+/* The plan table of a mapping, in the given context. */
+static HTAB *
+make_plan_table(MemoryContext context)
+{
+	HASHCTL		control;
+	HTAB	   *plans;
+	MemoryContextCallback *callback;
+
+	memset(&control, 0, sizeof(control));
+	control.keysize = sizeof(uint64);
+	control.entrysize = sizeof(PlanEntry);
+	control.hcxt = context;
+	plans = hash_create("scim plans", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+	callback->func = free_plans_callback;
+	callback->arg = plans;
+	MemoryContextRegisterResetCallback(context, callback);
+	return plans;
+}
+
+/* ---- the state of a mapping ---- */
+
+const char *
+scim_store_version_sql(const ScimMapping *mapping)
+{
+	if (mapping->version)
+		return mapping->version->expr;
+	/* the row's own version; a view has none, there the row as a whole stands for it */
+	return get_rel_relkind(mapping->relid) == RELKIND_VIEW ? "pg_catalog.md5(r::pg_catalog.text)" : "r.xmin";
+}
+
+static void
+add_column(StringInfo list, int *n, const char *expr)
+{
+	appendStringInfo(list, "%s%s", *n > 0 ? ", " : "", expr);
+	(*n)++;
+}
+
+/*
+ * The columns of a parent row: key, version, times, presence, then one for
+ * each scalar and slot source.
+ */
+static void
+build_select_list(const ScimMapping *m, ScimStoreState *state)
+{
+	StringInfoData list;
+	int			n = 0;
+
+	initStringInfo(&list);
+	add_column(&list, &n, psprintf("%s::pg_catalog.text", m->key.expr));
+	state->col_version = n;
+	/* without a version column, the row's own: every write moves it */
+	add_column(&list, &n, psprintf("%s::pg_catalog.text", scim_store_version_sql(m)));
+	state->col_created = state->col_modified = state->col_present = state->col_has_groups = -1;
+	if (m->created)
+	{
+		state->col_created = n;
+		add_column(&list, &n, m->created->expr);
+	}
+	if (m->last_modified)
+	{
+		state->col_modified = n;
+		add_column(&list, &n, m->last_modified->expr);
+	}
+	if (m->present)
+	{
+		state->col_present = n;
+		add_column(&list, &n, psprintf("r.%s", m->present));
+	}
+	state->groups_child = -1;
+	for (int i = 0; i < m->nchildren; i++)
+		if (m->children[i].kind == SCIM_CHILD_GROUPS)
+			state->groups_child = i;
+	if (state->groups_child >= 0)
+	{
+		const ScimChild *link = m->children[state->groups_child].user_link;
+		StringInfoData exists;
+
+		initStringInfo(&exists);
+		appendStringInfo(&exists, "EXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
+						 link->relation, link->ref.column, m->key.expr);
+		for (int i = 0; i < m->nscope; i++)
+			if (link->scope[i])
+				appendStringInfo(&exists, " AND c.%s OPERATOR(pg_catalog.=) r.%s", link->scope[i], m->scope_columns[i]);
+		appendStringInfoChar(&exists, ')');
+		state->col_has_groups = n;
+		add_column(&list, &n, exists.data);
+	}
+	state->col_scalars = n;
+	for (int i = 0; i < m->nscalars; i++)
+		add_column(&list, &n, m->scalars[i].src.expr);
+	state->col_slots = n;
+	for (int i = 0; i < m->nslots; i++)
+		for (int j = 0; j < m->slots[i].nsubs; j++)
+			if (m->slots[i].srcs[j].expr)
+				add_column(&list, &n, m->slots[i].srcs[j].expr);
+	state->ncolumns = n;
+	state->select_list = list.data;
+}
+
+ScimStoreState *
+scim_store_state(const ScimMapping *mapping)
+{
+	ScimStoreState *state = (ScimStoreState *) mapping->store;
+	MemoryContext context;
+	MemoryContext saved;
+
+	if (state != NULL)
+		return state;
+
+	context = AllocSetContextCreate(GetMemoryChunkContext(unconstify(ScimMapping *, mapping)),
+									"scim store", ALLOCSET_DEFAULT_SIZES);
+	saved = MemoryContextSwitchTo(context);
+	state = palloc0(sizeof(ScimStoreState));
+	state->context = context;
+	state->plans = make_plan_table(context);
+	state->scalar_of = palloc(sizeof(int) * Max(mapping->type->nattrs, 1));
+	for (int i = 0; i < mapping->type->nattrs; i++)
+		state->scalar_of[i] = -1;
+	for (int i = 0; i < mapping->nscalars; i++)
+		state->scalar_of[mapping->scalars[i].attr->ord] = i;
+	build_select_list(mapping, state);
+	MemoryContextSwitchTo(saved);
+	unconstify(ScimMapping *, mapping)->store = state;
+	return state;
+}
