@@ -326,3 +326,56 @@ scim_multi_replace(ScimMultiSet *set, int i, const json_t *value)
 {
 	set->items[i] = value;
 }
+
+bool
+scim_multi_same(const ScimAttr *attr, const json_t *a, const json_t *b, bool *same, ScimError *err)
+{
+	size_t		n = json_array_size(a);
+	ScimMultiSet set;
+	bool	   *taken;
+	size_t		i;
+	uint64_t	hash;
+	int			found = -1;
+
+	*same = false;
+	if (!json_is_array(a) || !json_is_array(b) || n != json_array_size(b) || n <= SHORT_SET)
+	{
+		*same = scim_value_same(attr, a, b);
+		return true;
+	}
+	for (i = 0; i < n && json_array_get(a, i) == json_array_get(b, i); i++)
+		;
+	*same = i == n;
+	if (*same)
+		return true;
+
+	scim_multi_init(&set, attr, false);
+	for (i = 0; i < n && found == -1; i++)
+	{
+		found = scim_multi_find(&set, json_array_get(a, i), &hash, err);
+		if (found == -2 || !scim_multi_add(&set, json_array_get(a, i), hash, err))
+			return false;
+	}
+	if (found >= 0)
+	{
+		/* Identical values twice (only PATCH by filter makes them): rare. */
+		*same = scim_value_same(attr, a, b);
+		return true;
+	}
+	taken = scim_alloc0(n);
+	if (taken == NULL)
+		return scim_fail_memory(err);
+	for (i = 0; i < n; i++)
+	{
+		found = scim_multi_find(&set, json_array_get(b, i), &hash, err);
+		if (found == -2)
+			return false;
+		if (found == -1 || taken[found])
+			return true;
+		taken[found] = true;
+		if (set.items[found] != json_array_get(b, i) && !scim_value_same(attr, set.items[found], json_array_get(b, i)))
+			return true;
+	}
+	*same = true;
+	return true;
+}

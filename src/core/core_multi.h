@@ -50,6 +50,12 @@ extern bool scim_multi_add(ScimMultiSet *set, const json_t *value, uint64_t hash
 /* Adds all elements of an array (NULL and other values: none). */
 extern bool scim_multi_add_all(ScimMultiSet *set, const json_t *array, ScimError *err);
 
+/*
+ * scim_value_same() at the cost of a look-up for each value: deep equality of
+ * two values of an attribute, arrays without order.
+ */
+extern bool scim_multi_same(const ScimAttr *attr, const json_t *a, const json_t *b, bool *same, ScimError *err);
+
 /* Item "i" is now described by another, identical value. */
 extern void scim_multi_replace(ScimMultiSet *set, int i, const json_t *value);
 

@@ -40,6 +40,9 @@ typedef struct ScimCoreFrame
 extern void scim_core_enter(ScimCoreFrame *frame);
 extern void scim_core_leave(ScimCoreFrame *frame);
 
+/* After an error has jumped over the end of a bracket: none is open. */
+extern void scim_core_reset(void);
+
 /* Starts a new budget: at most "limit" bytes may be held until the next call. */
 extern void scim_heap_begin(size_t limit);
 

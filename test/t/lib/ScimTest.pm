@@ -499,6 +499,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use HTTP::Tiny;
+use Socket ();
 
 sub new
 {
@@ -546,6 +547,11 @@ sub request
 	}
 	delete $headers{$_} for grep { !defined $headers{$_} } keys %headers;
 	$args{headers} = \%headers;
+
+	# HTTP::Tiny writes head and body apart: without this the body of every
+	# request on a kept connection waits for a delayed acknowledgement.
+	my $kept = $self->{http}{handle};
+	setsockopt($kept->{fh}, Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1) if $kept && $kept->{fh};
 
 	my $r = $self->{http}->request($method, $url, \%args);
 	return ScimTest::Reply->new(

@@ -1,0 +1,234 @@
+/*
+ * core_shim.c
+ *		Memory for core: from a memory context of the server, or from an arena
+ *		of malloc (see core_shim.h).
+ */
+#ifdef SCIM_STANDALONE
+#include <stdlib.h>
+#include <string.h>
+#else
+#include "postgres.h"
+
+#include "utils/memutils.h"
+#endif
+
+#include "core_json.h"
+
+static int	bracket_depth = 0;
+static json_malloc_t outer_malloc;	/* jansson's functions outside all brackets */
+static json_free_t outer_free;
+
+#ifndef SCIM_STANDALONE
+
+/* Where scim_alloc() allocates; valid inside a bracket. */
+static MemoryContext heap_context = NULL;
+static size_t heap_used = 0;
+static size_t heap_limit = SIZE_MAX;
+
+void *
+scim_alloc(size_t size)
+{
+	MemoryContext context = heap_context ? heap_context : CurrentMemoryContext;
+	void	   *p;
+
+	if (size == 0)
+		size = 1;
+	if (!AllocSizeIsValid(size) || heap_used + size > heap_limit)
+		return NULL;
+	p = MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM);
+	if (p != NULL)
+		heap_used += GetMemoryChunkSpace(p);
+	return p;
+}
+
+void
+scim_free(void *p)
+{
+	size_t		space;
+
+	if (p == NULL)
+		return;
+	space = GetMemoryChunkSpace(p);
+	heap_used = heap_used > space ? heap_used - space : 0;
+	pfree(p);
+}
+
+void
+scim_heap_begin(size_t limit)
+{
+	heap_used = 0;
+	heap_limit = limit;
+}
+
+#else							/* SCIM_STANDALONE */
+
+/* Every block is preceded by its links in the arena and its size. */
+typedef struct ArenaBlock
+{
+	struct ArenaBlock *prev;
+	struct ArenaBlock *next;
+	size_t		size;
+	size_t		pad;			/* keeps 16-byte alignment */
+} ArenaBlock;
+
+static ArenaBlock *arena = NULL;
+static size_t heap_used = 0;
+static size_t heap_limit = SIZE_MAX;
+static long alloc_count = 0;
+static long alloc_fail_at = 0;
+
+void *
+scim_alloc(size_t size)
+{
+	ArenaBlock *block;
+
+	alloc_count++;
+	if (alloc_fail_at > 0 && alloc_count >= alloc_fail_at)
+		return NULL;
+	if (size > SIZE_MAX / 2 || heap_used + size > heap_limit)
+		return NULL;
+	block = malloc(sizeof(ArenaBlock) + (size ? size : 1));
+	if (block == NULL)
+		return NULL;
+	block->prev = NULL;
+	block->next = arena;
+	block->size = size;
+	if (arena)
+		arena->prev = block;
+	arena = block;
+	heap_used += size;
+	return block + 1;
+}
+
+void
+scim_free(void *p)
+{
+	ArenaBlock *block;
+
+	if (p == NULL)
+		return;
+	block = (ArenaBlock *) p - 1;
+	if (block->prev)
+		block->prev->next = block->next;
+	else
+		arena = block->next;
+	if (block->next)
+		block->next->prev = block->prev;
+	heap_used = heap_used > block->size ? heap_used - block->size : 0;
+	free(block);
+}
+
+void
+scim_heap_begin(size_t limit)
+{
+	heap_used = 0;
+	heap_limit = limit;
+}
+
+void
+scim_arena_reset(void)
+{
+	while (arena)
+		scim_free(arena + 1);
+	heap_used = 0;
+}
+
+void
+scim_alloc_fail_at(long n)
+{
+	alloc_count = 0;
+	alloc_fail_at = n;
+}
+
+long
+scim_alloc_count(void)
+{
+	return alloc_count;
+}
+
+#endif							/* SCIM_STANDALONE */
+
+void *
+scim_alloc0(size_t size)
+{
+	void	   *p = scim_alloc(size);
+
+	if (p != NULL)
+		memset(p, 0, size);
+	return p;
+}
+
+void *
+scim_realloc(void *p, size_t size)
+{
+	void	   *fresh = scim_alloc(size);
+	size_t		old;
+
+	if (p == NULL || fresh == NULL)
+		return fresh;
+#ifdef SCIM_STANDALONE
+	old = ((ArenaBlock *) p - 1)->size;
+#else
+	old = GetMemoryChunkSpace(p) - (GetMemoryChunkSpace(p) > 16 ? 16 : 0);
+#endif
+	memcpy(fresh, p, old < size ? old : size);
+	scim_free(p);
+	return fresh;
+}
+
+char *
+scim_strndup(const char *s, size_t len)
+{
+	char	   *copy = scim_alloc(len + 1);
+
+	if (copy != NULL)
+	{
+		memcpy(copy, s, len);
+		copy[len] = '\0';
+	}
+	return copy;
+}
+
+void
+scim_core_enter(ScimCoreFrame *frame)
+{
+	frame->saved_context = NULL;
+	frame->saved_malloc = NULL;
+	frame->saved_free = NULL;
+	if (bracket_depth++ == 0)
+	{
+		json_get_alloc_funcs(&outer_malloc, &outer_free);
+		json_set_alloc_funcs(scim_alloc, scim_free);
+	}
+#ifndef SCIM_STANDALONE
+	frame->saved_context = heap_context;
+	heap_context = CurrentMemoryContext;
+#endif
+}
+
+void
+scim_core_leave(ScimCoreFrame *frame)
+{
+#ifndef SCIM_STANDALONE
+	heap_context = (MemoryContext) frame->saved_context;
+#else
+	(void) frame;
+#endif
+	if (--bracket_depth == 0)
+		json_set_alloc_funcs(outer_malloc, outer_free);
+}
+
+/*
+ * After an error has jumped over a bracket's end: jansson as it was, no
+ * bracket open.
+ */
+void
+scim_core_reset(void)
+{
+	if (bracket_depth > 0)
+		json_set_alloc_funcs(outer_malloc, outer_free);
+	bracket_depth = 0;
+#ifndef SCIM_STANDALONE
+	heap_context = NULL;
+#endif
+}
