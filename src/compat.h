@@ -26,4 +26,30 @@
 #define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest, len)
 #endif
 
+/* Until 15: a function that returns a set had to make its tuplestore itself. */
+#if PG_VERSION_NUM < 150000
+#include "funcapi.h"
+#include "utils/tuplestore.h"
+
+static inline void
+scim_init_materialized(FunctionCallInfo fcinfo)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext saved;
+
+	if (result == NULL || !IsA(result, ReturnSetInfo) ||
+		(result->allowedModes & SFRM_Materialize) == 0 || result->expectedDesc == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+	saved = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	result->returnMode = SFRM_Materialize;
+	result->setDesc = CreateTupleDescCopy(result->expectedDesc);
+	result->setResult = tuplestore_begin_heap(true, false, work_mem);
+	MemoryContextSwitchTo(saved);
+}
+#else
+#define scim_init_materialized(fcinfo) InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC)
+#endif
+
 #endif							/* SCIM_COMPAT_H */

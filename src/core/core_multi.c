@@ -124,7 +124,7 @@ part_equal(const ScimAttr *attr, bool exact, const json_t *a, const json_t *b)
 {
 	if (a == NULL || b == NULL)
 		return a == b;
-	if (exact || attr->multi || !scim_value_fits(attr, a) || !scim_value_fits(attr, b))
+	if (exact || json_is_array(a) || json_is_array(b) || !scim_value_fits(attr, a) || !scim_value_fits(attr, b))
 		return json_equal(a, b) != 0;
 	return scim_value_compare(attr, a, b) == 0;
 }

@@ -89,6 +89,9 @@ extern void scim_store_fire_constraints(const ScimEndpoint *endpoint);
  */
 extern void scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err);
 
+/* After an error: forget that this process was writing. */
+extern void scim_store_reset(void);
+
 /* Statement and plan of a list query, one line per row of text. */
 extern List *scim_store_explain(const ScimEndpointType *target, const ScimQuery *query);
 

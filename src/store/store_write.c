@@ -18,6 +18,12 @@
 
 bool		scim_store_writing = false;
 
+void
+scim_store_reset(void)
+{
+	scim_store_writing = false;
+}
+
 json_t *
 scim_store_json_string(const char *text)
 {
@@ -444,7 +450,6 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 				 errmsg("the mapped relation did not take the row")));
 	id = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 
-	/* a subtransaction's abort does not reset the flag: the caller's next write does */
 	scim_store_writing = true;
 	update_children(target, id, NULL, wanted, NULL, &changed, err);
 	scim_store_writing = saved_writing;

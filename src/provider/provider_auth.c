@@ -1,0 +1,101 @@
+/*
+ * provider_auth.c
+ *		Bearer tokens (RFC 6750; threat-and-fault-model H1, K1).
+ *
+ * There are exactly two 401 answers, each byte for byte the same whatever the
+ * reason: "no credential" and "credential not valid here".
+ */
+#include "postgres.h"
+
+#include "utils/timestamp.h"
+
+#include "provider_internal.h"
+
+#define MAX_TOKEN_LENGTH 512
+
+static bool
+no_credential(ScimCall *call)
+{
+	call->failed_at_auth = true;
+	call->response->www_authenticate = "Bearer realm=\"scim\"";
+	return scim_fail(&call->err, 401, NULL, "authentication is required");
+}
+
+static bool
+invalid_credential(ScimCall *call)
+{
+	call->failed_at_auth = true;
+	call->response->www_authenticate = "Bearer realm=\"scim\", error=\"invalid_token\"";
+	return scim_fail(&call->err, 401, NULL, "the credential is not valid here");
+}
+
+/* The token of "Bearer <b64token>", or NULL. */
+static char *
+presented_token(const char *authorization)
+{
+	const char *p = authorization;
+	const char *start;
+	size_t		len;
+
+	if (pg_strncasecmp(p, "Bearer", 6) != 0 || p[6] != ' ')
+		return NULL;
+	p += 6;
+	while (*p == ' ')
+		p++;
+	start = p;
+	while ((*p >= 'A' && *p <= 'Z') || (*p >= 'a' && *p <= 'z') || (*p >= '0' && *p <= '9') ||
+		   (*p && strchr("-._~+/", *p)))
+		p++;
+	while (*p == '=')
+		p++;
+	len = p - start;
+	while (*p == ' ')
+		p++;
+	if (*p != '\0' || len == 0 || len > MAX_TOKEN_LENGTH)
+		return NULL;
+	return pnstrdup(start, len);
+}
+
+bool
+scim_auth_is_write(const ScimCall *call)
+{
+	const char *method = call->request->method;
+
+	if (strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0)
+		return false;
+	return !(strcmp(method, "POST") == 0 && call->nsegments > 0 &&
+			 strcmp(call->segments[call->nsegments - 1], ".search") == 0);
+}
+
+/*
+ * Every path hashes and looks up, so that time tells as little as the answer.
+ */
+bool
+scim_auth_check(ScimCall *call)
+{
+	const char *authorization = call->request->authorization;
+	char	   *text;
+	uint8		hash[32];
+	const ScimToken *token;
+
+	if (authorization == NULL || authorization[0] == '\0')
+		return no_credential(call);
+	if (call->params.access_token)
+	{
+		call->failed_at_auth = true;
+		call->response->www_authenticate = "Bearer realm=\"scim\", error=\"invalid_request\"";
+		return scim_fail(&call->err, 400, NULL, "the token is sent in more than one way");
+	}
+	text = presented_token(authorization);
+	if (text == NULL)
+		return invalid_credential(call);
+	scim_sha256((const uint8 *) text, strlen(text), hash);
+	token = scim_token_by_hash(hash);
+
+	if (token == NULL || call->endpoint == NULL || token->endpoint_id != call->endpoint->id ||
+		token->revoked || !call->endpoint->enabled ||
+		(token->expires != DT_NOEND && token->expires <= GetCurrentTimestamp()))
+		return invalid_credential(call);
+	call->token = token;
+	return true;
+}

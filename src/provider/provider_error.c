@@ -1,0 +1,42 @@
+/*
+ * provider_error.c
+ *		The SCIM Error message (RFC 7644 3.12).
+ */
+#include "postgres.h"
+
+#include "utils/json.h"
+
+#include "provider_internal.h"
+
+void
+scim_error_body(const ScimError *err, StringInfo body)
+{
+	appendStringInfo(body, "{\"schemas\":[\"%s\"],\"status\":\"%d\"", SCIM_URN_ERROR, err->status);
+	if (err->scim_type)
+		appendStringInfo(body, ",\"scimType\":\"%s\"", err->scim_type);
+	appendStringInfoString(body, ",\"detail\":");
+	escape_json(body, err->detail);
+	appendStringInfoChar(body, '}');
+}
+
+/*
+ * Turn a response into this error, whatever it was before.
+ */
+void
+scim_error_respond(const ScimError *err, ScimResponse *response)
+{
+	response->status = err->status;
+	response->content_type = SCIM_MEDIA_TYPE;
+	response->location = NULL;
+	response->etag = NULL;
+	response->retry_after = err->status == 503 ? 1 : 0;
+	resetStringInfo(&response->body);
+	scim_error_body(err, &response->body);
+}
+
+void
+scim_fail_internal(ScimCall *call, const char *what)
+{
+	ereport(LOG, (errmsg("scim: %s", what)));
+	scim_fail(&call->err, 500, NULL, "internal error");
+}

@@ -1,0 +1,443 @@
+/*
+ * provider_handle.c
+ *		The transaction around a request.
+ *
+ * Over HTTP a request is a transaction of its own; through scim.handle it is a
+ * subtransaction of the caller's.  Either way: what is not a success leaves
+ * nothing behind, statements on data run as the owner of the endpoint until
+ * all is done, and a success is reported only after the commit (over HTTP) or
+ * the release (SQL: it is then as durable as the caller's COMMIT).
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "pgstat.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/json.h"
+#include "utils/jsonb.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+#include "utils/snapmgr.h"
+
+#include "provider_internal.h"
+#include "../scim_guc.h"
+
+/* Serialization failures and deadlocks are tried again this often. */
+#define MAX_TRIES 4
+
+PG_FUNCTION_INFO_V1(scim_handle);
+
+static void
+init_response(ScimResponse *response, MemoryContext context)
+{
+	MemoryContext saved = MemoryContextSwitchTo(context);
+
+	memset(response, 0, sizeof(*response));
+	initStringInfo(&response->body);
+	MemoryContextSwitchTo(saved);
+}
+
+static const char *
+copy_to(MemoryContext context, const char *s)
+{
+	return s ? MemoryContextStrdup(context, s) : NULL;
+}
+
+/* What the response points at must outlive the transaction. */
+static void
+finish_response(ScimCall *call, MemoryContext context)
+{
+	ScimResponse *response = call->response;
+
+	if (call->err.status)
+	{
+		scim_error_respond(&call->err, response);
+		response->allow = call->allow;
+	}
+	response->location = copy_to(context, response->location);
+	response->etag = copy_to(context, response->etag);
+	response->suppress_body = strcmp(call->request->method, "HEAD") == 0;
+}
+
+/*
+ * Authenticated: look at the rest of the request and serve it, as the owner.
+ */
+static void
+serve(ScimCall *call, const char *rest)
+{
+	if (!scim_route_split(call, rest))
+		return;
+	if (call->token && !call->token->can_write && scim_auth_is_write(call))
+	{
+		call->response->www_authenticate = "Bearer realm=\"scim\", error=\"insufficient_scope\"";
+		scim_fail(&call->err, 403, NULL, "this token may only read");
+		return;
+	}
+	if (scim_route_negotiate(call))
+		scim_route_dispatch(call);
+}
+
+/* ---- over HTTP ---- */
+
+/* SET CONSTRAINTS ALL IMMEDIATE: what is pending fires now, as the owner. */
+static void
+fire_all_constraints(void)
+{
+	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
+
+	stmt->constraints = NIL;
+	stmt->deferred = false;
+	AfterTriggerSetState(stmt);
+}
+
+/* One try, inside a transaction that is open; the caller ends it. */
+static void
+serve_http(ScimCall *call, ScimIdentity *identity)
+{
+	const char *rest = "";
+
+	scim_catalog_begin();
+	call->endpoint = scim_endpoint_by_path(call->request->path, &rest);
+	/* a bad query string must not tell about endpoints: authentication first */
+	if (!scim_route_params(call, call->request->query) && call->request->authorization == NULL)
+		memset(&call->err, 0, sizeof(call->err));
+	if (call->err.status)
+	{
+		ScimError	parameters = call->err;
+
+		memset(&call->err, 0, sizeof(call->err));
+		if (scim_auth_check(call))
+			call->err = parameters;
+		return;
+	}
+	if (!scim_auth_check(call))
+		return;
+	scim_token_touch(call->token);
+	scim_identity_assume(identity, call->endpoint->owner);
+	serve(call, rest);
+	if (call->err.status == 0 && scim_auth_is_write(call))
+		fire_all_constraints();
+	scim_identity_close_gucs(identity);
+}
+
+static bool
+is_retryable(int sqlstate)
+{
+	return sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
+}
+
+/* A detail for an operator: which SQLSTATE, where; never the message. */
+static void
+log_failure(const ErrorData *edata)
+{
+	ereport(LOG,
+			(errmsg("scim: request failed with SQLSTATE %s", unpack_sql_state(edata->sqlerrcode)),
+			 errdetail("Raised in %s, %s:%d.", edata->funcname ? edata->funcname : "?",
+					   edata->filename ? edata->filename : "?", edata->lineno)));
+}
+
+/* After an error: everything as it was before the request. */
+static void
+clean_up(ScimIdentity *identity)
+{
+	AbortCurrentTransaction();
+	scim_identity_restore(identity);
+	scim_core_reset();
+	scim_catalog_reset_depth();
+	scim_store_reset();
+}
+
+void
+scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimResponse *response)
+{
+	volatile bool again = true;
+
+	for (volatile int attempt = 1; again; attempt++)
+	{
+		ScimCall	call;
+		ScimIdentity identity;
+
+		again = false;
+		memset(&call, 0, sizeof(call));
+		memset(&identity, 0, sizeof(identity));
+		call.request = request;
+		call.response = response;
+		init_response(response, context);
+
+		PG_TRY();
+		{
+			SetCurrentStatementStartTimestamp();
+			StartTransactionCommand();
+			PushActiveSnapshot(GetTransactionSnapshot());
+			SPI_connect();
+			scim_heap_begin((size_t) scim_request_memory * 1024);
+
+			serve_http(&call, &identity);
+			finish_response(&call, context);
+
+			if (call.err.status)
+				clean_up(&identity);
+			else
+			{
+				scim_catalog_end();
+				SPI_finish();
+				PopActiveSnapshot();
+				CommitTransactionCommand();
+				scim_identity_restore(&identity);
+			}
+			if (call.token)
+				scim_identity_scrub_session();
+		}
+		PG_CATCH();
+		{
+			ErrorData  *edata;
+
+			MemoryContextSwitchTo(context);
+			edata = CopyErrorData();
+			FlushErrorState();
+			clean_up(&identity);
+			scim_identity_scrub_session();
+
+			if (is_retryable(edata->sqlerrcode) && attempt < MAX_TRIES)
+				again = true;
+			else
+			{
+				scim_store_error(call.endpoint, edata, &call.err);
+				if (call.err.status >= 500)
+					log_failure(edata);
+				init_response(response, context);
+				finish_response(&call, context);
+			}
+			FreeErrorData(edata);
+		}
+		PG_END_TRY();
+	}
+	MemoryContextSwitchTo(context);
+}
+
+/* ---- through SQL ---- */
+
+/* Headers of a jsonb object; others than those we know are ignored. */
+static void
+read_headers(ScimRequest *request, Jsonb *headers)
+{
+	char	   *text = JsonbToCString(NULL, &headers->root, VARSIZE(headers));
+	ScimError	err;
+	json_t	   *tree;
+	const struct
+	{
+		const char *name;
+		const char **value;
+	}			known[] = {
+		{"Authorization", &request->authorization}, {"Content-Type", &request->content_type},
+		{"Accept", &request->accept}, {"If-Match", &request->if_match},
+		{"If-None-Match", &request->if_none_match}, {"Prefer", &request->prefer}
+	};
+
+	memset(&err, 0, sizeof(err));
+	tree = scim_json_parse(text, strlen(text), &err);
+	if (tree == NULL || !json_is_object(tree))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("headers must be a JSON object of texts, each name once")));
+	for (int i = 0; i < lengthof(known); i++)
+	{
+		const json_t *value = scim_json_get(tree, known[i].name, NULL);
+
+		if (value != NULL && json_is_string(value))
+			*known[i].value = pstrdup(json_string_value(value));
+	}
+}
+
+static void
+append_header(StringInfo out, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	appendStringInfo(out, "%s\"%s\":", out->len > 1 ? "," : "", name);
+	escape_json(out, value);
+}
+
+static Datum
+response_headers(const ScimResponse *response)
+{
+	StringInfoData out;
+
+	initStringInfo(&out);
+	appendStringInfoChar(&out, '{');
+	append_header(&out, "Content-Type", response->content_type);
+	append_header(&out, "Location", response->location);
+	append_header(&out, "ETag", response->etag);
+	append_header(&out, "Allow", response->allow);
+	append_header(&out, "WWW-Authenticate", response->www_authenticate);
+	if (response->retry_after > 0)
+		append_header(&out, "Retry-After", psprintf("%d", response->retry_after));
+	appendStringInfoChar(&out, '}');
+	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
+}
+
+/*
+ * The request in a subtransaction.  An SQL error becomes the response; cancel
+ * and shutdown are raised again.
+ */
+static void
+serve_sql(ScimCall *call, const char *rest, MemoryContext context)
+{
+	ResourceOwner saved_owner = CurrentResourceOwner;
+	ScimIdentity identity;
+
+	memset(&identity, 0, sizeof(identity));
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		SPI_connect();
+		if (call->request->authorization == NULL || scim_auth_check(call))
+		{
+			scim_identity_assume(&identity, call->endpoint->owner);
+			serve(call, rest);
+			if (call->err.status == 0 && scim_auth_is_write(call))
+				scim_store_fire_constraints(call->endpoint);
+			scim_identity_close_gucs(&identity);
+		}
+		finish_response(call, context);
+		SPI_finish();
+		if (call->err.status)
+			RollbackAndReleaseCurrentSubTransaction();
+		else
+			ReleaseCurrentSubTransaction();
+		scim_identity_restore(&identity);
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = saved_owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = saved_owner;
+		scim_identity_restore(&identity);
+		scim_core_reset();
+		scim_store_reset();
+		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
+			edata->sqlerrcode == ERRCODE_CRASH_SHUTDOWN)
+		{
+			scim_catalog_end();
+			ReThrowError(edata);
+		}
+		scim_store_error(call->endpoint, edata, &call->err);
+		if (call->err.status >= 500)
+			log_failure(edata);
+		init_response(call->response, context);
+		finish_response(call, context);
+	}
+	PG_END_TRY();
+}
+
+/*
+ * scim.handle(endpoint, method, path, headers, body): see its comment in SQL.
+ */
+Datum
+scim_handle(PG_FUNCTION_ARGS)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ScimRequest request;
+	ScimResponse response;
+	ScimCall	call;
+	char	   *path;
+	char	   *query;
+	const char *rest;
+	size_t		base_len;
+	TupleDesc	desc;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("scim.handle needs an endpoint, a method and a path")));
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "scim.handle must return a row");
+	desc = BlessTupleDesc(desc);
+
+	memset(&request, 0, sizeof(request));
+	memset(&call, 0, sizeof(call));
+	request.method = text_to_cstring(PG_GETARG_TEXT_PP(1));
+	path = text_to_cstring(PG_GETARG_TEXT_PP(2));
+	query = strchr(path, '?');
+	if (query)
+		*query++ = '\0';
+	request.path = path;
+	request.query = query;
+	if (!PG_ARGISNULL(3))
+		read_headers(&request, PG_GETARG_JSONB_P(3));
+	if (!PG_ARGISNULL(4))
+	{
+		request.body = text_to_cstring(PG_GETARG_TEXT_PP(4));
+		request.body_len = strlen(request.body);
+	}
+	call.request = &request;
+	call.response = &response;
+	init_response(&response, context);
+
+	/*
+	 * Up to here, and in the look-up of the endpoint, errors are the caller's
+	 * SQL errors: nothing has been served yet.  scim_catalog_begin() is undone
+	 * by hand, since a caught error does not end the transaction.
+	 */
+	SPI_connect();
+	scim_catalog_begin();
+	PG_TRY();
+	{
+		call.endpoint = scim_endpoint_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+		if (call.endpoint == NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_UNDEFINED_OBJECT),
+					 errmsg("endpoint \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+		scim_require_member(call.endpoint->owner, psprintf("endpoint \"%s\"", call.endpoint->name));
+	}
+	PG_CATCH();
+	{
+		scim_catalog_end();
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	SPI_finish();
+	MemoryContextSwitchTo(context);
+
+	base_len = strlen(call.endpoint->base_path);
+	rest = path;
+	if (strncmp(path, call.endpoint->base_path, base_len) == 0 && (path[base_len] == '/' || path[base_len] == '\0'))
+		rest = path + base_len;
+
+	scim_heap_begin((size_t) scim_request_memory * 1024);
+	if (request.body_len > (size_t) scim_max_body_size * 1024)
+		scim_fail(&call.err, 413, NULL, "the body is larger than %d kB", scim_max_body_size);
+	if (call.err.status == 0 && scim_route_params(&call, query))
+		serve_sql(&call, rest, context);
+	else
+		finish_response(&call, context);
+	scim_catalog_end();
+
+	values[0] = Int32GetDatum(response.status);
+	values[1] = response_headers(&response);
+	if (response.content_type == NULL || response.suppress_body)
+		nulls[2] = true;
+	else
+		values[2] = PointerGetDatum(cstring_to_text_with_len(response.body.data, response.body.len));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(desc, values, nulls)));
+}

@@ -1,0 +1,217 @@
+/*
+ * unit_world.h
+ *		What the tests of validation and PATCH stand on: the standard resource
+ *		types with the test extension of patch-vectors.json, JSON from files,
+ *		and a comparison of states by the rules which that file states.
+ *
+ * Test data is allocated by malloc, outside all brackets of core, so that it
+ * outlives unit_world_fresh(), which forgets all that core ever made.
+ */
+#ifndef UNIT_WORLD_H
+#define UNIT_WORLD_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "core_schema.h"
+#include "unit.h"
+
+static ScimResourceType *world_user;
+static ScimResourceType *world_group;
+static json_t *world_badge;
+
+static inline json_t *
+unit_load_json(const char *name)
+{
+	char		path[512];
+	json_error_t error;
+	json_t	   *value;
+
+	snprintf(path, sizeof(path), "%s/%s", SCIM_TEST_DATA, name);
+	value = json_load_file(path, 0, &error);
+	if (value == NULL)
+	{
+		fprintf(stderr, "%s: line %d: %s\n", path, error.line, error.text);
+		exit(1);
+	}
+	return value;
+}
+
+static inline json_t *
+unit_parse_json(const char *text)
+{
+	json_error_t error;
+	json_t	   *value = json_loads(text, JSON_DECODE_ANY, &error);
+
+	if (value == NULL)
+	{
+		fprintf(stderr, "%s: %s\n", text, error.text);
+		exit(1);
+	}
+	return value;
+}
+
+/* The same, made by core: for what core will modify. */
+static inline json_t *
+unit_parse_core(const char *text)
+{
+	ScimError	err;
+	json_t	   *value;
+
+	memset(&err, 0, sizeof(err));
+	value = scim_json_parse(text, strlen(text), &err);
+	if (value == NULL)
+	{
+		fprintf(stderr, "%s: %s\n", text, err.detail);
+		exit(1);
+	}
+	return value;
+}
+
+/* An object with one member (none if "key" is NULL); takes over "value". */
+static inline json_t *
+json_object_of(const char *key, json_t *value)
+{
+	json_t	   *object = json_pack("{}");
+
+	if (key != NULL)
+		json_object_set_new(object, key, value);
+	return object;
+}
+
+static inline void
+unit_world_make(void)
+{
+	ScimError	err;
+	ScimRegistry *registry;
+	ScimExtension exts[2];
+
+	if (world_badge == NULL)
+		world_badge = json_array_get(json_object_get(unit_load_json("patch-vectors.json"), "fixtureSchemas"), 0);
+	memset(&err, 0, sizeof(err));
+	registry = scim_registry_create(&err);
+	if (registry == NULL || !scim_registry_add_schema(registry, world_badge, &err))
+	{
+		fprintf(stderr, "registry: %s\n", err.detail);
+		exit(1);
+	}
+	exts[0].schema = scim_registry_schema(registry, SCIM_URN_ENTERPRISE_USER, strlen(SCIM_URN_ENTERPRISE_USER));
+	exts[0].required = false;
+	exts[1].schema = scim_registry_schema(registry, json_string_value(json_object_get(world_badge, "id")),
+										  json_string_length(json_object_get(world_badge, "id")));
+	exts[1].required = false;
+	world_user = scim_resource_type_make(registry, "User", "/Users", "User", SCIM_URN_USER, exts, 2, NULL, NULL, &err);
+	world_group = scim_resource_type_standard(registry, "Group", &err);
+	if (world_user == NULL || world_group == NULL)
+	{
+		fprintf(stderr, "resource types: %s\n", err.detail);
+		exit(1);
+	}
+}
+
+/* Frees all that core allocated, the resource types included, and makes those anew. */
+static inline void
+unit_world_fresh(void)
+{
+	scim_arena_reset();
+	unit_world_make();
+}
+
+static inline const ScimResourceType *
+unit_world_type(const char *name)
+{
+	if (world_user == NULL)
+		unit_world_make();
+	return strcmp(name, "Group") == 0 ? world_group : world_user;
+}
+
+static inline bool
+unit_is_empty(const char *key, const json_t *value)
+{
+	const char *name;
+	json_t	   *member;
+
+	if (value == NULL || json_is_null(value))
+		return true;
+	if (json_is_false(value) && key != NULL && strcmp(key, "primary") == 0)
+		return true;
+	if (json_is_array(value))
+		return json_array_size(value) == 0;
+	if (!json_is_object(value))
+		return false;
+	json_object_foreach((json_t *) value, name, member)
+	{
+		if (!unit_is_empty(name, member))
+			return false;
+	}
+	return true;
+}
+
+/* null, absent, [] and {} are equal; arrays have no order; primary false is absent. */
+static inline bool
+unit_same_json(const json_t *a, const json_t *b)
+{
+	const char *key;
+	json_t	   *value;
+	size_t		i;
+	size_t		j;
+	bool	   *taken;
+	bool		same = true;
+
+	if (json_is_object(a) && json_is_object(b))
+	{
+		json_object_foreach((json_t *) a, key, value)
+		{
+			json_t	   *other = json_object_get(b, key);
+
+			if (unit_is_empty(key, value) ? !unit_is_empty(key, other) :
+				other == NULL || !unit_same_json(value, other))
+				return false;
+		}
+		json_object_foreach((json_t *) b, key, value)
+		{
+			if (json_object_get(a, key) == NULL && !unit_is_empty(key, value))
+				return false;
+		}
+		return true;
+	}
+	if (!json_is_array(a) || !json_is_array(b))
+		return json_is_number(a) && json_is_number(b) ? json_number_value(a) == json_number_value(b) : json_equal(a, b) != 0;
+	if (json_array_size(a) != json_array_size(b))
+		return false;
+	taken = calloc(json_array_size(a) + 1, sizeof(bool));
+	for (i = 0; i < json_array_size(a) && same; i++)
+	{
+		same = false;
+		for (j = 0; j < json_array_size(b) && !same; j++)
+		{
+			if (!taken[j] && unit_same_json(json_array_get(a, i), json_array_get(b, j)))
+				same = taken[j] = true;
+		}
+	}
+	free(taken);
+	return same;
+}
+
+/* Two resources, by the comparison rules of patch-vectors.json; meta is not compared. */
+static inline bool
+unit_same_state(const json_t *a, const json_t *b, bool schemas)
+{
+	json_t	   *x = json_copy((json_t *) a);
+	json_t	   *y = json_copy((json_t *) b);
+	bool		same;
+
+	json_object_del(x, "meta");
+	json_object_del(y, "meta");
+	if (!schemas)
+	{
+		json_object_del(x, "schemas");
+		json_object_del(y, "schemas");
+	}
+	same = unit_same_json(x, y);
+	json_decref(x);
+	json_decref(y);
+	return same;
+}
+
+#endif							/* UNIT_WORLD_H */
