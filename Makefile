@@ -61,7 +61,7 @@ ifdef WERROR
 PG_CFLAGS  += -Werror
 endif
 SHLIB_LINK += -ljansson
-with_llvm   = no
+override with_llvm := no
 
 DATA_built  = scim--$(EXTVERSION).sql
 DATA        = $(wildcard sql/scim--*--*.sql)
@@ -81,7 +81,7 @@ override CFLAGS += -Wno-ignored-attributes -Wno-ignored-optimization-argument -W
 endif
 
 scim--$(EXTVERSION).sql: $(SQL_PARTS) scim.control
-	{ echo '\echo Use "CREATE EXTENSION scim" to load this file. \quit'; cat $(SQL_PARTS); } > $@.tmp && mv $@.tmp $@
+	{ printf '%s\n' '\echo Use "CREATE EXTENSION scim" to load this file. \quit'; cat $(SQL_PARTS); } > $@.tmp && mv $@.tmp $@
 
 # PGXS knows no header dependencies; and another LISTENER is another build.
 $(OBJS): $(wildcard src/*.h src/*/*.h) .build-options

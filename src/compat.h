@@ -52,4 +52,45 @@ scim_init_materialized(FunctionCallInfo fcinfo)
 #define scim_init_materialized(fcinfo) InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC)
 #endif
 
+/* Until 15: shared memory was asked for in _PG_init itself. */
+#if PG_VERSION_NUM < 150000
+typedef void (*shmem_request_hook_type) (void);
+#define scim_hook_shmem_request(hook, previous) ((previous) = NULL, (hook) ())
+#else
+#define scim_hook_shmem_request(hook, previous) \
+	((previous) = shmem_request_hook, shmem_request_hook = (hook))
+#endif
+
+/*
+ * Until 15: no timeout repeated itself; its handler had to start it again with
+ * scim_timeout_again.
+ */
+#if PG_VERSION_NUM < 150000
+#define scim_timeout_every(id, ms) enable_timeout_after(id, ms)
+#define scim_timeout_again(id, ms) enable_timeout_after(id, ms)
+#else
+#define scim_timeout_every(id, ms) \
+	enable_timeout_every(id, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms), ms)
+#define scim_timeout_again(id, ms) ((void) 0)
+#endif
+
+/* Until 16: named otherwise. */
+#if PG_VERSION_NUM < 160000
+#define pgstat_get_local_beentry_by_index(i) pgstat_fetch_stat_local_beentry(i)
+#endif
+
+/* Until 17: a wait set belonged to a memory context. */
+#if PG_VERSION_NUM < 170000
+#define scim_create_wait_event_set(n) CreateWaitEventSet(TopMemoryContext, n)
+#else
+#define scim_create_wait_event_set(n) CreateWaitEventSet(NULL, n)
+#endif
+
+/* Until 17: a worker's role had to have LOGIN. */
+#if PG_VERSION_NUM < 170000
+#define SCIM_WORKER_CONNECT_FLAGS 0
+#else
+#define SCIM_WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#endif
+
 #endif							/* SCIM_COMPAT_H */

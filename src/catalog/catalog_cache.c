@@ -620,8 +620,10 @@ scim_endpoint_by_name(const char *name)
 	endpoint->refuse_unknown = false;
 	array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 9, &isnull);
 	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &nelements);
+	saved = MemoryContextSwitchTo(cache->context);
 	for (int i = 0; i < nelements; i++)
-		names = lappend(names, MemoryContextStrdup(cache->context, TextDatumGetCString(elements[i])));
+		names = lappend(names, TextDatumGetCString(elements[i]));
+	MemoryContextSwitchTo(saved);
 	scope_text = MemoryContextStrdup(cache->context, row_text(SPI_tuptable, 0, 10));
 	SPI_finish();
 

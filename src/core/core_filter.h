@@ -22,7 +22,8 @@ typedef enum ScimFilterKind
 	SCIM_FILTER_OR,
 	SCIM_FILTER_NOT,			/* left only */
 	SCIM_FILTER_COMPARE,		/* attribute, op, operand */
-	SCIM_FILTER_VALUE_PATH		/* attribute, left = filter on one value */
+	SCIM_FILTER_VALUE_PATH		/* attribute, left = filter on one value; compat: right =
+								 * comparison of a sub-attribute of the same value */
 } ScimFilterKind;
 
 typedef enum ScimFilterOp
@@ -63,11 +64,11 @@ typedef struct ScimFilter
 	ScimFilterOp op;
 	ScimOperand operand;
 	const char *name;			/* attribute as written, with URN; for the printer */
+	const char *sub_name;		/* compat, before binding: emails[left].sub_name op operand */
 	int			position;		/* byte offset of the node in the text */
 	/* set by binding: */
 	ScimAttr   *attr;			/* top-level attribute; in a value path's filter: the value's attribute */
 	ScimAttr   *sub;			/* sub-attribute compared, or NULL (a simple attribute, or presence of a complex one) */
-	bool		always_false;	/* compat: comparison that cannot match (none in strict) */
 } ScimFilter;
 
 /*
@@ -79,15 +80,24 @@ typedef struct ScimFilter
  *		emails[type eq "x"]		VALUE_PATH attr emails; inside: attr emails, sub type
  *		meta.created			attr meta, sub created
  *		schemas					attr schemas, sub NULL
- * A simple multi-valued attribute in brackets (`tags[value eq "x"]`): inside,
- * attr tags, sub NULL.
+ * A simple multi-valued attribute in brackets (compat: `tags[value eq "x"]`):
+ * inside, attr tags, sub NULL.
+ *
+ * Depth (SCIM_FILTER_MAX_DEPTH): parentheses that the canonical text needs
+ * count once for each level of meaning, others once each, so that the
+ * canonical text of a filter is never too deep.  A chain `a and b and c` is
+ * one level.
  */
 
 /* 400 invalidFilter with position.  "max_length" in bytes. */
 extern ScimFilter *scim_filter_parse(const char *text, size_t len, size_t max_length,
 									 ScimMode mode, ScimError *err);
 
-/* Resolve names and operand types against a type; 400 invalidFilter. */
+/*
+ * Resolve names and operand types against a type; 400 invalidFilter.  May be
+ * done again, against another type.  Compat's `emails[f].value op x` becomes a
+ * value path here.
+ */
 extern bool scim_filter_bind(const ScimResourceType *type, ScimFilter *filter,
 							 ScimMode mode, ScimError *err);
 
@@ -98,13 +108,18 @@ extern bool scim_filter_bind_value(const ScimResourceType *type, ScimAttr *attr,
 /* Canonical text (filter-vectors.json, "parse"); NULL: memory is out. */
 extern char *scim_filter_print(const ScimFilter *filter);
 
-/* Evaluate a bound filter on a whole resource, or on one value of an attribute. */
+/*
+ * Evaluate a bound filter on a whole resource (names in the schema's spelling),
+ * or on one value of an attribute.  Where memory for folding is out, the
+ * comparison does not match.
+ */
 extern bool scim_filter_eval(const ScimResourceType *type, const ScimFilter *filter, const json_t *resource);
 extern bool scim_filter_eval_value(const ScimFilter *filter, const json_t *value);
 
 /*
  * A conjunction of eq comparisons (value filter): what a value created by
- * PATCH must hold.  Adds the members to "value"; false: no such conjunction.
+ * PATCH must hold.  Adds the members to "value" (eq null adds none); false: no
+ * such conjunction, or memory is out.
  */
 extern bool scim_filter_template(const ScimFilter *filter, json_t *value);
 

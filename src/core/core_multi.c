@@ -17,6 +17,9 @@
 
 #define SHORT_SET	16			/* up to here no table is built */
 
+/* More than folding one string can take. */
+#define RESERVE		(4 * SCIM_JSON_MAX_STRING)
+
 static ScimAttr *
 sub_named(const ScimAttr *attr, const char *name)
 {
@@ -37,6 +40,44 @@ scim_multi_is_reference(const ScimAttr *attr)
 		return false;
 	/* A mapping may lack $ref; an immutable id says the same. */
 	return value->mutability == SCIM_IMMUTABLE || sub_named(attr, "$ref") != NULL;
+}
+
+static bool
+is_conjunction(const ScimFilter *filter)
+{
+	/* Chains of "and" lean to the left; depth is bounded by the parser. */
+	while (filter->kind == SCIM_FILTER_AND)
+	{
+		if (!is_conjunction(filter->right))
+			return false;
+		filter = filter->left;
+	}
+	return filter->kind == SCIM_FILTER_COMPARE && filter->op == SCIM_OP_EQ &&
+		filter->sub != NULL && filter->operand.kind != SCIM_OPERAND_NULL;
+}
+
+bool
+scim_multi_memory_left(ScimError *err)
+{
+	void	   *reserve = scim_alloc(RESERVE);
+
+	if (reserve == NULL)
+		return scim_fail_memory(err);
+	scim_free(reserve);
+	return true;
+}
+
+bool
+scim_multi_describe(const ScimFilter *filter, json_t *value, bool *described, ScimError *err)
+{
+	*described = is_conjunction(filter);
+	if (!*described)
+		return true;
+	if (!scim_filter_template(filter, value))
+		return scim_fail_memory(err);
+	/* type eq "a" and type eq "b" describes nothing. */
+	*described = scim_filter_eval_value(filter, value);
+	return scim_multi_memory_left(err);
 }
 
 void

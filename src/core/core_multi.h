@@ -15,6 +15,7 @@
 #ifndef SCIM_CORE_MULTI_H
 #define SCIM_CORE_MULTI_H
 
+#include "core_filter.h"
 #include "core_value.h"
 
 typedef struct ScimMultiSet
@@ -34,6 +35,19 @@ typedef struct ScimMultiSet
 
 /* A list of references to resources: identified by `value`, which no filter invents. */
 extern bool scim_multi_is_reference(const ScimAttr *attr);
+
+/*
+ * To be asked after scim_filter_eval_value(): it says "no match" when memory
+ * is out, and that must not pass for an answer.
+ */
+extern bool scim_multi_memory_left(ScimError *err);
+
+/*
+ * Makes the value that a value filter describes: a conjunction of eq terms,
+ * which the value then matches.  *described is false for any other filter;
+ * returns false (and err) when memory is out.
+ */
+extern bool scim_multi_describe(const ScimFilter *filter, json_t *value, bool *described, ScimError *err);
 
 /* An empty set; "by_value": identify by `value` alone, whatever the type. */
 extern void scim_multi_init(ScimMultiSet *set, const ScimAttr *attr, bool by_value);

@@ -15,6 +15,9 @@
 
 #define SCIM_PATCH_MAX_OPERATIONS 1000
 
+/* Bytes of a resource after PATCH, without its multi-valued complex attributes. */
+#define SCIM_PATCH_MAX_RESOURCE (1024 * 1024)
+
 typedef enum ScimPatchKind
 {
 	SCIM_PATCH_ADD,
@@ -70,7 +73,8 @@ extern bool scim_patch_touches(const ScimPatch *patch, const ScimAttr *attr);
 /*
  * Apply all operations to a copy of "resource" (atomic, in order), then
  * scim_resource_check.  *changed: does the state differ (7644 3.5.2)?
- * Errors name Operations[i] and the path.
+ * Errors name Operations[i] and the path; 400 invalidValue where the resource
+ * becomes too big.  Parts that no operation touches are shared with "resource".
  */
 extern json_t *scim_patch_apply(const ScimResourceType *type, const ScimPatch *patch,
 								const json_t *resource, ScimMode mode, bool *changed,

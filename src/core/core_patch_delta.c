@@ -125,7 +125,7 @@ is_value_filter(const Delta *d, const ScimFilter *filter)
 		filter = filter->left;
 	}
 	return filter->kind == SCIM_FILTER_COMPARE && filter->op == SCIM_OP_EQ &&
-		filter->attr == d->attr && filter->sub == d->value && !filter->always_false &&
+		filter->attr == d->attr && filter->sub == d->value &&
 		filter->operand.kind == SCIM_OPERAND_STRING;
 }
 

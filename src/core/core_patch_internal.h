@@ -5,6 +5,8 @@
  *	core_patch_parse.c	structure of the request, paths, path-less values split
  *	core_patch_compat.c	what identity providers send, rewritten before that
  *	core_patch.c		the engine: operations on a resource
+ *	core_patch_member.c	  one attribute in the object that holds it
+ *	core_patch_multi.c	  the values of a multi-valued attribute
  *	core_patch_delta.c	operations on one big attribute as a set difference
  */
 #ifndef SCIM_CORE_PATCH_INTERNAL_H
@@ -78,5 +80,53 @@ extern bool scim_patch_compat_op(ScimPatchBuild *build, ScimPatchOp *op);
 
 /* Is "attr" dropped from a path-less value (schemas, readOnly)?  Notes it. */
 extern bool scim_patch_compat_ignores(ScimPatchBuild *build, const ScimAttr *attr, const ScimAttr *sub);
+
+/* ---- the engine ---- */
+
+typedef struct ScimPatchApply
+{
+	const ScimResourceType *type;
+	ScimMode	mode;
+	ScimReport *report;
+	ScimError  *err;
+	const json_t *before;
+	json_t	   *after;
+	const ScimPatchOp *op;		/* the operation at work */
+	int		   *unassigned;		/* by ord: index + 1 of the operation that did it */
+	bool	   *owned;			/* by ord: the array in "after" is not shared */
+	ScimMultiSet set;			/* the values of set_attr, while only add touches it */
+	const ScimAttr *set_attr;
+} ScimPatchApply;
+
+/* Fail with the operation in front; return false. */
+extern bool scim_patch_refuse(ScimPatchApply *a, const ScimAttr *attr, const char *scim_type, const char *text);
+extern bool scim_patch_immutable(ScimPatchApply *a, const ScimAttr *attr);
+
+/* Shallow copies; jansson's own hide lack of memory.  NULL: memory is out. */
+extern json_t *scim_patch_copy_object(const json_t *object);
+extern json_t *scim_patch_copy_array(const json_t *array);
+
+/* Remove an attribute from, or put a normalised value (reference taken over) into, an unshared holder. */
+extern bool scim_patch_unassign(ScimPatchApply *a, json_t *holder, const ScimAttr *attr);
+extern bool scim_patch_assign(ScimPatchApply *a, json_t *holder, const ScimAttr *attr, json_t *value);
+
+/*
+ * A value for a complex attribute that is to be merged: still with its nulls,
+ * because a null member unassigns.  NULL: it is no object (error given).
+ */
+extern const json_t *scim_patch_object_given(ScimPatchApply *a, ScimAttr *attr, const json_t *value);
+
+/* Merges the given sub-attributes into an unshared value. */
+extern bool scim_patch_merge_object(ScimPatchApply *a, json_t *target, ScimAttr *attr, ScimPatchKind kind,
+									const json_t *object);
+
+/* One attribute in an unshared holder; a sub-attribute of a singular complex attribute. */
+extern bool scim_patch_member(ScimPatchApply *a, json_t *holder, ScimAttr *attr, ScimPatchKind kind,
+							  const json_t *value);
+extern bool scim_patch_sub(ScimPatchApply *a, json_t *part, ScimAttr *attr, ScimAttr *sub);
+
+/* A multi-valued attribute as a whole; its values selected by filter or sub-attribute. */
+extern bool scim_patch_multi(ScimPatchApply *a, json_t *part, ScimAttr *attr);
+extern bool scim_patch_selected(ScimPatchApply *a, json_t *part, ScimAttr *attr);
 
 #endif							/* SCIM_CORE_PATCH_INTERNAL_H */

@@ -222,6 +222,8 @@ parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 	const json_t *op;
 	const json_t *path;
 	const json_t *value;
+	const char *text;
+	size_t		len;
 	ScimPatchKind kind;
 	ScimPath   *parsed;
 	ScimError	local;
@@ -263,9 +265,15 @@ parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 		return scim_patch_split(build, kind, index, SCIM_EXT_CORE, value);
 	}
 
+	/* Blanks are for filters; a path has none round it, in compat neither. */
+	text = json_string_value(path);
+	len = json_string_length(path);
+	if (len > 0 && (text[0] == ' ' || text[len - 1] == ' '))
+		return scim_patch_fail(build->err, build->type, index, NULL, 400, SCIM_INVALID_PATH,
+							   "path: begins or ends with a blank");
 	memset(&local, 0, sizeof(local));
 	local.position = -1;
-	parsed = scim_path_parse(build->type, json_string_value(path), json_string_length(path), build->mode, &local);
+	parsed = scim_path_parse(build->type, text, len, build->mode, &local);
 	if (parsed == NULL)
 		return scim_patch_pass(build->err, build->type, index, NULL, &local);
 	if (parsed->attr == NULL)
@@ -276,7 +284,7 @@ parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 							   "the path names a schema, not an attribute");
 	}
 	if (build->mode == SCIM_COMPAT && parsed->attr->ext != SCIM_EXT_CORE &&
-		strchr(json_string_value(path), ':') == NULL)
+		strchr(text, ':') == NULL)
 		scim_report_add(build->report, "bare_extension_key");
 	return scim_patch_push(build, kind, index, parsed, parsed->attr, value, false);
 }

@@ -92,7 +92,6 @@ typedef struct ScimAttr
 	int			ncanonical;
 	const char **ref_types;		/* referenceTypes */
 	int			nref_types;
-	char		read_fold;		/* reserved for the store; 0 in core */
 } ScimAttr;
 
 typedef struct ScimSchema

@@ -62,8 +62,9 @@ scim_explain(PG_FUNCTION_ARGS)
 						text_to_cstring(PG_GETARG_TEXT_PP(1)))));
 	if (!PG_ARGISNULL(2))
 	{
-		char	   *text = text_to_cstring(PG_GETARG_TEXT_PP(2));
-		ScimFilter *filter = scim_filter_parse(text, strlen(text), SCIM_FILTER_MAX_LENGTH, endpoint->mode, &err);
+		char	   *filter_text = text_to_cstring(PG_GETARG_TEXT_PP(2));
+		ScimFilter *filter = scim_filter_parse(filter_text, strlen(filter_text), SCIM_FILTER_MAX_LENGTH,
+											   endpoint->mode, &err);
 
 		if (filter == NULL || !scim_filter_bind(target->type, filter, endpoint->mode, &err))
 			raise_bad_filter(&err);

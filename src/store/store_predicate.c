@@ -241,11 +241,6 @@ compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, co
 	char		buf[SCIM_DATETIME_SIZE];
 	const char *expr;
 
-	if (f->always_false)
-	{
-		appendStringInfoString(&ctx->sql->text, "false");
-		return;
-	}
 	if (f->op == SCIM_OP_PR || (f->op == SCIM_OP_NE && f->operand.kind == SCIM_OPERAND_NULL))
 	{
 		present(ctx, v);
@@ -709,6 +704,8 @@ predicate(PredicateContext *ctx, const ScimFilter *f)
 {
 	StringInfo	text = &ctx->sql->text;
 	ScimFilter	exists;
+	ScimFilter	both;
+	const ScimFilter *inner;
 
 	switch (f->kind)
 	{
@@ -726,9 +723,15 @@ predicate(PredicateContext *ctx, const ScimFilter *f)
 			appendStringInfoString(text, " IS NOT TRUE)");
 			return;
 		case SCIM_FILTER_VALUE_PATH:
+			/* emails[...].value eq "x": both on the same value */
+			memset(&both, 0, sizeof(both));
+			both.kind = SCIM_FILTER_AND;
+			both.left = f->left;
+			both.right = f->right;
+			inner = f->right ? &both : f->left;
 			if (f->attr->multi)
 			{
-				any_element(ctx, f->attr, f->left);
+				any_element(ctx, f->attr, inner);
 				return;
 			}
 			memset(&exists, 0, sizeof(exists));
@@ -738,7 +741,7 @@ predicate(PredicateContext *ctx, const ScimFilter *f)
 			appendStringInfoChar(text, '(');
 			complex_present(ctx, &exists);
 			appendStringInfoString(text, " AND ");
-			singular_value_path(ctx, f->left);
+			singular_value_path(ctx, inner);
 			appendStringInfoChar(text, ')');
 			return;
 		case SCIM_FILTER_COMPARE:

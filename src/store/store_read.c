@@ -413,7 +413,7 @@ scim_store_explain(const ScimEndpointType *target, const ScimQuery *query)
 	lines = lappend(lines, pstrdup(sql.text.data));
 	initStringInfo(&explain);
 	appendStringInfo(&explain, "EXPLAIN %s", sql.text.data);
-	if (SPI_execute_with_args(explain.data, sql.nparams, sql.types, sql.values, sql.nulls, true, 0) != SPI_OK_UTILITY)
+	if (SPI_execute_with_args(explain.data, sql.nparams, sql.types, sql.values, sql.nulls, false, 0) != SPI_OK_UTILITY)
 		elog(ERROR, "EXPLAIN failed");
 	for (uint64 i = 0; i < SPI_processed; i++)
 		lines = lappend(lines, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));

@@ -6,6 +6,7 @@
  * Vectors are judged by the rules that their file states, with a comparison
  * that knows nothing of the code under test.
  */
+#include "unit.h"
 #include "unit_world.h"
 
 #include <stdio.h>
@@ -455,6 +456,37 @@ test_cost(void)
 			   "1000 values added one by one: %s", out.err.detail);
 }
 
+/* A resource grows by PATCH up to 1 MiB, not counting its relations. */
+static void
+test_size(void)
+{
+	const ScimResourceType *type = unit_world_type("User");
+	json_t	   *before = json_object_of("userName", json_string("x"));
+	json_t	   *request;
+	size_t		len = 250 * 1024;
+	char	   *text = malloc(len);
+	static const char *const names[] = {"title", "nickName", "userType", "displayName"};
+	Outcome		out;
+	size_t		i;
+
+	memset(text, 'x', len);
+	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		json_object_set_new(before, names[i], json_stringn(text, len));
+	request = json_object_of("Operations", json_pack("[{s:s,s:s,s:s}]", "op", "replace", "path", "locale", "value", "en"));
+	run_patch(type, before, request, SCIM_COMPAT, &out);
+	unit_check(out.after != NULL && out.changed, "1000 KiB: %s", out.err.detail);
+	request = json_object_of("Operations", json_pack("[{s:s,s:s,s:s%}]", "op", "replace", "path", "locale", "value",
+													  text, (size_t) 24000));
+	run_patch(type, before, request, SCIM_COMPAT, &out);
+	unit_check(out.after != NULL && out.changed, "1023 KiB: %s", out.err.detail);
+	request = json_object_of("Operations", json_pack("[{s:s,s:s,s:s%}]", "op", "replace", "path", "locale", "value",
+													  text, (size_t) 25000));
+	run_patch(type, before, request, SCIM_COMPAT, &out);
+	unit_check(out.after == NULL && out.err.status == 400 && strcmp(out.err.scim_type, SCIM_INVALID_VALUE) == 0,
+			   "1025 KiB: %d %s", out.err.status, out.err.detail);
+	free(text);
+}
+
 /* ---- lack of memory ---- */
 
 /*
@@ -527,6 +559,7 @@ main(void)
 	unit_run("delta_cases", test_delta_cases);
 	unit_run("delta_random", test_delta_random);
 	unit_run("cost", test_cost);
+	unit_run("size", test_size);
 	unit_run("torture", test_torture);
 	return unit_finish();
 }

@@ -3,6 +3,7 @@
  *		Bodies of POST and PUT against the schema, single values, the check of
  *		a final state, reports, lack of memory.
  */
+#include "unit.h"
 #include "unit_world.h"
 
 #include <stdio.h>

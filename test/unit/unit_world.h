@@ -4,17 +4,66 @@
  *		types with the test extension of patch-vectors.json, JSON from files,
  *		and a comparison of states by the rules which that file states.
  *
- * Test data is allocated by malloc, outside all brackets of core, so that it
- * outlives unit_world_fresh(), which forgets all that core ever made.
+ * Test data is made outside all brackets of core, so that it outlives
+ * unit_world_fresh(), which forgets all that core ever made.
  */
 #ifndef UNIT_WORLD_H
 #define UNIT_WORLD_H
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "core_schema.h"
-#include "unit.h"
+
+/* Where the JSON files are; tests run in test/unit or test/fuzz. */
+#ifndef SCIM_TEST_DATA
+#define SCIM_TEST_DATA "../data"
+#endif
+
+/*
+ * Test data is never freed by hand; the list keeps it reachable, so that a
+ * leak checker has nothing to say about it.
+ */
+typedef struct UnitBlock
+{
+	struct UnitBlock *prev;
+	struct UnitBlock *next;
+} UnitBlock;
+
+static UnitBlock unit_blocks = {&unit_blocks, &unit_blocks};
+
+static void *
+unit_malloc(size_t size)
+{
+	UnitBlock  *block = malloc(sizeof(UnitBlock) + size);
+
+	if (block == NULL)
+		return NULL;
+	block->prev = &unit_blocks;
+	block->next = unit_blocks.next;
+	block->next->prev = block;
+	unit_blocks.next = block;
+	return block + 1;
+}
+
+static void
+unit_free(void *p)
+{
+	UnitBlock  *block = (UnitBlock *) p - 1;
+
+	if (p == NULL)
+		return;
+	block->prev->next = block->next;
+	block->next->prev = block->prev;
+	free(block);
+}
+
+__attribute__((constructor)) static void
+unit_world_start(void)
+{
+	json_set_alloc_funcs(unit_malloc, unit_free);
+}
 
 static ScimResourceType *world_user;
 static ScimResourceType *world_group;
@@ -27,7 +76,7 @@ unit_load_json(const char *name)
 	json_error_t error;
 	json_t	   *value;
 
-	snprintf(path, sizeof(path), "%s/%s", SCIM_TEST_DATA, name);
+	snprintf(path, sizeof(path), "%s/%s", getenv("SCIM_TEST_DATA") ? getenv("SCIM_TEST_DATA") : SCIM_TEST_DATA, name);
 	value = json_load_file(path, 0, &error);
 	if (value == NULL)
 	{

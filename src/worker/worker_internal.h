@@ -1,0 +1,81 @@
+/*
+ * worker_internal.h
+ *		Shared by the files of this floor: what a worker is told at its start,
+ *		and what it tells others about itself.
+ */
+#ifndef SCIM_WORKER_INTERNAL_H
+#define SCIM_WORKER_INTERNAL_H
+
+#include "datatype/timestamp.h"
+
+/* bgw_type, and the first words of application_name. */
+#define WORKER_TYPE "scim listener"
+
+#define WORKER_NOTE_LEN 160
+
+/* Travels in bgw_extra. */
+typedef struct ScimWorkerArgs
+{
+	char		database[NAMEDATALEN];	/* static workers, else empty */
+	Oid			dboid;			/* dynamic workers, else invalid */
+	Oid			role;			/* the same */
+	int			port;			/* 0: scim.port */
+	int			index;			/* of the workers that were started together */
+	int			count;
+	int			slot;			/* static workers, else -1 */
+} ScimWorkerArgs;
+
+typedef enum ScimWorkerState
+{
+	WORKER_STARTING,
+	WORKER_WAITING,				/* something is in the way, the note says what */
+	WORKER_LISTENING,
+	WORKER_STOPPING,
+	WORKER_RESTARTING			/* a preloaded one that has ended and will return */
+} ScimWorkerState;
+
+typedef struct ScimWorkerInfo
+{
+	int			pid;			/* 0: WORKER_RESTARTING */
+	bool		is_static;
+	int			port;			/* 0: not known yet */
+	ScimWorkerState state;
+	TimestampTz started;
+	int64		requests;		/* -1: nobody counts */
+	char		note[WORKER_NOTE_LEN];
+} ScimWorkerInfo;
+
+/* --- worker_slot.c --- */
+
+/* From _PG_init while the postmaster preloads: room for that many and others. */
+extern void scim_worker_reserve(int nstatic);
+
+/* --- in a worker, in this order --- */
+
+/* Claim a slot until the process ends; false: there is none. */
+extern bool scim_worker_attach(const ScimWorkerArgs *args);
+/* Milliseconds to wait because the last start got no connection. */
+extern long scim_worker_backoff(const ScimWorkerArgs *args);
+extern void scim_worker_connecting(void);
+extern void scim_worker_connected(void);
+/* Outside a transaction or inside; "note" may be NULL. */
+extern void scim_worker_report(ScimWorkerState state, int port, const char *note);
+extern void scim_worker_count_request(void);
+/* Has scim.stop_workers() asked for the end, for good? */
+extern bool scim_worker_stop_wanted(const ScimWorkerArgs *args);
+/* Does another worker of this database listen on that port? */
+extern bool scim_worker_sibling_listens(int port);
+
+/* --- in any session --- */
+
+/* Workers of the current database, in the current context. */
+extern int	scim_worker_list(ScimWorkerInfo **list);
+/* Tell all of them to end for good; they still want a signal. */
+extern void scim_worker_want_stop(void);
+extern const char *scim_worker_state_name(ScimWorkerState state);
+
+/* --- worker_listener.c --- */
+
+extern PGDLLEXPORT void scim_worker_main(Datum arg);
+
+#endif							/* SCIM_WORKER_INTERNAL_H */

@@ -1,0 +1,878 @@
+/*
+ * worker_listener.c
+ *		The listener process: a background worker that serves HTTP requests one
+ *		at a time (threat-and-fault-model I1, I9, I10, H4-H7).
+ *
+ * Two loops.  The outer one looks whether this database can be served (the
+ * extension is there, in the version of this library; the server is not in
+ * recovery; the worker's role is as harmless as it has to be; the port is
+ * free), and waits with one line in the log while it cannot.  The inner one
+ * turns the HTTP side, takes complete requests from it, serves each through
+ * scim_provider_serve, and waits on the latch, the postmaster and the HTTP
+ * side's epoll descriptor.
+ *
+ * A port belongs to one database, although its listeners bind it with
+ * SO_REUSEPORT: before that, under a lock that all databases share, a probe
+ * without the option tells whether anybody has the port, and if so, only
+ * another listener of this database may share it.
+ *
+ * Signals: SIGTERM sets a flag, so that what is in hand is answered; SIGHUP
+ * reloads; SIGINT cancels the running request.  A timeout of our own looks four
+ * times a second whether the client of the running request is gone or the
+ * process is to stop, and cancels the statement then.
+ */
+#include "postgres.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "access/xlog.h"
+#include "catalog/indexing.h"
+#include "catalog/pg_auth_members.h"
+#include "catalog/pg_authid.h"
+#include "catalog/pg_extension.h"
+#include "commands/dbcommands.h"
+#include "miscadmin.h"
+#include "pgstat.h"
+#include "postmaster/bgworker.h"
+#include "postmaster/interrupt.h"
+#include "storage/fd.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lock.h"
+#include "storage/sinval.h"
+#include "tcop/tcopprot.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/guc.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/syscache.h"
+#include "utils/timeout.h"
+#include "utils/timestamp.h"
+
+#include "compat.h"
+#include "provider/provider.h"
+#include "scim_guc.h"
+#include "worker/worker_internal.h"
+#include "worker/worker_listener_mhd.h"
+
+/* An idle worker wakes this often, and looks for obstacles as often. */
+#define CHECK_MS 5000
+
+/* A port or file that was not to be had is tried again after this. */
+#define RETRY_MS 10000
+
+/* Time for answers after SIGTERM. */
+#define DRAIN_MS 700
+
+#define WATCH_MS 250
+#define REPORT_STAT_MS 1000
+
+/* Limits of one request's head that are not settings. */
+#define MAX_HEAD_BYTES (16 * 1024)
+#define MAX_URL_BYTES (8 * 1024)
+
+#define MAX_TLS_FILE (1024 * 1024)
+
+/* Descriptors beside connections and the server's own files. */
+#define SPARE_DESCRIPTORS 64
+
+/* Key of the lock on binding, in the class of advisory locks; no SQL function
+ * can take one of database 0. */
+#define BIND_LOCK_KEY 0x7363696d
+
+static ScimWorkerArgs args;
+static int	port;				/* wanted or bound */
+static int	listen_fd = -1;
+static TimeoutId watch_timeout;
+static const ScimHttpRequest *volatile serving = NULL;
+static char last_note[WORKER_NOTE_LEN] = "";
+static TimestampTz checked_at = 0;
+static TimestampTz stats_at = 0;
+static bool stats_due = false;
+
+/* --- signals and waiting --- */
+
+/*
+ * Runs in the handler of SIGALRM: only flags and system calls.
+ */
+static void
+watch_request(void)
+{
+	if (ShutdownRequestPending || (serving != NULL && scim_http_client_gone(serving)))
+	{
+		QueryCancelPending = true;
+		InterruptPending = true;
+		SetLatch(MyLatch);
+	}
+	scim_timeout_again(watch_timeout, WATCH_MS);
+}
+
+/*
+ * Serve what other processes ask of this one (barriers, catch-up with
+ * invalidations).  A cancel that came too late is dropped.
+ */
+static void
+handle_interrupts(void)
+{
+	QueryCancelPending = false;
+	HOLD_CANCEL_INTERRUPTS();
+	CHECK_FOR_INTERRUPTS();
+	RESUME_CANCEL_INTERRUPTS();
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
+}
+
+static void
+set_lock_timeout(void)
+{
+	char		value[32];
+
+	snprintf(value, sizeof(value), "%d", scim_lock_timeout);
+	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
+}
+
+static void
+reload_if_asked(void)
+{
+	if (!ConfigReloadPending)
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	set_lock_timeout();
+}
+
+/* Wait outside the serving loop; returns early for signals. */
+static void
+idle(long ms)
+{
+	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
+	ResetLatch(MyLatch);
+	handle_interrupts();
+}
+
+/*
+ * Idle for that long, unless there is a reload (true) or the end comes.
+ */
+static void
+idle_until_reload(long ms)
+{
+	TimestampTz start = GetCurrentTimestamp();
+
+	while (!ShutdownRequestPending && !ConfigReloadPending)
+	{
+		long		left = ms - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
+
+		if (left <= 0)
+			break;
+		idle(left);
+	}
+	reload_if_asked();
+}
+
+/* --- obstacles --- */
+
+/*
+ * I1: why this process must not serve as the role it authenticated as.
+ */
+static const char *
+role_obstacle(void)
+{
+	Oid			role = GetSessionUserId();
+	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
+	Form_pg_authid form;
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	bool		privileged;
+	bool		member = false;
+
+	if (!HeapTupleIsValid(tuple))
+		return "its role has been dropped";
+	form = (Form_pg_authid) GETSTRUCT(tuple);
+	privileged = form->rolsuper || form->rolbypassrls || form->rolreplication || form->rolcreaterole;
+	ReleaseSysCache(tuple);
+	if (privileged)
+		return "the role of scim.worker_role is SUPERUSER, BYPASSRLS, REPLICATION or CREATEROLE";
+
+	ScanKeyInit(&key, Anum_pg_auth_members_roleid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
+	rel = table_open(AuthMemRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, AuthMemRoleMemIndexId, true, NULL, 1, &key);
+	while (!member && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		member = !superuser_arg(((Form_pg_auth_members) GETSTRUCT(tuple))->member);
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return member ? "the role of scim.worker_role has members, who could act as it" : NULL;
+}
+
+static const char *
+extension_obstacle(void)
+{
+	const char *result = "extension \"scim\" is not installed in this database";
+	Relation	rel;
+	SysScanDesc scan;
+	ScanKeyData key;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("scim"));
+	rel = table_open(ExtensionRelationId, AccessShareLock);
+	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
+	tuple = systable_getnext(scan);
+	if (HeapTupleIsValid(tuple))
+	{
+		result = NULL;
+#ifdef SCIM_VERSION
+		{
+			bool		isnull;
+			Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
+
+			if (isnull || strcmp(TextDatumGetCString(version), SCIM_VERSION) != 0)
+				result = "extension \"scim\" has another version than its library (ALTER EXTENSION scim UPDATE, or restart the server)";
+		}
+#endif
+	}
+	systable_endscan(scan);
+	table_close(rel, AccessShareLock);
+	return result;
+}
+
+/*
+ * Why this database cannot be served now, or NULL; static text.  Needs a
+ * connection and no transaction.
+ */
+static const char *
+find_obstacle(void)
+{
+	const char *result;
+
+	checked_at = GetCurrentTimestamp();
+	if (RecoveryInProgress())
+		return "the server is in recovery";
+
+	scim_timeout_every(watch_timeout, WATCH_MS);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	result = extension_obstacle();
+	if (result == NULL)
+		result = role_obstacle();
+	CommitTransactionCommand();
+	disable_timeout(watch_timeout, false);
+	return result;
+}
+
+/*
+ * Say once what is in the way.
+ */
+static void
+report_obstacle(const char *note)
+{
+	if (strcmp(note, last_note) != 0)
+	{
+		strlcpy(last_note, note, sizeof(last_note));
+		ereport(LOG,
+				(errmsg("scim listener %d waits: %s", args.index + 1, last_note)));
+	}
+	scim_worker_report(WORKER_WAITING, port, last_note);
+}
+
+/* --- the socket --- */
+
+typedef struct ListenAddress
+{
+	struct sockaddr_storage addr;
+	socklen_t	len;
+	bool		loopback;
+} ListenAddress;
+
+/* Can this machine bind "::"? */
+static bool
+have_ipv6(void)
+{
+	struct sockaddr_in6 any = {.sin6_family = AF_INET6};
+	int			fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool		result;
+
+	if (fd < 0)
+		return false;
+	result = bind(fd, (const struct sockaddr *) &any, sizeof(any)) == 0;
+	close(fd);
+	return result;
+}
+
+/*
+ * scim.listen_address: an IPv4 or IPv6 address, "localhost" or "*".
+ */
+static bool
+parse_address(ListenAddress *result)
+{
+	const char *text = scim_listen_address;
+	struct addrinfo hints = {0};
+	struct addrinfo *found = NULL;
+	char		service[16];
+
+	if (strcmp(text, "localhost") == 0)
+		text = "127.0.0.1";
+	else if (strcmp(text, "*") == 0)
+		text = have_ipv6() ? "::" : "0.0.0.0";
+	hints.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE;
+	hints.ai_family = AF_UNSPEC;
+	hints.ai_socktype = SOCK_STREAM;
+	snprintf(service, sizeof(service), "%d", port);
+	if (getaddrinfo(text, service, &hints, &found) != 0 || found == NULL)
+		return false;
+
+	memset(result, 0, sizeof(*result));
+	memcpy(&result->addr, found->ai_addr, found->ai_addrlen);
+	result->len = found->ai_addrlen;
+	if (found->ai_family == AF_INET)
+	{
+		const struct sockaddr_in *in = (const struct sockaddr_in *) found->ai_addr;
+
+		result->loopback = (ntohl(in->sin_addr.s_addr) >> 24) == 127;
+	}
+	else if (found->ai_family == AF_INET6)
+		result->loopback = IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *) found->ai_addr)->sin6_addr);
+	freeaddrinfo(found);
+	return true;
+}
+
+/*
+ * A socket bound to the address, or -1 with errno.  With "shared" it listens
+ * beside its siblings; without it is a probe.
+ */
+static int
+bind_socket(const ListenAddress *address, bool shared)
+{
+	int			fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int			on = 1;
+	int			only = strcmp(scim_listen_address, "*") != 0;
+	int			saved_errno;
+
+	if (fd < 0)
+		return -1;
+	/* connections of a predecessor in TIME_WAIT do not matter */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
+		(!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on)) == 0) &&
+		(address->addr.ss_family != AF_INET6 ||
+		 setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &only, sizeof(only)) == 0) &&
+		bind(fd, (const struct sockaddr *) &address->addr, address->len) == 0 &&
+		(!shared || listen(fd, SOMAXCONN) == 0))
+		return fd;
+	saved_errno = errno;
+	close(fd);
+	errno = saved_errno;
+	return -1;
+}
+
+/*
+ * Bind the port for this database.  -1: "note" says why not.
+ */
+static int
+open_socket(const ListenAddress *address, char *note)
+{
+	LOCKTAG		tag;
+	int			fd;
+	bool		sibling = false;
+
+	scim_timeout_every(watch_timeout, WATCH_MS);
+	SetCurrentStatementStartTimestamp();
+	StartTransactionCommand();
+	SET_LOCKTAG_ADVISORY(tag, InvalidOid, BIND_LOCK_KEY, 0, 2);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+
+	fd = bind_socket(address, false);
+	if (fd >= 0)
+		close(fd);
+	else if (errno == EADDRINUSE)
+		sibling = scim_worker_sibling_listens(port);
+	if (fd >= 0 || sibling)
+		fd = bind_socket(address, true);
+	if (fd >= 0)
+	{
+		/* the next one to ask has to see it */
+		scim_worker_report(WORKER_LISTENING, port, NULL);
+	}
+	else if (errno == EADDRINUSE)
+		snprintf(note, WORKER_NOTE_LEN, "port %d of %s is in use", port, scim_listen_address);
+	else
+		snprintf(note, WORKER_NOTE_LEN, "could not bind port %d of %s: %s", port, scim_listen_address, strerror(errno));
+
+	CommitTransactionCommand();
+	disable_timeout(watch_timeout, false);
+	return fd;
+}
+
+/*
+ * Contents of a PEM file, in the current context; NULL: "note" says why not.
+ */
+static char *
+read_pem(const char *path, bool is_key, char *note)
+{
+	struct stat st;
+	int			fd = OpenTransientFile(path, O_RDONLY);
+	char	   *text = NULL;
+	ssize_t		n = 0;
+
+	if (fd < 0)
+		snprintf(note, WORKER_NOTE_LEN, "could not open the TLS %s file: %s", is_key ? "key" : "certificate", strerror(errno));
+	else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_TLS_FILE)
+		snprintf(note, WORKER_NOTE_LEN, "the TLS %s file is not a regular file of at most %d kB",
+				 is_key ? "key" : "certificate", MAX_TLS_FILE / 1024);
+	else if (is_key && ((st.st_uid == geteuid() && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) ||
+						(st.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO)) != 0))
+		snprintf(note, WORKER_NOTE_LEN, "the TLS key file has group or world access (0600, or 0640 if owned by root)");
+	else
+	{
+		text = palloc(st.st_size + 1);
+		while (n < st.st_size)
+		{
+			ssize_t		got = read(fd, text + n, st.st_size - n);
+
+			if (got <= 0)
+				break;
+			n += got;
+		}
+		text[n] = '\0';
+	}
+	if (fd >= 0)
+		CloseTransientFile(fd);
+	return text;
+}
+
+/*
+ * As many connections as this process may have and has descriptors for.
+ */
+static unsigned
+connection_limit(void)
+{
+	struct rlimit limit;
+	long		wanted = Max(1, (scim_max_connections + args.count - 1) / args.count);
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+	{
+		rlim_t		need = (rlim_t) wanted + max_safe_fds + SPARE_DESCRIPTORS;
+
+		if (limit.rlim_cur < need)
+		{
+			struct rlimit raised = limit;
+
+			raised.rlim_cur = limit.rlim_max == RLIM_INFINITY ? need : Min(need, limit.rlim_max);
+			if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+				limit = raised;
+		}
+		if (limit.rlim_cur < need)
+			wanted = Max(16, (long) limit.rlim_cur - max_safe_fds - SPARE_DESCRIPTORS);
+	}
+	return (unsigned) wanted;
+}
+
+/*
+ * Everything that only a new socket or a new HTTP side can apply, as one text.
+ */
+static char *
+fingerprint(void)
+{
+	StringInfoData buf;
+	const char *files[] = {scim_tls_cert_file, scim_tls_key_file};
+
+	initStringInfo(&buf);
+	appendStringInfo(&buf, "%s|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d",
+					 scim_listen_address, args.port != 0 ? args.port : scim_port, scim_insecure_bind,
+					 scim_max_connections, scim_max_connections_per_address, scim_max_keepalive_requests,
+					 scim_max_body_size, scim_head_timeout, scim_body_timeout, scim_request_timeout,
+					 scim_idle_timeout, scim_write_timeout);
+	for (int i = 0; i < lengthof(files); i++)
+	{
+		struct stat st;
+
+		if (files[i][0] == '\0' || stat(files[i], &st) != 0)
+			memset(&st, 0, sizeof(st));
+		appendStringInfo(&buf, "|%s|%ld|%ld|%ld|%ld", files[i], (long) st.st_ino, (long) st.st_size,
+						 (long) st.st_mtim.tv_sec, (long) st.st_mtim.tv_nsec);
+	}
+	return buf.data;
+}
+
+/*
+ * Socket and HTTP side.  NULL: "note" says what is in the way.
+ */
+static ScimHttpServer *
+open_listener(char *note)
+{
+	ScimHttpConfig config = {0};
+	ScimHttpServer *http;
+	ListenAddress address;
+	char	   *cert = NULL;
+	char	   *key = NULL;
+	bool		tls = scim_tls_cert_file[0] != '\0';
+
+	port = args.port != 0 ? args.port : scim_port;
+	if (!parse_address(&address))
+	{
+		snprintf(note, WORKER_NOTE_LEN, "scim.listen_address is not an IPv4 or IPv6 address, \"localhost\" or \"*\"");
+		return NULL;
+	}
+	if (!address.loopback && !tls && !scim_insecure_bind)
+	{
+		snprintf(note, WORKER_NOTE_LEN,
+				 "%s is not a loopback address: set scim.tls_cert_file, or scim.insecure_bind", scim_listen_address);
+		return NULL;
+	}
+	if (tls)
+	{
+		cert = read_pem(scim_tls_cert_file, false, note);
+		key = cert != NULL ? read_pem(scim_tls_key_file[0] != '\0' ? scim_tls_key_file : scim_tls_cert_file, true, note) : NULL;
+		if (key == NULL)
+			return NULL;
+	}
+
+	config.listen_fd = open_socket(&address, note);
+	if (config.listen_fd < 0)
+		return NULL;
+
+	config.tls_cert = cert;
+	config.tls_key = key;
+	config.max_connections = connection_limit();
+	config.max_connections_per_address = (unsigned) scim_max_connections_per_address;
+	config.max_keepalive_requests = (unsigned) scim_max_keepalive_requests;
+	config.max_body = (size_t) scim_max_body_size * 1024;
+	config.max_head = MAX_HEAD_BYTES;
+	config.max_url = MAX_URL_BYTES;
+	config.head_timeout_ms = scim_head_timeout;
+	config.body_timeout_ms = scim_body_timeout;
+	config.request_timeout_ms = scim_request_timeout;
+	config.idle_timeout_ms = scim_idle_timeout;
+	config.write_timeout_ms = scim_write_timeout;
+	{
+		char		err[128];
+
+		http = scim_http_start(&config, err, sizeof(err));
+		if (key != NULL)
+			explicit_bzero(key, strlen(key));
+		if (http == NULL)
+		{
+			close(config.listen_fd);
+			snprintf(note, WORKER_NOTE_LEN, "the HTTP side did not start: %s", err);
+			return NULL;
+		}
+	}
+
+	if (!address.loopback && !tls)
+		ereport(WARNING,
+				(errmsg("scim listener %d speaks plain HTTP on %s, as scim.insecure_bind allows",
+						args.index + 1, scim_listen_address),
+				 errdetail("Whoever sees the traffic sees the tokens.")));
+	ereport(LOG,
+			(errmsg("scim listener %d listens on %s port %d%s",
+					args.index + 1, scim_listen_address, port, tls ? " (TLS)" : "")));
+	listen_fd = config.listen_fd;
+	scim_actual_port = port;
+	last_note[0] = '\0';
+	return http;
+}
+
+/* --- serving --- */
+
+#define MAX_HEADERS 8
+
+static void
+add_header(const char **headers, int *n, const char *name, const char *value)
+{
+	if (value == NULL)
+		return;
+	Assert(*n + 2 <= 2 * MAX_HEADERS);
+	headers[(*n)++] = name;
+	headers[(*n)++] = value;
+}
+
+/*
+ * Serve one request and hand its answer over.
+ */
+static void
+serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView *view, MemoryContext context)
+{
+	ScimRequest in = {
+		.method = view->method,
+		.path = view->path,
+		.query = view->query,
+		.authorization = view->authorization,
+		.content_type = view->content_type,
+		.accept = view->accept,
+		.if_match = view->if_match,
+		.if_none_match = view->if_none_match,
+		.prefer = view->prefer,
+		.body = view->body,
+		.body_len = view->body_len,
+	};
+	const DisableTimeoutParams timeouts[] = {{STATEMENT_TIMEOUT, false}, {watch_timeout, false}};
+	ScimResponse response;
+	ScimHttpReply reply = {0};
+	const char *headers[2 * MAX_HEADERS + 1];
+	char		retry_after[16];
+	int			n = 0;
+
+	memset(&response, 0, sizeof(response));
+	MemoryContextSwitchTo(context);
+	SetCurrentStatementStartTimestamp();
+	pgstat_report_activity(STATE_RUNNING, "SCIM request");
+	QueryCancelPending = false;
+	serving = request;
+	scim_timeout_every(watch_timeout, WATCH_MS);
+	enable_timeout_after(STATEMENT_TIMEOUT, scim_statement_timeout);
+
+	scim_provider_serve(&in, context, &response);
+
+	disable_timeouts(timeouts, lengthof(timeouts));
+	serving = NULL;
+	QueryCancelPending = false;
+	/* whatever was left open would be the next request's */
+	if (IsTransactionOrTransactionBlock())
+		elog(ERROR, "a request has left its transaction open");
+	MemoryContextSwitchTo(context);
+
+	add_header(headers, &n, "Content-Type", response.content_type);
+	add_header(headers, &n, "Location", response.location);
+	add_header(headers, &n, "ETag", response.etag);
+	add_header(headers, &n, "Allow", response.allow);
+	add_header(headers, &n, "WWW-Authenticate", response.www_authenticate);
+	if (response.retry_after > 0)
+	{
+		snprintf(retry_after, sizeof(retry_after), "%d", response.retry_after);
+		add_header(headers, &n, "Retry-After", retry_after);
+	}
+	add_header(headers, &n, "Cache-Control", "no-store");
+	add_header(headers, &n, "X-Content-Type-Options", "nosniff");
+	headers[n] = NULL;
+
+	/* the body of an answer to HEAD is given for its length; it is not sent */
+	reply.status = response.status;
+	reply.headers = headers;
+	reply.body = response.content_type != NULL ? response.body.data : NULL;
+	reply.body_len = response.content_type != NULL ? response.body.len : 0;
+	scim_http_answer(http, request, &reply);
+	scim_worker_count_request();
+	pgstat_report_activity(STATE_IDLE, NULL);
+	stats_due = true;
+	MemoryContextSwitchTo(TopMemoryContext);
+	MemoryContextReset(context);
+}
+
+/*
+ * Tell the statistics of what was done, about once a second and when it gets
+ * quiet; without that, autovacuum never hears of our writes.
+ */
+static void
+report_stats(TimestampTz now)
+{
+	if (!stats_due || !TimestampDifferenceExceeds(stats_at, now, REPORT_STAT_MS))
+		return;
+	pgstat_report_stat(true);
+	stats_at = now;
+	stats_due = false;
+}
+
+/*
+ * The inner loop.  Returns when the process is to end, when a setting wants a
+ * new listener (NULL), or when there is an obstacle.
+ */
+static const char *
+serve(ScimHttpServer *http, MemoryContext context)
+{
+	WaitEventSet *set = scim_create_wait_event_set(3);
+	char	   *settings = fingerprint();
+	const char *obstacle = NULL;
+	int			unwatched = 0;
+
+	AddWaitEventToSet(set, WL_LATCH_SET, PGINVALID_SOCKET, MyLatch, NULL);
+	AddWaitEventToSet(set, WL_EXIT_ON_PM_DEATH, PGINVALID_SOCKET, NULL, NULL);
+	AddWaitEventToSet(set, WL_SOCKET_READABLE, scim_http_epoll_fd(http), NULL, NULL);
+
+	while (!ShutdownRequestPending)
+	{
+		int			wait = scim_http_turn(http);
+		ScimHttpView view;
+		ScimHttpRequest *request = scim_http_next(http, &view);
+		TimestampTz now;
+		WaitEvent	event;
+
+		if (request != NULL)
+			serve_request(http, request, &view, context);
+
+		now = GetCurrentTimestamp();
+		report_stats(now);
+		if (ConfigReloadPending)
+		{
+			char	   *changed;
+
+			reload_if_asked();
+			changed = fingerprint();
+			if (strcmp(changed, settings) != 0)
+				break;
+			pfree(changed);
+		}
+		if (TimestampDifferenceExceeds(checked_at, now, CHECK_MS))
+		{
+			obstacle = find_obstacle();
+			if (obstacle != NULL)
+				break;
+			MemoryContextSwitchTo(TopMemoryContext);
+		}
+
+		/* look at the latch now and then, however much there is to do */
+		if (request != NULL)
+		{
+			if (++unwatched < 16)
+				continue;
+			wait = 0;
+		}
+		unwatched = 0;
+		if (wait < 0 || wait > CHECK_MS)
+			wait = CHECK_MS;
+		if (stats_due)
+			wait = Min(wait, REPORT_STAT_MS);
+		(void) WaitEventSetWait(set, wait, &event, 1, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+		handle_interrupts();
+	}
+
+	FreeWaitEventSet(set);
+	pfree(settings);
+	return obstacle;
+}
+
+/*
+ * Answer what is in hand, for a moment, and close everything.
+ */
+static void
+close_listener(ScimHttpServer *http, MemoryContext context)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	ScimHttpView view;
+	ScimHttpRequest *request;
+
+	scim_worker_report(WORKER_STOPPING, port, NULL);
+	while (scim_http_quiesce(http) > 0 &&
+		   !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), DRAIN_MS))
+	{
+		struct pollfd p = {.fd = scim_http_epoll_fd(http), .events = POLLIN};
+
+		(void) scim_http_turn(http);
+		request = scim_http_next(http, &view);
+		if (request != NULL)
+			serve_request(http, request, &view, context);
+		else
+			(void) poll(&p, 1, 20);
+	}
+	scim_http_stop(http);
+	close(listen_fd);
+	listen_fd = -1;
+	scim_actual_port = 0;
+}
+
+/* --- the process --- */
+
+static void
+connect_database(void)
+{
+	/* the flag handler would not get through a wait for a lock in there */
+	pqsignal(SIGTERM, die);
+	scim_worker_connecting();
+	if (OidIsValid(args.dboid))
+		BackgroundWorkerInitializeConnectionByOid(args.dboid, args.role, SCIM_WORKER_CONNECT_FLAGS);
+	else
+		BackgroundWorkerInitializeConnection(args.database, scim_worker_role, SCIM_WORKER_CONNECT_FLAGS);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	scim_worker_connected();
+
+	/* one plan per statement, for good; and no surprises from ALTER ROLE */
+	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("plan_cache_mode", "force_generic_plan", PGC_USERSET, PGC_S_OVERRIDE);
+	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	set_lock_timeout();
+	watch_timeout = RegisterTimeout(USER_TIMEOUT, watch_request);
+}
+
+/*
+ * Exit code: 0 is for good, with 1 the postmaster starts the worker again.
+ */
+static void
+leave(void)
+{
+	proc_exit(scim_worker_stop_wanted(&args) ? 0 : 1);
+}
+
+void
+scim_worker_main(Datum arg)
+{
+	MemoryContext context;
+	long		wait;
+
+	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
+	BackgroundWorkerUnblockSignals();
+
+	if (!scim_worker_attach(&args))
+	{
+		ereport(LOG,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("there are too many scim listeners")));
+		proc_exit(0);
+	}
+	while (!ShutdownRequestPending && (wait = scim_worker_backoff(&args)) > 0)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	if (ShutdownRequestPending)
+		leave();
+
+	connect_database();
+	port = args.port != 0 ? args.port : scim_port;
+	scim_worker_report(WORKER_STARTING, port, NULL);
+	context = AllocSetContextCreate(TopMemoryContext, "scim request", ALLOCSET_DEFAULT_SIZES);
+
+	while (!ShutdownRequestPending)
+	{
+		const char *obstacle = find_obstacle();
+		long		retry = CHECK_MS;
+		char		note[WORKER_NOTE_LEN];
+		ScimHttpServer *http;
+
+		MemoryContextSwitchTo(context);
+		if (obstacle == NULL)
+		{
+			http = open_listener(note);
+			MemoryContextSwitchTo(TopMemoryContext);
+			MemoryContextReset(context);
+			if (http != NULL)
+			{
+				obstacle = serve(http, context);
+				close_listener(http, context);
+			}
+			else
+			{
+				obstacle = note;
+				retry = RETRY_MS;
+			}
+		}
+		MemoryContextSwitchTo(TopMemoryContext);
+		if (obstacle != NULL && !ShutdownRequestPending)
+		{
+			report_obstacle(obstacle);
+			idle_until_reload(retry);
+		}
+	}
+	leave();
+}

@@ -1,0 +1,1022 @@
+/*
+ * worker_listener_mhd.c
+ *		The HTTP side of the listener: libmicrohttpd with a guard in front and
+ *		deadlines of its own (RFC 9110, RFC 9112; threat-and-fault-model H2-H5).
+ *
+ * The library runs without a thread; its epoll descriptor sits in the wait of
+ * the worker's loop, which calls scim_http_turn().  Inside, callbacks only
+ * record: they check the head, gather the body in malloc'ed memory, and when a
+ * request is complete they suspend its connection and put it on a queue.  The
+ * loop takes it from there (scim_http_next), serves it, and hands the answer
+ * over (scim_http_answer); the next turn sends it.
+ *
+ * The life of a connection:
+ *
+ *	 HEAD -> BODY -> QUEUED -> SERVING -> WRITE -> IDLE -> HEAD ...
+ *	   \______\________________________>  WRITE (refused by the guard; closes)
+ *
+ * Each phase but QUEUED and SERVING has a deadline.  The library's own timeout
+ * counts from the last byte, which one byte a second defeats; so a connection
+ * that is late is shut down here (shutdown(2)), and the library, which sees the
+ * end of its socket, cleans up.  A queued request that is late is answered 503
+ * instead of being served.
+ *
+ * A connection is one request at a time, so ScimHttpRequest is both.
+ *
+ * Nothing in this file raises or uses the server's memory; every allocation is
+ * checked, and a failed one costs a connection.
+ */
+#ifdef POSTGRES_H
+#error "worker_listener_mhd.c must not use the server's API"
+#endif
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE				/* POLLRDHUP */
+#endif
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <microhttpd.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "worker_listener_guard.h"
+#include "worker_listener_mhd.h"
+
+/* A scan of all connections for late ones happens at most this often. */
+#define SCAN_INTERVAL_MS 100
+
+/* Turns of the library within one of ours. */
+#define MAX_RUNS 64
+
+/* Connections above the limit that wait for others to be shed. */
+#define SHED_SLACK 16
+
+/* Refused requests whose rest is read and thrown away, so that the client gets
+ * to read the answer instead of a reset. */
+#define LINGER_MAX 64
+#define LINGER_MS 1000
+#define LINGER_BYTES ((size_t) 8 * 1024 * 1024)
+#define LINGER_POLL_MS 20
+
+/* A chunked body over the limit, under TLS: read this much more of it. */
+#define OVERRUN_BYTES ((size_t) 8 * 1024 * 1024)
+
+/* A body buffer up to this size is kept for the next request. */
+#define KEEP_BODY_BYTES 16384
+
+/* Failed authentications of one address: after so many in so long a time it
+ * has to wait for the end of that time. */
+#define AUTH_FAILURES 100
+#define AUTH_WINDOW_MS 10000
+#define AUTH_SLOTS 1024
+
+#define NEVER INT64_MAX
+
+typedef enum Phase
+{
+	PHASE_HEAD,					/* from the first connect, or the request line */
+	PHASE_BODY,
+	PHASE_QUEUED,				/* complete, suspended, not yet taken */
+	PHASE_SERVING,				/* taken by the loop */
+	PHASE_WRITE,				/* answer handed over */
+	PHASE_IDLE,					/* between requests */
+	PHASE_CUT					/* shut down, the library has yet to notice */
+} Phase;
+
+struct ScimHttpRequest
+{
+	ScimHttpServer *server;
+	struct MHD_Connection *mhd;
+	int			fd;
+	struct ScimHttpRequest *prev;	/* all connections, oldest phase first */
+	struct ScimHttpRequest *next;
+	struct ScimHttpRequest *queue_next; /* PHASE_QUEUED only */
+	Phase		phase;
+	int64_t		phase_at;		/* when the phase began, ms */
+	int64_t		request_at;		/* when the request began, ms */
+	unsigned	requests;		/* on this connection */
+	unsigned char address[16];	/* IPv4 mapped into IPv6, or an IPv6 /64 */
+	bool		trusted;		/* a request on it was authenticated */
+	bool		credential;		/* the request has an Authorization header */
+	bool		linger;			/* refused before everything was read */
+	/* the request */
+	bool		checked;		/* the guard has seen the head */
+	char	   *target;			/* raw, malloc'ed; NULL if too long */
+	size_t		target_len;
+	const char *method;			/* the library's, until the answer is sent */
+	ScimGuard	guard;
+	char	   *body;			/* malloc'ed */
+	size_t		body_len;
+	size_t		body_size;		/* allocated */
+	size_t		overrun;		/* bytes above the limit that were dropped */
+};
+
+typedef struct Linger
+{
+	int			fd;
+	int64_t		until;
+	size_t		left;
+} Linger;
+
+typedef struct AuthSlot
+{
+	unsigned char address[16];
+	int64_t		window_at;		/* 0: free */
+	unsigned	failures;
+} AuthSlot;
+
+struct ScimHttpServer
+{
+	struct MHD_Daemon *daemon;
+	ScimHttpConfig config;		/* texts are not kept */
+	bool		tls;
+	bool		closing;		/* no new connections, every answer closes */
+	int			epoll_fd;
+	unsigned	nconnections;
+	ScimHttpRequest *first;		/* oldest phase */
+	ScimHttpRequest *last;
+	ScimHttpRequest *queue_first;
+	ScimHttpRequest *queue_last;
+	int64_t		next_scan;		/* earliest moment at which one can be late */
+	int			nlinger;
+	Linger		linger[LINGER_MAX];
+	AuthSlot	auth[AUTH_SLOTS];
+	char		message[256];	/* the library's last complaint */
+};
+
+static int64_t
+now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* --- phases and deadlines --- */
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static int64_t
+deadline_of(const ScimHttpRequest *c)
+{
+	const ScimHttpConfig *config = &c->server->config;
+
+	switch (c->phase)
+	{
+		case PHASE_HEAD:
+			return earlier(c->phase_at + config->head_timeout_ms,
+						   c->request_at + config->request_timeout_ms);
+		case PHASE_BODY:
+			return earlier(c->phase_at + config->body_timeout_ms,
+						   c->request_at + config->request_timeout_ms);
+		case PHASE_WRITE:
+			return c->phase_at + config->write_timeout_ms;
+		case PHASE_IDLE:
+			return c->phase_at + config->idle_timeout_ms;
+		case PHASE_QUEUED:
+		case PHASE_SERVING:
+		case PHASE_CUT:
+			break;
+	}
+	return NEVER;
+}
+
+static void
+unlink_connection(ScimHttpRequest *c)
+{
+	ScimHttpServer *server = c->server;
+
+	if (c->prev != NULL)
+		c->prev->next = c->next;
+	else
+		server->first = c->next;
+	if (c->next != NULL)
+		c->next->prev = c->prev;
+	else
+		server->last = c->prev;
+	c->prev = c->next = NULL;
+}
+
+static void
+append_connection(ScimHttpRequest *c)
+{
+	ScimHttpServer *server = c->server;
+
+	c->prev = server->last;
+	c->next = NULL;
+	if (server->last != NULL)
+		server->last->next = c;
+	else
+		server->first = c;
+	server->last = c;
+}
+
+static void
+enter_phase(ScimHttpRequest *c, Phase phase)
+{
+	c->phase = phase;
+	c->phase_at = now_ms();
+	if (c->server->last != c)
+	{
+		unlink_connection(c);
+		append_connection(c);
+	}
+	c->server->next_scan = earlier(c->server->next_scan, deadline_of(c));
+}
+
+/*
+ * End a connection.  The library finds out by the event on its socket; it must
+ * not be suspended.
+ */
+static void
+cut(ScimHttpRequest *c)
+{
+	if (c->phase == PHASE_CUT)
+		return;
+	enter_phase(c, PHASE_CUT);
+	(void) shutdown(c->fd, SHUT_RDWR);
+}
+
+static void
+cut_late_connections(ScimHttpServer *server, int64_t now)
+{
+	int64_t		next = NEVER;
+	ScimHttpRequest *following;
+
+	for (ScimHttpRequest *c = server->first; c != NULL; c = following)
+	{
+		int64_t		deadline = deadline_of(c);
+
+		following = c->next;
+		if (deadline <= now)
+			cut(c);
+		else
+			next = earlier(next, deadline);
+	}
+	server->next_scan = (next == NEVER || next > now + SCAN_INTERVAL_MS) ? next : now + SCAN_INTERVAL_MS;
+}
+
+/*
+ * Make room for a new connection: the one that has been idle or incomplete for
+ * longest and was never authenticated, else the one that is idle for longest.
+ */
+static bool
+shed_one(ScimHttpServer *server, const ScimHttpRequest *newcomer)
+{
+	ScimHttpRequest *idle = NULL;
+
+	for (ScimHttpRequest *c = server->first; c != NULL; c = c->next)
+	{
+		if (c == newcomer)
+			continue;
+		if (!c->trusted && (c->phase == PHASE_HEAD || c->phase == PHASE_BODY || c->phase == PHASE_IDLE))
+		{
+			cut(c);
+			return true;
+		}
+		if (idle == NULL && c->phase == PHASE_IDLE)
+			idle = c;
+	}
+	if (idle == NULL)
+		return false;
+	cut(idle);
+	return true;
+}
+
+/* --- failed authentications --- */
+
+static AuthSlot *
+auth_slot(ScimHttpServer *server, const unsigned char *address)
+{
+	uint32_t	hash = 2166136261u;
+
+	for (int i = 0; i < 16; i++)
+		hash = (hash ^ address[i]) * 16777619u;
+	return &server->auth[hash % AUTH_SLOTS];
+}
+
+/*
+ * Count a failure.  Two addresses of one slot push each other out, which makes
+ * the limit more generous, never stricter.
+ */
+static void
+note_auth_failure(ScimHttpRequest *c)
+{
+	AuthSlot   *slot = auth_slot(c->server, c->address);
+	int64_t		now = now_ms();
+
+	if (slot->window_at == 0 || now - slot->window_at >= AUTH_WINDOW_MS ||
+		memcmp(slot->address, c->address, sizeof(slot->address)) != 0)
+	{
+		memcpy(slot->address, c->address, sizeof(slot->address));
+		slot->window_at = now;
+		slot->failures = 0;
+	}
+	slot->failures++;
+}
+
+/* Seconds that this connection's address has to wait; 0: none. */
+static int
+auth_wait(ScimHttpRequest *c)
+{
+	AuthSlot   *slot = auth_slot(c->server, c->address);
+	int64_t		left;
+
+	if (c->trusted || slot->window_at == 0 || slot->failures < AUTH_FAILURES ||
+		memcmp(slot->address, c->address, sizeof(slot->address)) != 0)
+		return 0;
+	left = slot->window_at + AUTH_WINDOW_MS - now_ms();
+	return left <= 0 ? 0 : (int) ((left + 999) / 1000);
+}
+
+/* --- answers made here --- */
+
+#define ERROR_FORMAT \
+	"{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:Error\"],\"status\":\"%d\",\"detail\":\"%s\"}"
+#define ERROR_TYPE "application/scim+json"
+
+/* JSON of an error (RFC 7644 3.12); details hold ASCII, and quotes only. */
+static size_t
+error_body(char *buffer, size_t size, int status, const char *detail)
+{
+	char		escaped[256];
+	size_t		n = 0;
+
+	for (; *detail != '\0' && n < sizeof(escaped) - 3; detail++)
+	{
+		if (*detail == '"' || *detail == '\\')
+			escaped[n++] = '\\';
+		escaped[n++] = *detail;
+	}
+	escaped[n] = '\0';
+	return (size_t) snprintf(buffer, size, ERROR_FORMAT, status, escaped);
+}
+
+static struct MHD_Response *
+make_response(const char *body, size_t len)
+{
+	/* the cast: the library copies, its parameter is not const */
+	return MHD_create_response_from_buffer(len, (void *) (uintptr_t) (len > 0 ? body : ""),
+										   MHD_RESPMEM_MUST_COPY);
+}
+
+/*
+ * Answer with an error and close the connection.  False: no memory, the caller
+ * gives the connection up.
+ */
+static bool
+queue_error(ScimHttpRequest *c, int status, const char *detail, int retry_after)
+{
+	char		body[512];
+	size_t		len = error_body(body, sizeof(body), status, detail);
+	struct MHD_Response *response = make_response(body, len);
+	bool		ok;
+
+	if (response == NULL)
+		return false;
+	ok = MHD_add_response_header(response, "Content-Type", ERROR_TYPE) == MHD_YES &&
+		MHD_add_response_header(response, "X-Content-Type-Options", "nosniff") == MHD_YES &&
+		MHD_add_response_header(response, "Cache-Control", "no-store") == MHD_YES &&
+		MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+	if (ok && retry_after > 0)
+	{
+		char		seconds[16];
+
+		snprintf(seconds, sizeof(seconds), "%d", retry_after);
+		ok = MHD_add_response_header(response, "Retry-After", seconds) == MHD_YES;
+	}
+	if (ok)
+	{
+		enter_phase(c, PHASE_WRITE);
+		ok = MHD_queue_response(c->mhd, (unsigned) status, response) == MHD_YES;
+	}
+	MHD_destroy_response(response);
+	return ok;
+}
+
+/*
+ * 413 in the middle of a body, where the library takes no answer any more.
+ * Nothing has been sent for this request yet but perhaps "100 Continue".
+ */
+static void
+send_too_large(ScimHttpRequest *c)
+{
+	char		body[512];
+	char		answer[1024];
+	size_t		len = error_body(body, sizeof(body), 413, "The request body is too large.");
+	int			n;
+
+	n = snprintf(answer, sizeof(answer),
+				 "HTTP/1.1 413 Content Too Large\r\n"
+				 "Content-Type: " ERROR_TYPE "\r\n"
+				 "X-Content-Type-Options: nosniff\r\n"
+				 "Cache-Control: no-store\r\n"
+				 "Connection: close\r\n"
+				 "Content-Length: %zu\r\n\r\n%s", len, body);
+	(void) !send(c->fd, answer, (size_t) n, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* --- lingering close --- */
+
+/*
+ * A socket that is closed with unread input sends a reset, which can overtake
+ * the answer.  Keep a duplicate and read for a while.
+ */
+static void
+linger(ScimHttpServer *server, int fd)
+{
+	int			copy;
+
+	if (server->nlinger >= LINGER_MAX)
+		return;
+	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (copy < 0)
+		return;
+	(void) shutdown(copy, SHUT_WR);
+	server->linger[server->nlinger].fd = copy;
+	server->linger[server->nlinger].until = now_ms() + LINGER_MS;
+	server->linger[server->nlinger].left = LINGER_BYTES;
+	server->nlinger++;
+}
+
+static void
+poll_lingers(ScimHttpServer *server, int64_t now)
+{
+	int			kept = 0;
+
+	for (int i = 0; i < server->nlinger; i++)
+	{
+		Linger	   *l = &server->linger[i];
+		bool		done = now >= l->until;
+		char		waste[65536];
+
+		for (int turns = 0; !done && turns < 16; turns++)
+		{
+			ssize_t		n = recv(l->fd, waste, sizeof(waste), MSG_DONTWAIT);
+
+			if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+				break;
+			done = n <= 0 || (size_t) n >= l->left;
+			if (!done)
+				l->left -= (size_t) n;
+		}
+		if (done)
+			close(l->fd);
+		else
+			server->linger[kept++] = *l;
+	}
+	server->nlinger = kept;
+}
+
+/* --- callbacks: record only --- */
+
+static void
+forget_request(ScimHttpRequest *c)
+{
+	free(c->target);
+	c->target = NULL;
+	c->target_len = 0;
+	c->method = NULL;
+	c->checked = false;
+	c->credential = false;
+	c->body_len = 0;
+	c->overrun = 0;
+	if (c->body_size > KEEP_BODY_BYTES)
+	{
+		free(c->body);
+		c->body = NULL;
+		c->body_size = 0;
+	}
+}
+
+static void
+note_address(ScimHttpRequest *c)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
+
+	if (address == NULL)
+		return;
+	if (address->sa_family == AF_INET)
+	{
+		c->address[10] = c->address[11] = 0xff;
+		memcpy(c->address + 12, &((const struct sockaddr_in *) (const void *) address)->sin_addr, 4);
+	}
+	else if (address->sa_family == AF_INET6)
+	{
+		const struct in6_addr *a = &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr;
+
+		/* one site has at least a /64 to choose addresses from */
+		memcpy(c->address, a, IN6_IS_ADDR_V4MAPPED(a) ? 16 : 8);
+	}
+}
+
+static void
+on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	ScimHttpServer *server = cls;
+	const union MHD_ConnectionInfo *info;
+	ScimHttpRequest *c;
+
+	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
+	{
+		c = *socket_context;
+		if (c == NULL)
+			return;
+		if (c->linger)
+			linger(server, c->fd);
+		unlink_connection(c);
+		server->nconnections--;
+		*socket_context = NULL;
+		forget_request(c);
+		free(c->body);
+		free(c);
+		return;
+	}
+
+	info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	c = calloc(1, sizeof(*c));
+	*socket_context = c;
+	if (c == NULL || info == NULL)
+	{
+		/* without a record nobody would watch it */
+		if (info != NULL)
+			(void) shutdown(info->connect_fd, SHUT_RDWR);
+		free(c);
+		*socket_context = NULL;
+		return;
+	}
+	c->server = server;
+	c->mhd = connection;
+	c->fd = info->connect_fd;
+	c->phase = PHASE_HEAD;
+	c->phase_at = c->request_at = now_ms();
+	note_address(c);
+	append_connection(c);
+	server->nconnections++;
+	server->next_scan = earlier(server->next_scan, deadline_of(c));
+
+	if (server->nconnections > server->config.max_connections && !shed_one(server, c))
+		cut(c);
+}
+
+/* The record of a connection; NULL if there was no memory for it. */
+static ScimHttpRequest *
+record_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+	return info != NULL ? info->socket_context : NULL;
+}
+
+/*
+ * The request line is there: the raw target, before the library decodes it.
+ */
+static void *
+on_target(void *cls, const char *target, struct MHD_Connection *connection)
+{
+	ScimHttpServer *server = cls;
+	ScimHttpRequest *c = record_of(connection);
+
+	if (c == NULL)
+		return NULL;
+	forget_request(c);
+	if (c->phase == PHASE_IDLE)
+	{
+		enter_phase(c, PHASE_HEAD);
+		c->request_at = c->phase_at;
+	}
+	c->target_len = strlen(target);
+	if (c->target_len <= server->config.max_url)
+	{
+		c->target = malloc(c->target_len + 1);
+		if (c->target != NULL)
+			memcpy(c->target, target, c->target_len + 1);
+	}
+	return c;
+}
+
+/* Routing is by the raw path; the library's decoding is switched off. */
+static size_t
+no_unescape(void *cls, struct MHD_Connection *connection, char *text)
+{
+	(void) cls;
+	(void) connection;
+	return strlen(text);
+}
+
+static enum MHD_Result
+on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
+		  const char *value, size_t value_len)
+{
+	(void) kind;
+	scim_guard_header(cls, name, name_len, value != NULL ? value : "", value_len);
+	return MHD_YES;
+}
+
+/* The head is complete.  False: the connection is given up. */
+static bool
+on_head(ScimHttpRequest *c, const char *method, const char *version)
+{
+	const ScimHttpConfig *config = &c->server->config;
+	int			wait;
+
+	c->checked = true;
+	c->method = method;
+	c->requests++;
+	if (c->target == NULL && c->target_len <= config->max_url)
+		return false;			/* no memory */
+	scim_guard_begin(&c->guard, config->max_head, method, c->target, c->target_len, version);
+	MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &c->guard);
+	scim_guard_end(&c->guard, config->max_body);
+	c->credential = c->guard.authorization != NULL;
+
+	if (c->guard.status != 0)
+	{
+		c->linger = true;
+		return queue_error(c, c->guard.status, c->guard.detail, 0);
+	}
+	wait = auth_wait(c);
+	if (wait > 0)
+	{
+		c->linger = true;
+		return queue_error(c, 429, "There were too many failed authentications from this address.", wait);
+	}
+	enter_phase(c, PHASE_BODY);
+	return true;
+}
+
+/* A piece of the body.  False: the connection is given up. */
+static bool
+on_body(ScimHttpRequest *c, const char *data, size_t len)
+{
+	size_t		max = c->server->config.max_body;
+
+	if (c->overrun > 0 || len > max - c->body_len)
+	{
+		c->linger = true;
+		c->overrun += len;
+		if (!c->server->tls)
+		{
+			send_too_large(c);
+			return false;
+		}
+		return c->overrun <= OVERRUN_BYTES;
+	}
+	if (c->body_len + len + 1 > c->body_size)
+	{
+		size_t		size = c->body_size > 0 ? c->body_size : 1024;
+		char	   *body;
+
+		if (c->guard.has_length && c->guard.length >= c->body_len + len)
+			size = (size_t) c->guard.length + 1;
+		while (size < c->body_len + len + 1)
+			size *= 2;
+		body = realloc(c->body, size);
+		if (body == NULL)
+			return false;
+		c->body = body;
+		c->body_size = size;
+	}
+	memcpy(c->body + c->body_len, data, len);
+	c->body_len += len;
+	c->body[c->body_len] = '\0';
+	return true;
+}
+
+static void
+enqueue(ScimHttpRequest *c)
+{
+	ScimHttpServer *server = c->server;
+
+	c->queue_next = NULL;
+	if (server->queue_last != NULL)
+		server->queue_last->queue_next = c;
+	else
+		server->queue_first = c;
+	server->queue_last = c;
+	enter_phase(c, PHASE_QUEUED);
+	MHD_suspend_connection(c->mhd);
+}
+
+static enum MHD_Result
+on_request(void *cls, struct MHD_Connection *connection, const char *url,
+		   const char *method, const char *version,
+		   const char *upload_data, size_t *upload_data_size, void **request)
+{
+	ScimHttpRequest *c = *request;
+
+	(void) cls;
+	(void) url;
+	if (c == NULL || c != record_of(connection) || c->phase == PHASE_CUT)
+		return MHD_NO;
+	if (!c->checked)
+		return on_head(c, method, version) ? MHD_YES : MHD_NO;
+	if (*upload_data_size > 0)
+	{
+		bool		ok = on_body(c, upload_data, *upload_data_size);
+
+		*upload_data_size = 0;
+		return ok ? MHD_YES : MHD_NO;
+	}
+	if (c->overrun > 0)
+		return queue_error(c, 413, "The request body is too large.", 0) ? MHD_YES : MHD_NO;
+	/* anything else comes back without an answer because there was no memory */
+	if (c->phase != PHASE_BODY)
+		return MHD_NO;
+	enqueue(c);
+	return MHD_YES;
+}
+
+static void
+on_completed(void *cls, struct MHD_Connection *connection, void **request,
+			 enum MHD_RequestTerminationCode code)
+{
+	ScimHttpRequest *c = *request;
+
+	(void) cls;
+	(void) connection;
+	(void) code;
+	*request = NULL;
+	if (c == NULL)
+		return;
+	forget_request(c);
+	if (c->phase != PHASE_CUT)
+		enter_phase(c, PHASE_IDLE);
+}
+
+static void on_message(void *cls, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+
+static void
+on_message(void *cls, const char *format, va_list args)
+{
+	ScimHttpServer *server = cls;
+
+	vsnprintf(server->message, sizeof(server->message), format, args);
+}
+
+/* --- the server --- */
+
+/*
+ * Start serving.  The texts of "config" may be freed afterwards.
+ */
+ScimHttpServer *
+scim_http_start(const ScimHttpConfig *config, char *err, size_t errlen)
+{
+	ScimHttpServer *server = calloc(1, sizeof(*server));
+	const union MHD_DaemonInfo *info;
+	unsigned	flags = MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+	struct MHD_OptionItem tls_options[] = {
+		{MHD_OPTION_HTTPS_MEM_CERT, 0, (void *) (uintptr_t) config->tls_cert},
+		{MHD_OPTION_HTTPS_MEM_KEY, 0, (void *) (uintptr_t) config->tls_key},
+		{MHD_OPTION_HTTPS_PRIORITIES, 0,
+		(void *) (uintptr_t) "SECURE128:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+		{MHD_OPTION_END, 0, NULL}
+	};
+	struct MHD_OptionItem no_options[] = {{MHD_OPTION_END, 0, NULL}};
+	size_t		pool = 2 * config->max_head;
+
+	if (server == NULL)
+	{
+		snprintf(err, errlen, "out of memory");
+		return NULL;
+	}
+	server->config = *config;
+	server->config.tls_cert = server->config.tls_key = NULL;
+	server->tls = config->tls_cert != NULL;
+	server->next_scan = NEVER;
+	if (server->tls)
+		flags |= MHD_USE_TLS;
+
+	server->daemon =
+		MHD_start_daemon(flags, 0, NULL, NULL, on_request, server,
+						 MHD_OPTION_EXTERNAL_LOGGER, on_message, server,
+						 MHD_OPTION_LISTEN_SOCKET, (MHD_socket) config->listen_fd,
+						 MHD_OPTION_CONNECTION_LIMIT, config->max_connections + SHED_SLACK,
+						 MHD_OPTION_PER_IP_CONNECTION_LIMIT, config->max_connections_per_address,
+						 MHD_OPTION_CONNECTION_TIMEOUT, 0u,
+						 MHD_OPTION_CONNECTION_MEMORY_LIMIT, pool < 32768 ? (size_t) 32768 : pool,
+						 MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
+						 MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+						 MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
+						 MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, server,
+						 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
+#if MHD_VERSION >= 0x00097600
+						 MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2,
+#else
+						 MHD_OPTION_STRICT_FOR_CLIENT, 1,
+#endif
+						 MHD_OPTION_ARRAY, server->tls ? tls_options : no_options,
+						 MHD_OPTION_END);
+	if (server->daemon == NULL)
+	{
+		size_t		len = strcspn(server->message, "\r\n");
+
+		server->message[len] = '\0';
+		snprintf(err, errlen, "%s", len > 0 ? server->message : "libmicrohttpd did not start");
+		free(server);
+		return NULL;
+	}
+	info = MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+	if (info == NULL || info->epoll_fd < 0)
+	{
+		snprintf(err, errlen, "libmicrohttpd has no epoll descriptor");
+		scim_http_stop(server);
+		return NULL;
+	}
+	server->epoll_fd = info->epoll_fd;
+	return server;
+}
+
+int
+scim_http_epoll_fd(const ScimHttpServer *server)
+{
+	return server->epoll_fd;
+}
+
+int
+scim_http_turn(ScimHttpServer *server)
+{
+	int64_t		now = now_ms();
+	int64_t		next = NEVER;
+	bool		ready = true;
+
+	if (now >= server->next_scan)
+		cut_late_connections(server, now);
+	if (server->nlinger > 0)
+		poll_lingers(server, now);
+
+	/*
+	 * The library keeps a ready list of its own beside the edge-triggered
+	 * events: while it has something on it, no event will come.
+	 */
+	for (int i = 0; ready && i < MAX_RUNS; i++)
+	{
+		MHD_UNSIGNED_LONG_LONG wait;
+
+		(void) MHD_run(server->daemon);
+		ready = MHD_get_timeout(server->daemon, &wait) == MHD_YES && wait == 0;
+	}
+	if (ready)
+		return 0;
+
+	if (server->nlinger > 0)
+		next = now + LINGER_POLL_MS;
+	next = earlier(next, server->next_scan);
+	if (next == NEVER)
+		return -1;
+	now = now_ms();
+	if (next <= now)
+		return 0;
+	return next - now > INT_MAX ? INT_MAX : (int) (next - now);
+}
+
+ScimHttpRequest *
+scim_http_next(ScimHttpServer *server, ScimHttpView *view)
+{
+	ScimHttpRequest *c;
+	char	   *query;
+
+	while ((c = server->queue_first) != NULL)
+	{
+		server->queue_first = c->queue_next;
+		if (server->queue_first == NULL)
+			server->queue_last = NULL;
+		c->queue_next = NULL;
+		if (now_ms() < c->request_at + server->config.request_timeout_ms)
+			break;
+
+		/* its client has waited too long: do not begin to serve it */
+		(void) queue_error(c, 503, "The server is too busy.", 1);
+		MHD_resume_connection(c->mhd);
+	}
+	if (c == NULL)
+		return NULL;
+
+	enter_phase(c, PHASE_SERVING);
+	memset(view, 0, sizeof(*view));
+	query = strchr(c->target, '?');
+	if (query != NULL)
+		*query++ = '\0';
+	view->method = c->method;
+	view->path = c->target;
+	view->query = query;
+	view->authorization = c->guard.authorization;
+	view->content_type = c->guard.content_type;
+	view->accept = c->guard.accept;
+	view->if_match = c->guard.if_match;
+	view->if_none_match = c->guard.if_none_match;
+	view->prefer = c->guard.prefer;
+	view->body = c->body_len > 0 ? c->body : "";
+	view->body_len = c->body_len;
+	return c;
+}
+
+void
+scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply *reply)
+{
+	struct MHD_Response *response = make_response(reply->body, reply->body_len);
+	bool		close_it = reply->close || server->closing ||
+		c->requests >= server->config.max_keepalive_requests;
+	bool		ok = response != NULL;
+
+	if (reply->status == 401)
+		note_auth_failure(c);
+	else if (c->credential && reply->status < 300)
+		c->trusted = true;
+
+	for (const char *const *header = reply->headers; ok && header != NULL && header[0] != NULL; header += 2)
+		ok = MHD_add_response_header(response, header[0], header[1]) == MHD_YES;
+	if (ok && close_it)
+		ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
+	enter_phase(c, PHASE_WRITE);
+	if (ok)
+		ok = MHD_queue_response(c->mhd, (unsigned) reply->status, response) == MHD_YES;
+	if (response != NULL)
+		MHD_destroy_response(response);
+	/* resumed without an answer it goes back to on_request, which gives it up */
+	if (!ok)
+		cut(c);
+	MHD_resume_connection(c->mhd);
+}
+
+/*
+ * Only system calls that a signal handler may make.  A client that has closed
+ * its side for writing counts as gone: nothing tells it from one that closed
+ * altogether.
+ */
+bool
+scim_http_client_gone(const ScimHttpRequest *request)
+{
+	struct pollfd p = {.fd = request->fd, .events = POLLRDHUP};
+	int			saved_errno = errno;
+	bool		gone;
+
+	gone = poll(&p, 1, 0) > 0 && (p.revents & (POLLRDHUP | POLLERR | POLLHUP | POLLNVAL)) != 0;
+	errno = saved_errno;
+	return gone;
+}
+
+int
+scim_http_quiesce(ScimHttpServer *server)
+{
+	if (!server->closing)
+	{
+		ScimHttpRequest *following;
+
+		/* whoever has connected already is let in */
+		(void) MHD_run(server->daemon);
+		server->closing = true;
+		(void) MHD_quiesce_daemon(server->daemon);
+		for (ScimHttpRequest *c = server->first; c != NULL; c = following)
+		{
+			following = c->next;
+			if (c->phase == PHASE_IDLE || (c->phase == PHASE_HEAD && c->target == NULL))
+				cut(c);
+		}
+	}
+	return (int) server->nconnections;
+}
+
+void
+scim_http_stop(ScimHttpServer *server)
+{
+	ScimHttpRequest *c;
+	ScimHttpRequest *following;
+
+	/* the library aborts the process when connections are still suspended */
+	(void) scim_http_quiesce(server);
+	for (c = server->first; c != NULL; c = following)
+	{
+		following = c->next;
+		if (c->phase == PHASE_QUEUED || c->phase == PHASE_SERVING)
+		{
+			(void) queue_error(c, 503, "The server is stopping.", 1);
+			MHD_resume_connection(c->mhd);
+		}
+	}
+	server->queue_first = server->queue_last = NULL;
+	(void) scim_http_turn(server);
+	MHD_stop_daemon(server->daemon);
+	for (int i = 0; i < server->nlinger; i++)
+		close(server->linger[i].fd);
+	free(server);
+}
