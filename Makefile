@@ -55,7 +55,7 @@ else
 SHLIB_LINK += -lmicrohttpd
 endif
 OBJS        = $(SOURCES:.c=.o)
-PG_CPPFLAGS += -Isrc
+PG_CPPFLAGS += -Isrc -DSCIM_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 ifdef WERROR
 PG_CFLAGS  += -Werror

@@ -312,3 +312,27 @@ free_port()
 	done
 	die "no free port was found."
 }
+
+# private_postgres DIR: a copy of the PostgreSQL at hand, to install into
+# without touching the real one and without root.  PostgreSQL finds its
+# libraries and its share relative to its programs, so copies of these and
+# links to everything else do; DIR/<path of pg_config> then names it.
+private_postgres()
+{
+	local dir=$1 lib share include path program
+
+	lib=$("$pg_config" --pkglibdir)
+	share=$("$pg_config" --sharedir)
+	include=$("$pg_config" --includedir)
+	as_server mkdir -p "$dir$pg_bindir" "$dir$lib" "$dir$share/extension" "$dir${include%/*}"
+	for program in postgres initdb pg_ctl pg_config pg_controldata pg_resetwal pg_isready pg_basebackup \
+		psql createdb dropdb pg_dump pg_dumpall pg_restore pgbench pg_upgrade pg_amcheck pg_waldump pg_rewind; do
+		path=$pg_bindir/$program
+		[ ! -x "$path" ] || as_server cp -L "$path" "$dir$path"
+	done
+	as_server ln -s "$include" "$dir$include"
+	as_server ln -s "$lib"/* "$dir$lib/"
+	as_server ln -s "$share"/* "$dir$share/" 2>/dev/null || true	# extension/ is ours
+	as_server ln -s "$share"/extension/* "$dir$share/extension/"
+	as_server sh -c 'rm -f "$1"/scim.so "$2"/extension/scim*' sh "$dir$lib" "$dir$share"
+}

@@ -804,9 +804,9 @@ scim_token_touch(const ScimToken *token)
 							" ON CONFLICT DO NOTHING",
 							1, types, values, NULL, false, 0);
 	(void) scim_own_execute("touch token update",
-							"UPDATE scim._token_use SET last_used = pg_catalog.now() WHERE token_id ="
+							"UPDATE scim._token_use SET last_used = pg_catalog.now() WHERE token_id OPERATOR(pg_catalog.=)"
 							" (SELECT o.token_id FROM scim._token_use o WHERE o.token_id OPERATOR(pg_catalog.=) $1"
-							"  AND o.last_used OPERATOR(pg_catalog.<) pg_catalog.now() OPERATOR(pg_catalog.-) '50 seconds'::pg_catalog.interval"
+							"  AND o.last_used OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) '50 seconds'::pg_catalog.interval)"
 							"  FOR UPDATE SKIP LOCKED)",
 							1, types, values, NULL, false, 0);
 	SPI_finish();

@@ -22,8 +22,7 @@ typedef enum ScimFilterKind
 	SCIM_FILTER_OR,
 	SCIM_FILTER_NOT,			/* left only */
 	SCIM_FILTER_COMPARE,		/* attribute, op, operand */
-	SCIM_FILTER_VALUE_PATH		/* attribute, left = filter on one value; compat: right =
-								 * comparison of a sub-attribute of the same value */
+	SCIM_FILTER_VALUE_PATH		/* attribute, left = filter on one value */
 } ScimFilterKind;
 
 typedef enum ScimFilterOp

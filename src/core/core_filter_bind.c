@@ -1,212 +1,288 @@
 /*
  * core_filter_bind.c
- *		A tree of names -> a tree of attributes and typed operands.
+ *		Names -> attributes, operands -> values of the attribute's type.
  *
- * What cannot be compared is said here, before anything is evaluated: unknown
- * attributes, operators that an attribute's type does not have, operands of
- * another type (requirements, A-05 to A-09).
+ * What the schema forbids is refused here, before anything is read: unknown
+ * attributes (A-05), operators that do not go with a type (A-07), operands of
+ * another type (A-06), attributes that are never returned (A-09).
  */
+#include <math.h>
+#include <stdio.h>
 #include <string.h>
 
+#include "core_filter_internal.h"
 #include "core_fold.h"
 #include "core_path.h"
 #include "core_value.h"
 
+/* More digits of a decimal than a stored value can have (see core_json.c). */
+#define MAX_SIGNIFICANT_DIGITS 15
+
+#define OP_BIT(op) (1 << (op))
+#define OPS_EQUAL (OP_BIT(SCIM_OP_EQ) | OP_BIT(SCIM_OP_NE))
+#define OPS_ORDER (OP_BIT(SCIM_OP_GT) | OP_BIT(SCIM_OP_GE) | OP_BIT(SCIM_OP_LT) | OP_BIT(SCIM_OP_LE))
+#define OPS_PART (OP_BIT(SCIM_OP_CO) | OP_BIT(SCIM_OP_SW) | OP_BIT(SCIM_OP_EW))
+
 typedef struct Binder
 {
 	const ScimResourceType *type;
-	ScimAttr   *outer;			/* attribute of the value path, inside brackets */
+	ScimAttr   *value_of;		/* in brackets: the attribute whose value is looked at */
 	ScimMode	mode;
 	ScimError  *err;
 } Binder;
 
-static bool bind(Binder *b, ScimFilter *f);
+/* What the attribute's type allows, and the kind of operand it wants. */
+typedef struct TypeRule
+{
+	int			ops;
+	ScimOperandKind kind;
+	const char *wants;
+} TypeRule;
+
+static const TypeRule type_rules[] = {
+	[SCIM_TYPE_STRING] = {OPS_EQUAL | OPS_ORDER | OPS_PART, SCIM_OPERAND_STRING, "a string"},
+	[SCIM_TYPE_BOOLEAN] = {OPS_EQUAL, SCIM_OPERAND_BOOLEAN, "true or false"},
+	[SCIM_TYPE_DECIMAL] = {OPS_EQUAL | OPS_ORDER, SCIM_OPERAND_NUMBER, "a number"},
+	[SCIM_TYPE_INTEGER] = {OPS_EQUAL | OPS_ORDER, SCIM_OPERAND_NUMBER, "a number"},
+	[SCIM_TYPE_DATETIME] = {OPS_EQUAL | OPS_ORDER, SCIM_OPERAND_STRING, "a dateTime"},
+	[SCIM_TYPE_REFERENCE] = {OPS_EQUAL | OPS_ORDER | OPS_PART, SCIM_OPERAND_STRING, "a string"},
+	[SCIM_TYPE_BINARY] = {OPS_EQUAL, SCIM_OPERAND_STRING, "a string"},
+};
 
 static bool
-fail(Binder *b, const ScimFilter *f, const char *problem)
+fail(Binder *b, const ScimFilter *f, const char *what)
 {
-	const ScimAttr *leaf = f->sub ? f->sub : f->attr;
-	char		path[256];
-
-	if (leaf == NULL)
-		return scim_fail_at(b->err, 400, SCIM_INVALID_FILTER, f->position, "%s", problem);
-	return scim_fail_at(b->err, 400, SCIM_INVALID_FILTER, f->position, "%s: %s",
-						scim_attr_path(b->type, leaf, path, sizeof(path)), problem);
-}
-
-static ScimAttr *
-value_sub(const ScimAttr *attr)
-{
-	return scim_attr_sub(attr, "value", 5);
-}
-
-/* ---- names ---- */
-
-static bool
-bind_outer_name(Binder *b, ScimFilter *f)
-{
-	size_t		len = strlen(f->name);
-	ScimPath	path;
-
-	memset(&path, 0, sizeof(path));
-	if (scim_path_resolve(b->type, f->name, len, b->mode, &path) != len || path.attr == NULL)
-		return fail(b, f, "unknown attribute");
-	f->attr = path.attr;
-	f->sub = path.sub;
-	if (f->attr->returned == SCIM_RETURNED_NEVER || (f->sub && f->sub->returned == SCIM_RETURNED_NEVER))
-	{
-		/* not even whether it exists */
-		f->attr = f->sub = NULL;
-		return fail(b, f, "unknown attribute");
-	}
-	return true;
-}
-
-static bool
-bind_inner_name(Binder *b, ScimFilter *f)
-{
-	size_t		len = strlen(f->name);
-
-	f->attr = b->outer;
-	f->sub = NULL;
-	if (b->outer->type != SCIM_TYPE_COMPLEX)
-	{
-		if (b->mode == SCIM_COMPAT && scim_name_eq(f->name, len, "value"))
-			return true;
-		return fail(b, f, "has no sub-attributes");
-	}
-	f->sub = scim_attr_sub(b->outer, f->name, len);
-	if (f->sub == NULL || f->sub->returned == SCIM_RETURNED_NEVER)
-	{
-		f->sub = NULL;
-		return fail(b, f, "unknown sub-attribute");
-	}
-	return true;
+	return scim_fail_at(b->err, 400, SCIM_INVALID_FILTER, f->position,
+						"filter on attribute \"%.120s\": %s", f->name, what);
 }
 
 /* ---- operands ---- */
 
+/*
+ * Values have at most 15 significant digits or are 64-bit integers; another
+ * operand would be compared with something else than what was written.
+ */
 static bool
-is_ordering(ScimFilterOp op)
+check_number(Binder *b, const ScimFilter *f)
 {
-	return op == SCIM_OP_GT || op == SCIM_OP_GE || op == SCIM_OP_LT || op == SCIM_OP_LE;
-}
+	const ScimOperand *operand = &f->operand;
+	int			digits = 0;
+	int			zeros = 0;
 
-static bool
-is_substring(ScimFilterOp op)
-{
-	return op == SCIM_OP_CO || op == SCIM_OP_SW || op == SCIM_OP_EW;
-}
-
-static bool
-bind_string(Binder *b, ScimFilter *f, const ScimAttr *leaf)
-{
-	ScimOperand *o = &f->operand;
-
-	if (o->kind != SCIM_OPERAND_STRING)
-		return fail(b, f, "is compared with a string");
-	if (leaf->type == SCIM_TYPE_BINARY && (is_ordering(f->op) || is_substring(f->op)))
-		return fail(b, f, "is binary and has eq, ne and pr only");
-	if (leaf->case_exact || leaf->type != SCIM_TYPE_STRING)
+	if (operand->is_integer)
 		return true;
-	o->folded = scim_fold(o->text, o->len, &o->folded_len);
-	return o->folded != NULL || scim_fail_memory(b->err);
-}
-
-static bool
-bind_boolean(Binder *b, ScimFilter *f)
-{
-	ScimOperand *o = &f->operand;
-
-	if (is_ordering(f->op) || is_substring(f->op))
-		return fail(b, f, "is boolean and has eq, ne and pr only");
-	if (b->mode == SCIM_COMPAT && o->kind == SCIM_OPERAND_STRING &&
-		(scim_name_eq(o->text, o->len, "true") || scim_name_eq(o->text, o->len, "false")))
+	for (const char *p = operand->text; *p && *p != 'e' && *p != 'E'; p++)
 	{
-		o->kind = SCIM_OPERAND_BOOLEAN;
-		o->boolean = o->len == 4;
+		if (*p == '0')
+			zeros += digits > 0;
+		else if (*p > '0' && *p <= '9')
+		{
+			digits += zeros + 1;
+			zeros = 0;
+		}
 	}
-	return o->kind == SCIM_OPERAND_BOOLEAN || fail(b, f, "is compared with true or false");
+	if (digits > MAX_SIGNIFICANT_DIGITS)
+		return fail(b, f, "the number has more than 15 significant digits");
+	if (isinf(operand->number) || (operand->number == 0 && digits > 0))
+		return fail(b, f, "the number is out of range");
+	return true;
+}
+
+/* What an earlier binding made of the literal. */
+static void
+unbind_operand(ScimOperand *operand)
+{
+	if (operand->kind == SCIM_OPERAND_DATETIME ||
+		(operand->kind == SCIM_OPERAND_BOOLEAN && operand->text != NULL))
+		operand->kind = SCIM_OPERAND_STRING;
+	operand->folded = NULL;
+	operand->folded_len = 0;
 }
 
 static bool
-bind_datetime(Binder *b, ScimFilter *f)
+bind_operand(Binder *b, ScimFilter *f, const ScimAttr *attr)
 {
-	ScimOperand *o = &f->operand;
+	const TypeRule *rule = &type_rules[attr->type];
+	ScimOperand *operand = &f->operand;
+	char		what[80];
 
-	if (is_substring(f->op))
-		return fail(b, f, "is a dateTime and has no co, sw and ew");
-	if (o->kind != SCIM_OPERAND_STRING || !scim_datetime_parse(o->text, o->len, &o->usec))
-		return fail(b, f, "is compared with a dateTime");
-	o->kind = SCIM_OPERAND_DATETIME;
+	if (!(rule->ops & OP_BIT(f->op)))
+	{
+		snprintf(what, sizeof(what), "operator %s does not go with type %s",
+				 scim_filter_op_name(f->op), scim_type_name(attr->type));
+		return fail(b, f, what);
+	}
+	/* Entra: roles[primary eq "True"] */
+	if (b->mode == SCIM_COMPAT && attr->type == SCIM_TYPE_BOOLEAN && operand->kind == SCIM_OPERAND_STRING &&
+		(scim_name_eq(operand->text, operand->len, "true") || scim_name_eq(operand->text, operand->len, "false")))
+	{
+		operand->kind = SCIM_OPERAND_BOOLEAN;
+		operand->boolean = (operand->text[0] | 0x20) == 't';
+	}
+	if (operand->kind != rule->kind)
+	{
+		snprintf(what, sizeof(what), "the operand of %s must be %s", scim_filter_op_name(f->op), rule->wants);
+		return fail(b, f, what);
+	}
+	if (operand->kind == SCIM_OPERAND_NUMBER)
+		return check_number(b, f);
+	if (attr->type == SCIM_TYPE_DATETIME)
+	{
+		if (!scim_datetime_parse(operand->text, operand->len, &operand->usec))
+		{
+			snprintf(what, sizeof(what), "the operand of %s must be %s", scim_filter_op_name(f->op), rule->wants);
+			return fail(b, f, what);
+		}
+		operand->kind = SCIM_OPERAND_DATETIME;
+	}
+	else if (operand->kind == SCIM_OPERAND_STRING && !attr->case_exact)
+	{
+		operand->folded = scim_fold(operand->text, operand->len, &operand->folded_len);
+		if (operand->folded == NULL)
+			return scim_fail_memory(b->err);
+	}
+	return true;
+}
+
+/* ---- names ---- */
+
+/* Sets attr and sub of a comparison. */
+static bool
+resolve(Binder *b, ScimFilter *f)
+{
+	size_t		len = strlen(f->name);
+	ScimPath	path;
+
+	if (b->value_of != NULL)
+	{
+		f->attr = b->value_of;
+		f->sub = scim_attr_sub(b->value_of, f->name, len);
+		if (f->sub == NULL &&
+			(b->value_of->type == SCIM_TYPE_COMPLEX || !scim_name_eq(f->name, len, "value")))
+			return fail(b, f, "unknown sub-attribute");
+	}
+	else
+	{
+		if (scim_path_resolve(b->type, f->name, len, b->mode, &path) != len || path.attr == NULL)
+			return fail(b, f, "unknown attribute");
+		f->attr = path.attr;
+		f->sub = path.sub;
+	}
+	if (f->attr->returned == SCIM_RETURNED_NEVER || (f->sub && f->sub->returned == SCIM_RETURNED_NEVER))
+		return fail(b, f, "the attribute is never returned and cannot be filtered on");
 	return true;
 }
 
 static bool
-bind_number(Binder *b, ScimFilter *f)
+bind_comparison(Binder *b, ScimFilter *f)
 {
-	if (is_substring(f->op))
-		return fail(b, f, "is a number and has no co, sw and ew");
-	return f->operand.kind == SCIM_OPERAND_NUMBER || fail(b, f, "is compared with a number");
-}
+	bool		is_equal = f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE;
 
-static bool
-bind_operand(Binder *b, ScimFilter *f)
-{
-	const ScimAttr *leaf = f->sub ? f->sub : f->attr;
-
+	unbind_operand(&f->operand);
+	if (!resolve(b, f))
+		return false;
 	if (f->op == SCIM_OP_PR)
 		return true;
 	if (f->operand.kind == SCIM_OPERAND_NULL)
-		return f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE || fail(b, f, "only eq and ne compare with null");
-	switch (leaf->type)
+		return is_equal || fail(b, f, "null can only be compared by eq and ne");
+	if (f->attr->type == SCIM_TYPE_COMPLEX && f->sub == NULL)
 	{
-		case SCIM_TYPE_BOOLEAN:
-			return bind_boolean(b, f);
-		case SCIM_TYPE_DATETIME:
-			return bind_datetime(b, f);
-		case SCIM_TYPE_DECIMAL:
-		case SCIM_TYPE_INTEGER:
-			return bind_number(b, f);
-		case SCIM_TYPE_COMPLEX:
-			return fail(b, f, "is complex: compare one of its sub-attributes");
-		default:
-			return bind_string(b, f, leaf);
+		/* emails co "x" is emails.value co "x"; compat: manager eq "x", too */
+		if (f->attr->multi || b->mode == SCIM_COMPAT)
+			f->sub = scim_attr_sub(f->attr, "value", 5);
+		if (f->sub == NULL)
+			return fail(b, f, "a complex attribute needs a sub-attribute here");
+		if (f->sub->returned == SCIM_RETURNED_NEVER)
+			return fail(b, f, "the attribute is never returned and cannot be filtered on");
 	}
+	return bind_operand(b, f, f->sub ? f->sub : f->attr);
 }
 
-/* ---- nodes ---- */
-
-static bool
-bind_comparison(Binder *b, ScimFilter *f)
-{
-	if (!(b->outer ? bind_inner_name(b, f) : bind_outer_name(b, f)))
-		return false;
-
-	/*
-	 * A complex attribute stands for its `value`: a multi-valued one always, a
-	 * singular one in compat (manager eq "id").  Presence and null ask for the
-	 * attribute itself.
-	 */
-	if (f->attr->type == SCIM_TYPE_COMPLEX && f->sub == NULL && f->op != SCIM_OP_PR &&
-		f->operand.kind != SCIM_OPERAND_NULL && (f->attr->multi || b->mode == SCIM_COMPAT))
-		f->sub = value_sub(f->attr);
-	return bind_operand(b, f);
-}
+static bool bind(Binder *b, ScimFilter *f);
 
 static bool
 bind_value_path(Binder *b, ScimFilter *f)
 {
 	Binder		inner = *b;
 
-	if (!bind_outer_name(b, f))
+	if (!resolve(b, f))
 		return false;
-	if (f->sub != NULL || (f->attr->type != SCIM_TYPE_COMPLEX && !f->attr->multi))
-		return fail(b, f, "takes no value filter");
-	inner.outer = f->attr;
-	return bind(&inner, f->left) && (f->right == NULL || bind(&inner, f->right));
+	if (f->sub != NULL)
+		return fail(b, f, "brackets follow an attribute without sub-attribute");
+	if (f->attr->type != SCIM_TYPE_COMPLEX && !(b->mode == SCIM_COMPAT && f->attr->multi))
+		return fail(b, f, "the attribute has no sub-attributes");
+	inner.value_of = f->attr;
+	return bind(&inner, f->left);
 }
 
+static ScimFilter *
+new_node(Binder *b, const ScimFilter *from, ScimFilterKind kind, ScimFilter *left, ScimFilter *right)
+{
+	ScimFilter *node = scim_alloc0(sizeof(ScimFilter));
+
+	if (node == NULL)
+	{
+		scim_fail_memory(b->err);
+		return NULL;
+	}
+	node->kind = kind;
+	node->left = left;
+	node->right = right;
+	node->name = from->name;
+	node->position = from->position;
+	return node;
+}
+
+/*
+ * emails[f].value op x: some value that f selects compares; it is the value
+ * path emails[f and value op x].  Two comparisons are also true when f selects
+ * nothing, for then the attribute is unassigned: ne x, and eq null.
+ */
+static bool
+rewrite_selected(Binder *b, ScimFilter *f)
+{
+	ScimFilter *selected = f->left;
+	ScimFilter *compare = new_node(b, f, SCIM_FILTER_COMPARE, NULL, NULL);
+	ScimFilter *both;
+	ScimFilter *none;
+	bool		is_null = f->operand.kind == SCIM_OPERAND_NULL;
+
+	if (compare == NULL)
+		return false;
+	compare->op = f->op;
+	compare->operand = f->operand;
+	compare->name = f->sub_name;
+	if (is_null && (f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE))
+	{
+		compare->op = SCIM_OP_PR;
+		compare->operand.kind = SCIM_OPERAND_NONE;
+	}
+	both = new_node(b, f, SCIM_FILTER_AND, selected, compare);
+	if (both == NULL)
+		return false;
+	f->sub_name = NULL;
+	if (is_null && f->op == SCIM_OP_EQ)
+	{
+		f->kind = SCIM_FILTER_NOT;
+		f->left = new_node(b, f, SCIM_FILTER_VALUE_PATH, both, NULL);
+		return f->left != NULL;
+	}
+	if (is_null || f->op != SCIM_OP_NE)
+	{
+		f->kind = SCIM_FILTER_VALUE_PATH;
+		f->left = both;
+		return true;
+	}
+	none = new_node(b, f, SCIM_FILTER_VALUE_PATH, selected, NULL);
+	if (none == NULL)
+		return false;
+	f->left = new_node(b, f, SCIM_FILTER_VALUE_PATH, both, NULL);
+	f->right = new_node(b, f, SCIM_FILTER_NOT, none, NULL);
+	f->kind = SCIM_FILTER_OR;
+	return f->left != NULL && f->right != NULL;
+}
+
+/* Recursion is bounded by the parser. */
 static bool
 bind(Binder *b, ScimFilter *f)
 {
@@ -220,37 +296,26 @@ bind(Binder *b, ScimFilter *f)
 		case SCIM_FILTER_VALUE_PATH:
 			return bind_value_path(b, f);
 		case SCIM_FILTER_COMPARE:
+			if (f->sub_name != NULL)
+				return rewrite_selected(b, f) && bind(b, f);
 			return bind_comparison(b, f);
 	}
 	return false;
 }
 
-static bool
-bind_with(const ScimResourceType *type, ScimAttr *outer, ScimFilter *filter, ScimMode mode, ScimError *err)
-{
-	ScimCoreFrame frame;
-	Binder		b;
-	bool		ok;
-
-	b.type = type;
-	b.outer = outer;
-	b.mode = mode;
-	b.err = err;
-	scim_core_enter(&frame);
-	ok = bind(&b, filter);
-	scim_core_leave(&frame);
-	return ok;
-}
-
 bool
 scim_filter_bind(const ScimResourceType *type, ScimFilter *filter, ScimMode mode, ScimError *err)
 {
-	return bind_with(type, NULL, filter, mode, err);
+	Binder		b = {type, NULL, mode, err};
+
+	return bind(&b, filter);
 }
 
 bool
 scim_filter_bind_value(const ScimResourceType *type, ScimAttr *attr, ScimFilter *filter,
 					   ScimMode mode, ScimError *err)
 {
-	return bind_with(type, attr, filter, mode, err);
+	Binder		b = {type, attr, mode, err};
+
+	return bind(&b, filter);
 }

@@ -2,37 +2,115 @@
  * core_filter_eval.c
  *		A bound filter on a resource in memory.
  *
- * Two-valued: null, absent, [] and {} are unassigned, an empty string is too
- * for pr, null and orderings; ne is true for what is unassigned; a
- * multi-valued attribute matches if any of its values does (requirements, A-01
- * to A-04, A-35).
+ * Two-valued logic (A-01 to A-03): every comparison is true or false, and
+ * `not` inverts.  null, absence, [] and {} are unassigned; the empty string is
+ * too for pr, eq null, ne null and the orderings, but it equals "" and begins
+ * with "".  An unspecified primary of a value is false, but not present.
+ *
+ * store_predicate.c says the same in SQL; keep them alike.
  */
 #include <string.h>
 
-#include "core_filter.h"
+#include "core_filter_internal.h"
 #include "core_fold.h"
 #include "core_value.h"
 
-static bool eval_element(const ScimFilter *f, const json_t *element);
+/* ---- presence ---- */
 
 static bool
-is_present(const json_t *value)
+assigned(const json_t *value, int depth)
 {
-	if (scim_json_unassigned(value))
+	void	   *iter;
+
+	if (value == NULL || json_is_null(value) || depth > SCIM_JSON_MAX_DEPTH)
 		return false;
-	return !(json_is_string(value) && json_string_length(value) == 0);
+	if (json_is_string(value))
+		return json_string_length(value) > 0;
+	if (json_is_array(value))
+	{
+		for (size_t i = 0; i < json_array_size(value); i++)
+			if (assigned(json_array_get(value, i), depth + 1))
+				return true;
+		return false;
+	}
+	if (!json_is_object(value))
+		return true;
+	for (iter = json_object_iter((json_t *) value); iter; iter = json_object_iter_next((json_t *) value, iter))
+		if (assigned(json_object_iter_value(iter), depth + 1))
+			return true;
+	return false;
+}
+
+/* ---- strings ---- */
+
+static char
+ascii_lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? (char) (c + ('a' - 'A')) : c;
+}
+
+static bool
+is_ascii(const char *s, size_t len)
+{
+	unsigned char bits = 0;
+
+	for (size_t i = 0; i < len; i++)
+		bits |= (unsigned char) s[i];
+	return bits < 0x80;
+}
+
+/* A string to compare: its characters, and whether they still need folding. */
+typedef struct Text
+{
+	const char *s;
+	size_t		len;
+	bool		lower;			/* ASCII: lower case on the way */
+} Text;
+
+static char
+char_at(const Text *t, size_t i)
+{
+	return t->lower ? ascii_lower(t->s[i]) : t->s[i];
+}
+
+static bool
+equal_at(const Text *t, size_t start, const char *with, size_t len)
+{
+	if (!t->lower)
+		return memcmp(t->s + start, with, len) == 0;
+	for (size_t i = 0; i < len; i++)
+		if (ascii_lower(t->s[start + i]) != with[i])
+			return false;
+	return true;
+}
+
+static bool
+contains(const Text *t, const char *part, size_t len)
+{
+	if (len == 0)
+		return true;
+	for (size_t i = 0; i + len <= t->len; i++)
+		if (char_at(t, i) == part[0] && equal_at(t, i, part, len))
+			return true;
+	return false;
 }
 
 static int
-compare_bytes(const char *a, size_t alen, const char *b, size_t blen)
+order(const Text *t, const char *with, size_t len)
 {
-	int			n = memcmp(a, b, alen < blen ? alen : blen);
+	for (size_t i = 0; i < t->len && i < len; i++)
+	{
+		unsigned char a = (unsigned char) char_at(t, i);
+		unsigned char b = (unsigned char) with[i];
 
-	return n != 0 ? n : (alen > blen) - (alen < blen);
+		if (a != b)
+			return a < b ? -1 : 1;
+	}
+	return (t->len > len) - (t->len < len);
 }
 
 static bool
-ordering_holds(ScimFilterOp op, int order)
+order_matches(ScimFilterOp op, int order)
 {
 	switch (op)
 	{
@@ -54,234 +132,221 @@ ordering_holds(ScimFilterOp op, int order)
 }
 
 static bool
-contains(const char *s, size_t len, const char *part, size_t n)
+compare_text(ScimFilterOp op, const Text *t, const char *with, size_t len)
 {
-	for (size_t i = 0; i + n <= len; i++)
-		if (memcmp(s + i, part, n) == 0)
-			return true;
-	return false;
+	switch (op)
+	{
+		case SCIM_OP_EQ:
+			return t->len == len && equal_at(t, 0, with, len);
+		case SCIM_OP_NE:
+			return t->len != len || !equal_at(t, 0, with, len);
+		case SCIM_OP_CO:
+			return contains(t, with, len);
+		case SCIM_OP_SW:
+			return t->len >= len && equal_at(t, 0, with, len);
+		case SCIM_OP_EW:
+			return t->len >= len && equal_at(t, t->len - len, with, len);
+		default:
+			return t->len > 0 && order_matches(op, order(t, with, len));
+	}
 }
 
 static bool
 compare_string(const ScimFilter *f, const json_t *value)
 {
-	const char *s = json_string_value(value);
-	size_t		len = json_string_length(value);
-	const char *operand = f->operand.text;
-	size_t		n = f->operand.len;
+	const ScimOperand *operand = &f->operand;
 	char	   *folded = NULL;
-	bool		holds;
+	Text		t;
+	bool		result;
 
-	if (f->operand.folded != NULL)
+	t.s = json_string_value(value);
+	t.len = json_string_length(value);
+	t.lower = false;
+	if (operand->folded == NULL)
+		return compare_text(f->op, &t, operand->text, operand->len);
+	if (is_ascii(t.s, t.len))
+		t.lower = true;
+	else
 	{
-		operand = f->operand.folded;
-		n = f->operand.folded_len;
-		folded = scim_fold(s, len, &len);
-		/* out of memory: nothing matches, and the caller's next allocation fails */
+		folded = scim_fold(t.s, t.len, &t.len);
 		if (folded == NULL)
 			return false;
-		s = folded;
+		t.s = folded;
 	}
-	switch (f->op)
-	{
-		case SCIM_OP_CO:
-			holds = contains(s, len, operand, n);
-			break;
-		case SCIM_OP_SW:
-			holds = len >= n && memcmp(s, operand, n) == 0;
-			break;
-		case SCIM_OP_EW:
-			holds = len >= n && memcmp(s + len - n, operand, n) == 0;
-			break;
-		case SCIM_OP_EQ:
-		case SCIM_OP_NE:
-			holds = ordering_holds(f->op, compare_bytes(s, len, operand, n));
-			break;
-		default:
-			holds = len > 0 && ordering_holds(f->op, compare_bytes(s, len, operand, n));
-			break;
-	}
+	result = compare_text(f->op, &t, operand->folded, operand->folded_len);
 	scim_free(folded);
-	return holds;
+	return result;
+}
+
+/* ---- other types ---- */
+
+/* Exactly, although a double cannot hold every 64-bit integer. */
+static int
+order_integer_double(int64_t i, double d)
+{
+	int64_t		whole;
+
+	if (d >= 9223372036854775808.0)
+		return -1;
+	if (d < -9223372036854775808.0)
+		return 1;
+	whole = (int64_t) d;
+	if (i != whole)
+		return i < whole ? -1 : 1;
+	return ((double) whole > d) - ((double) whole < d);
 }
 
 static bool
 compare_number(const ScimFilter *f, const json_t *value)
 {
-	if (json_is_integer(value) && f->operand.is_integer)
-	{
-		json_int_t	n = json_integer_value(value);
+	const ScimOperand *operand = &f->operand;
+	int			n;
 
-		return ordering_holds(f->op, (n > f->operand.integer) - (n < f->operand.integer));
+	if (json_is_integer(value))
+	{
+		int64_t		i = json_integer_value(value);
+
+		n = operand->is_integer ? (i > operand->integer) - (i < operand->integer) :
+			order_integer_double(i, operand->number);
 	}
-	return ordering_holds(f->op, (json_number_value(value) > f->operand.number) -
-						  (json_number_value(value) < f->operand.number));
+	else
+	{
+		double		d = json_real_value(value);
+
+		n = operand->is_integer ? -order_integer_double(operand->integer, d) :
+			(d > operand->number) - (d < operand->number);
+	}
+	return order_matches(f->op, n);
 }
 
 /*
- * One single value against the comparison; "leaf" is its attribute.  "inside":
- * it belongs to an existing value of a multi-valued attribute.
+ * Compare one value (NULL: absent).  "is_primary": it is the sub-attribute
+ * primary of an existing value.
  */
 static bool
-compare(const ScimFilter *f, const ScimAttr *leaf, const json_t *value, bool inside)
+compare_value(const ScimFilter *f, const json_t *value, bool is_primary)
 {
 	int64_t		usec;
-	bool		unassigned = scim_json_unassigned(value);
+	bool		truth;
 
-	if (f->op == SCIM_OP_PR)
-		return is_present(value);
-	if (f->operand.kind == SCIM_OPERAND_NULL)
-		return is_present(value) == (f->op == SCIM_OP_NE);
-	if (unassigned && inside && leaf->type == SCIM_TYPE_BOOLEAN && strcmp(leaf->name, "primary") == 0)
-		return ordering_holds(f->op, f->operand.boolean ? 1 : 0);
-	if (unassigned)
-		return f->op == SCIM_OP_NE;
+	if (f->op == SCIM_OP_PR || f->operand.kind == SCIM_OPERAND_NULL)
+		return assigned(value, 0) != (f->op == SCIM_OP_EQ);
 
 	switch (f->operand.kind)
 	{
+		case SCIM_OPERAND_STRING:
+			if (json_is_string(value))
+				return compare_string(f, value);
+			break;
 		case SCIM_OPERAND_BOOLEAN:
-			return json_is_boolean(value) ?
-				ordering_holds(f->op, json_is_true(value) == f->operand.boolean ? 0 : 1) : f->op == SCIM_OP_NE;
+			truth = json_is_true(value);
+			if (json_is_boolean(value) || (is_primary && scim_json_unassigned(value)))
+				return (truth == f->operand.boolean) == (f->op == SCIM_OP_EQ);
+			break;
 		case SCIM_OPERAND_NUMBER:
-			return json_is_number(value) ? compare_number(f, value) : f->op == SCIM_OP_NE;
+			if (json_is_number(value))
+				return compare_number(f, value);
+			break;
 		case SCIM_OPERAND_DATETIME:
-			if (!json_is_string(value) ||
-				!scim_datetime_parse(json_string_value(value), json_string_length(value), &usec))
-				return f->op == SCIM_OP_NE;
-			return ordering_holds(f->op, (usec > f->operand.usec) - (usec < f->operand.usec));
+			if (json_is_string(value) &&
+				scim_datetime_parse(json_string_value(value), json_string_length(value), &usec))
+				return order_matches(f->op, (usec > f->operand.usec) - (usec < f->operand.usec));
+			break;
 		default:
-			return json_is_string(value) ? compare_string(f, value) : f->op == SCIM_OP_NE;
+			break;
 	}
+	/* unassigned, or of another type: not identical to the operand */
+	return f->op == SCIM_OP_NE;
 }
 
-/* ---- elements ---- */
-
-/* The i-th value of a multi-valued attribute that holds something. */
+/* The same for a value that may be an array: any of its values. */
 static bool
-any_element(const ScimFilter *f, const json_t *array)
+compare_values(const ScimFilter *f, const json_t *value, bool is_primary)
 {
-	size_t		n = json_is_array(array) ? json_array_size(array) : 0;
+	size_t		n = 0;
 
-	for (size_t i = 0; i < n; i++)
+	if (!json_is_array(value) || f->op == SCIM_OP_PR || f->operand.kind == SCIM_OPERAND_NULL)
+		return compare_value(f, value, is_primary);
+	for (size_t i = 0; i < json_array_size(value); i++)
 	{
-		const json_t *element = json_array_get(array, i);
+		const json_t *element = json_array_get(value, i);
 
-		if (!scim_json_unassigned(element) && eval_element(f, element))
+		if (scim_json_unassigned(element))
+			continue;
+		if (compare_value(f, element, is_primary))
+			return true;
+		n++;
+	}
+	return n == 0 && f->op == SCIM_OP_NE;
+}
+
+/* A comparison on one value of f->attr. */
+static bool
+compare_element(const ScimFilter *f, const json_t *element)
+{
+	bool		is_primary;
+
+	if (f->sub == NULL)
+		return compare_values(f, element, false);
+	is_primary = json_is_object(element) && f->sub->type == SCIM_TYPE_BOOLEAN &&
+		strcmp(f->sub->name, "primary") == 0;
+	return compare_values(f, json_is_object(element) ? json_object_get(element, f->sub->name) : NULL, is_primary);
+}
+
+/* ---- multi-valued attributes ---- */
+
+/* Is there a value for which the filter of a value path holds? */
+static bool
+any_value(const ScimFilter *filter, const json_t *value)
+{
+	if (!json_is_array(value))
+		return !scim_json_unassigned(value) && scim_filter_eval_value(filter, value);
+	for (size_t i = 0; i < json_array_size(value); i++)
+	{
+		const json_t *element = json_array_get(value, i);
+
+		if (!scim_json_unassigned(element) && scim_filter_eval_value(filter, element))
 			return true;
 	}
 	return false;
 }
 
-static const json_t *
-sub_value(const json_t *element, const ScimAttr *sub)
-{
-	return sub ? scim_json_get(element, sub->name, NULL) : element;
-}
-
+/* A comparison of a multi-valued attribute, or of a sub-attribute of it. */
 static bool
-eval_element(const ScimFilter *f, const json_t *element)
+compare_multi(const ScimFilter *f, const json_t *value)
 {
-	switch (f->kind)
+	bool		is_presence = f->op == SCIM_OP_PR || f->operand.kind == SCIM_OPERAND_NULL;
+	ScimFilter	present;
+
+	if (is_presence)
 	{
-		case SCIM_FILTER_AND:
-			return eval_element(f->left, element) && eval_element(f->right, element);
-		case SCIM_FILTER_OR:
-			return eval_element(f->left, element) || eval_element(f->right, element);
-		case SCIM_FILTER_NOT:
-			return !eval_element(f->left, element);
-		case SCIM_FILTER_COMPARE:
-			return compare(f, f->sub ? f->sub : f->attr, sub_value(element, f->sub), true);
-		case SCIM_FILTER_VALUE_PATH:
-			break;
+		/* no value has the sub-attribute: it is unassigned */
+		present = *f;
+		present.op = SCIM_OP_PR;
+		return any_value(&present, value) != (f->op == SCIM_OP_EQ);
 	}
-	return false;
-}
-
-bool
-scim_filter_eval_value(const ScimFilter *filter, const json_t *value)
-{
-	ScimCoreFrame frame;
-	bool		holds;
-
-	scim_core_enter(&frame);
-	holds = eval_element(filter, value);
-	scim_core_leave(&frame);
-	return holds;
-}
-
-/* ---- resources ---- */
-
-static const json_t *
-attribute_value(const ScimResourceType *type, const ScimAttr *attr, const json_t *resource)
-{
-	const json_t *part = resource;
-
-	if (attr->ext >= 0)
-		part = scim_json_get(resource, type->exts[attr->ext].schema->uri, NULL);
-	return part && json_is_object(part) ? scim_json_get(part, attr->name, NULL) : NULL;
-}
-
-static bool
-eval_comparison(const ScimResourceType *type, const ScimFilter *f, const json_t *resource)
-{
-	const json_t *value = attribute_value(type, f->attr, resource);
-
-	if (!f->attr->multi)
-		return compare(f, f->sub ? f->sub : f->attr,
-					   f->sub ? (json_is_object(value) ? scim_json_get(value, f->sub->name, NULL) : NULL) : value,
-					   false);
-	if (f->op == SCIM_OP_PR && f->sub == NULL)
-		return is_present(value);
-	if (f->operand.kind == SCIM_OPERAND_NULL && f->op != SCIM_OP_PR)
-	{
-		/* eq null: no value is assigned; ne null: one is */
-		ScimFilter	presence = *f;
-
-		presence.op = SCIM_OP_PR;
-		presence.operand.kind = SCIM_OPERAND_NONE;
-		return any_element(&presence, value) == (f->op == SCIM_OP_NE);
-	}
-	if (any_element(f, value))
+	if (any_value(f, value))
 		return true;
 	return f->op == SCIM_OP_NE && scim_json_unassigned(value);
 }
 
-static bool
-eval_value_path(const ScimResourceType *type, const ScimFilter *f, const json_t *resource)
+/* ---- trees ---- */
+
+bool
+scim_filter_eval_value(const ScimFilter *filter, const json_t *value)
 {
-	const json_t *value = attribute_value(type, f->attr, resource);
-	size_t		n;
-
-	if (!f->attr->multi)
-		return !scim_json_unassigned(value) && eval_element(f->left, value) &&
-			(f->right == NULL || eval_element(f->right, value));
-	n = json_is_array(value) ? json_array_size(value) : 0;
-	for (size_t i = 0; i < n; i++)
-	{
-		const json_t *element = json_array_get(value, i);
-
-		if (!scim_json_unassigned(element) && eval_element(f->left, element) &&
-			(f->right == NULL || eval_element(f->right, element)))
-			return true;
-	}
-	return false;
-}
-
-static bool
-eval(const ScimResourceType *type, const ScimFilter *f, const json_t *resource)
-{
-	switch (f->kind)
+	switch (filter->kind)
 	{
 		case SCIM_FILTER_AND:
-			return eval(type, f->left, resource) && eval(type, f->right, resource);
+			return scim_filter_eval_value(filter->left, value) && scim_filter_eval_value(filter->right, value);
 		case SCIM_FILTER_OR:
-			return eval(type, f->left, resource) || eval(type, f->right, resource);
+			return scim_filter_eval_value(filter->left, value) || scim_filter_eval_value(filter->right, value);
 		case SCIM_FILTER_NOT:
-			return !eval(type, f->left, resource);
-		case SCIM_FILTER_VALUE_PATH:
-			return eval_value_path(type, f, resource);
+			return !scim_filter_eval_value(filter->left, value);
 		case SCIM_FILTER_COMPARE:
-			return eval_comparison(type, f, resource);
+			return compare_element(filter, value);
+		case SCIM_FILTER_VALUE_PATH:
+			break;				/* not inside brackets */
 	}
 	return false;
 }
@@ -289,45 +354,57 @@ eval(const ScimResourceType *type, const ScimFilter *f, const json_t *resource)
 bool
 scim_filter_eval(const ScimResourceType *type, const ScimFilter *filter, const json_t *resource)
 {
-	ScimCoreFrame frame;
-	bool		holds;
+	const json_t *part;
+	const json_t *value;
 
-	scim_core_enter(&frame);
-	holds = eval(type, filter, resource);
-	scim_core_leave(&frame);
-	return holds;
+	switch (filter->kind)
+	{
+		case SCIM_FILTER_AND:
+			return scim_filter_eval(type, filter->left, resource) && scim_filter_eval(type, filter->right, resource);
+		case SCIM_FILTER_OR:
+			return scim_filter_eval(type, filter->left, resource) || scim_filter_eval(type, filter->right, resource);
+		case SCIM_FILTER_NOT:
+			return !scim_filter_eval(type, filter->left, resource);
+		case SCIM_FILTER_COMPARE:
+		case SCIM_FILTER_VALUE_PATH:
+			break;
+	}
+	part = scim_resource_part(type, resource, filter->attr->ext);
+	value = part ? json_object_get(part, filter->attr->name) : NULL;
+	if (filter->kind == SCIM_FILTER_VALUE_PATH)
+		return any_value(filter->left, value);
+	if (filter->attr->multi)
+		return compare_multi(filter, value);
+	return compare_element(filter, value);
 }
 
-/* ---- templates ---- */
+/* ---- the value that a filter describes ---- */
 
 static json_t *
-operand_json(const ScimOperand *o)
+operand_json(const ScimOperand *operand)
 {
-	switch (o->kind)
+	switch (operand->kind)
 	{
 		case SCIM_OPERAND_BOOLEAN:
-			return json_boolean(o->boolean);
+			return json_boolean(operand->boolean);
 		case SCIM_OPERAND_NUMBER:
-			return o->is_integer ? json_integer(o->integer) : json_real(o->number);
-		case SCIM_OPERAND_STRING:
-		case SCIM_OPERAND_DATETIME:
-			return json_stringn(o->text, o->len);
+			return operand->is_integer ? json_integer(operand->integer) : json_real(operand->number);
 		default:
-			return NULL;
+			return json_stringn_nocheck(operand->text, operand->len);
 	}
 }
 
 static bool
-fill_template(const ScimFilter *f, json_t *value)
+add_terms(const ScimFilter *filter, json_t *value)
 {
-	json_t	   *operand;
-
-	if (f->kind == SCIM_FILTER_AND)
-		return fill_template(f->left, value) && fill_template(f->right, value);
-	if (f->kind != SCIM_FILTER_COMPARE || f->op != SCIM_OP_EQ || f->sub == NULL)
+	if (filter->kind == SCIM_FILTER_AND)
+		return add_terms(filter->left, value) && add_terms(filter->right, value);
+	if (filter->kind != SCIM_FILTER_COMPARE || filter->op != SCIM_OP_EQ ||
+		filter->sub == NULL)
 		return false;
-	operand = operand_json(&f->operand);
-	return operand != NULL && json_object_set_new(value, f->sub->name, operand) == 0;
+	if (filter->operand.kind == SCIM_OPERAND_NULL)
+		return true;
+	return json_object_set_new_nocheck(value, filter->sub->name, operand_json(&filter->operand)) == 0;
 }
 
 bool
@@ -337,7 +414,7 @@ scim_filter_template(const ScimFilter *filter, json_t *value)
 	bool		ok;
 
 	scim_core_enter(&frame);
-	ok = fill_template(filter, value);
+	ok = add_terms(filter, value);
 	scim_core_leave(&frame);
 	return ok;
 }

@@ -1,171 +1,188 @@
 /*
  * core_path.c
- *		Attribute paths -> attributes (RFC 7644 3.5.2, 3.10).
+ *		Attribute paths (RFC 7644 3.5.2, 3.10).
  *
- * One resolver serves PATCH paths, filters, sortBy, attributes= and mappings,
- * so that an attribute has the same names everywhere.
+ *	PATH = attrPath / attrPath "[" filter "]" ["." subAttr]
+ *	attrPath = [URI ":"] ATTRNAME ["." ATTRNAME]
+ *
+ * A schema URI holds colons and dots itself, so it is not split off by looking
+ * for one but by comparing with the URIs of the type, the longest first.
  */
 #include <string.h>
 
 #include "core_filter_internal.h"
 #include "core_path.h"
 
-/* "name" or "name.sub" in one part of the type; false: unknown. */
-static bool
-resolve_in(const ScimResourceType *type, int ext, const char *text, size_t len, ScimPath *path)
-{
-	const char *dot = memchr(text, '.', len);
-	size_t		n = dot ? (size_t) (dot - text) : len;
-	ScimAttr   *attr = scim_type_attr(type, ext, text, n);
+/* The filter in brackets has its own, smaller limit. */
+#define MAX_PATH_LENGTH (2 * SCIM_FILTER_MAX_LENGTH)
 
-	if (attr == NULL)
-		return false;
-	path->ext = ext;
-	path->attr = attr;
-	path->sub = NULL;
-	if (dot == NULL)
-		return true;
-	path->sub = scim_attr_sub(attr, dot + 1, len - n - 1);
-	return path->sub != NULL;
+/* Compat: the one attribute of this name among all extensions. */
+static ScimAttr *
+bare_extension_attr(const ScimResourceType *type, const char *name, size_t len)
+{
+	ScimAttr   *found = NULL;
+
+	for (int i = 0; i < type->nexts; i++)
+	{
+		ScimAttr   *attr = scim_type_attr(type, i, name, len);
+
+		if (attr != NULL && found != NULL)
+			return NULL;
+		if (attr != NULL)
+			found = attr;
+	}
+	return found;
 }
 
 size_t
-scim_path_resolve(const ScimResourceType *type, const char *text, size_t len,
-				  ScimMode mode, ScimPath *path)
+scim_path_resolve(const ScimResourceType *type, const char *text, size_t len, ScimMode mode, ScimPath *path)
 {
-	size_t		n = scim_filter_name_length(text, len);
-	size_t		uri;
 	int			ext = SCIM_EXT_CORE;
-	int			found = 0;
-	ScimPath	candidate;
+	size_t		pos = scim_type_match_uri(type, text, len, &ext);
+	size_t		n;
 
 	memset(path, 0, sizeof(*path));
-	path->ext = SCIM_EXT_CORE;
+	path->ext = ext;
+	if (pos > 0 && pos == len)
+		return len;
+	if (pos > 0)
+		pos++;
+	n = scim_attrname_length(text + pos, len - pos);
 	if (n == 0)
 		return 0;
-	uri = scim_type_match_uri(type, text, n, &ext);
-	if (uri == n)
-	{
-		path->ext = ext;
-		return n;
-	}
-	if (uri > 0)
-		return resolve_in(type, ext, text + uri + 1, n - uri - 1, path) ? n : 0;
-	if (resolve_in(type, SCIM_EXT_CORE, text, n, path))
-		return n;
-	path->attr = path->sub = NULL;
-	if (mode != SCIM_COMPAT || memchr(text, ':', n))
+	path->attr = scim_type_attr(type, ext, text + pos, n);
+	if (path->attr == NULL && pos == 0 && mode == SCIM_COMPAT)
+		path->attr = bare_extension_attr(type, text, n);
+	if (path->attr == NULL)
 		return 0;
-
-	/* an extension's attribute by its bare name, if only one has it */
-	for (int i = 0; i < type->nexts; i++)
+	path->ext = path->attr->ext;
+	pos += n;
+	if (pos < len && text[pos] == '.')
 	{
-		memset(&candidate, 0, sizeof(candidate));
-		if (resolve_in(type, i, text, n, &candidate))
-		{
-			*path = candidate;
-			found++;
-		}
+		n = scim_attrname_length(text + pos + 1, len - pos - 1);
+		path->sub = n > 0 ? scim_attr_sub(path->attr, text + pos + 1, n) : NULL;
+		if (path->sub == NULL)
+			return 0;
+		pos += 1 + n;
 	}
-	if (found == 1)
-		return n;
-	memset(path, 0, sizeof(*path));
-	path->ext = SCIM_EXT_CORE;
-	return 0;
+	return pos;
 }
 
-static ScimPath *
-fail_path(ScimError *err, size_t pos, const char *problem)
+static bool
+malformed(ScimError *err, size_t pos, const char *what)
 {
-	scim_fail_at(err, 400, SCIM_INVALID_PATH, (int) pos, "path: %s", problem);
-	return NULL;
+	return scim_fail_at(err, 400, SCIM_INVALID_PATH, (int) pos, "malformed path: %s", what);
 }
 
-/* The "]" that closes the bracket at "open", strings skipped; len: none. */
+/* Why scim_path_resolve() found nothing. */
+static bool
+unresolved(const char *text, size_t len, ScimError *err)
+{
+	ScimFilterLexer lexer;
+	ScimFilterName name;
+
+	lexer.text = text;
+	lexer.pos = 0;
+	lexer.end = len;
+	lexer.mode = SCIM_STRICT;
+	lexer.err = err;
+	if (!scim_lex_name(&lexer, &name))
+		return malformed(err, 0, "an attribute name is expected");
+	if (lexer.pos < len && text[lexer.pos] != '[')
+		return malformed(err, lexer.pos, "unexpected character after the attribute name");
+	return scim_fail_at(err, 400, SCIM_INVALID_PATH, 0, "the path names the unknown attribute \"%.*s\"",
+						(int) (name.len < 120 ? name.len : 120), text);
+}
+
+/*
+ * The bracket that closes the one at "open"; len: there is none.  Brackets in
+ * strings do not count.
+ */
 static size_t
 closing_bracket(const char *text, size_t len, size_t open)
 {
-	size_t		i = open + 1;
-	bool		quoted = false;
+	bool		in_string = false;
+	int			depth = 0;
 
-	for (; i < len; i++)
+	for (size_t i = open; i < len; i++)
 	{
-		if (quoted && text[i] == '\\')
-			i++;
+		if (in_string)
+		{
+			if (text[i] == '\\')
+				i++;
+			else if (text[i] == '"')
+				in_string = false;
+		}
 		else if (text[i] == '"')
-			quoted = !quoted;
-		else if (text[i] == ']' && !quoted)
+			in_string = true;
+		else if (text[i] == '[')
+			depth++;
+		else if (text[i] == ']' && --depth == 0)
 			return i;
 	}
 	return len;
 }
 
-static ScimPath *
-parse_path(const ScimResourceType *type, const char *text, size_t len, ScimMode mode, ScimError *err)
+/* "[filter]" and what follows; "open" is where the bracket stands. */
+static bool
+parse_value_path(const ScimResourceType *type, const char *text, size_t len, size_t open,
+				 ScimMode mode, ScimPath *path, ScimError *err)
+{
+	char		what[SCIM_DETAIL_SIZE];
+	size_t		close = closing_bracket(text, len, open);
+	size_t		n;
+
+	if (close >= len)
+		return malformed(err, open, "a bracket is not closed");
+	if (path->attr == NULL || path->sub != NULL)
+		return malformed(err, open, "brackets follow an attribute without sub-attribute");
+	if (!path->attr->multi || (path->attr->type != SCIM_TYPE_COMPLEX && mode == SCIM_STRICT))
+		return scim_fail_at(err, 400, SCIM_INVALID_PATH, (int) open, "attribute \"%s\" takes no filter",
+							scim_attr_path(type, path->attr, what, sizeof(what)));
+	path->filter = scim_filter_parse_value(text, open + 1, close, mode, err);
+	if (path->filter == NULL || !scim_filter_bind_value(type, path->attr, path->filter, mode, err))
+		return false;
+
+	if (close + 1 == len)
+		return true;
+	if (text[close + 1] != '.')
+		return malformed(err, close + 1, "\".\" or the end is expected after the bracket");
+	n = scim_attrname_length(text + close + 2, len - close - 2);
+	if (n == 0 || close + 2 + n < len)
+		return malformed(err, close + 2, "the name of a sub-attribute is expected");
+	path->sub = scim_attr_sub(path->attr, text + close + 2, n);
+	if (path->sub == NULL)
+		return scim_fail_at(err, 400, SCIM_INVALID_PATH, (int) (close + 2),
+							"the path names the unknown sub-attribute \"%.*s\"",
+							(int) (n < 120 ? n : 120), text + close + 2);
+	return true;
+}
+
+ScimPath *
+scim_path_parse(const ScimResourceType *type, const char *text, size_t len, ScimMode mode, ScimError *err)
 {
 	ScimPath   *path = scim_alloc0(sizeof(ScimPath));
-	size_t		pos = 0;
-	size_t		n;
-	size_t		close;
+	size_t		pos;
+	bool		ok;
 
 	if (path == NULL)
 	{
 		scim_fail_memory(err);
 		return NULL;
 	}
-	if (len == 0)
-		return fail_path(err, 0, "is empty");
-	if (len > SCIM_FILTER_MAX_LENGTH)
-		return fail_path(err, SCIM_FILTER_MAX_LENGTH, "is too long");
-	if (mode == SCIM_COMPAT)
+	if (len > MAX_PATH_LENGTH)
 	{
-		while (pos < len && text[pos] == ' ')
-			pos++;
-		while (len > pos && text[len - 1] == ' ')
-			len--;
-	}
-	n = scim_path_resolve(type, text + pos, len - pos, mode, path);
-	if (n == 0)
-		return fail_path(err, pos, "names no attribute");
-	pos += n;
-	if (pos == len)
-		return path;
-
-	if (text[pos] != '[')
-		return fail_path(err, pos, "\"[\" or the end is expected");
-	if (path->attr == NULL || path->sub != NULL)
-		return fail_path(err, pos, "a value filter follows an attribute");
-	/* a singular attribute has no values to choose from (A-10) */
-	if (!path->attr->multi)
-		return fail_path(err, pos, "a value filter follows a multi-valued attribute");
-	close = closing_bracket(text, len, pos);
-	if (close == len)
-		return fail_path(err, pos, "\"]\" is missing");
-	path->filter = scim_filter_parse_inner(text + pos + 1, close - pos - 1, (int) pos + 1, mode, err);
-	if (path->filter == NULL || !scim_filter_bind_value(type, path->attr, path->filter, mode, err))
+		scim_fail_at(err, 400, SCIM_INVALID_PATH, MAX_PATH_LENGTH, "a path is longer than %d bytes", MAX_PATH_LENGTH);
 		return NULL;
-	pos = close + 1;
-	if (pos == len)
-		return path;
-
-	if (text[pos] != '.')
-		return fail_path(err, pos, "\".\" and a sub-attribute or the end is expected");
-	pos++;
-	path->sub = scim_attr_sub(path->attr, text + pos, len - pos);
-	if (path->sub == NULL)
-		return fail_path(err, pos, "names no sub-attribute");
-	return path;
-}
-
-ScimPath *
-scim_path_parse(const ScimResourceType *type, const char *text, size_t len,
-				ScimMode mode, ScimError *err)
-{
-	ScimCoreFrame frame;
-	ScimPath   *path;
-
-	scim_core_enter(&frame);
-	path = parse_path(type, text, len, mode, err);
-	scim_core_leave(&frame);
-	return path;
+	}
+	pos = scim_path_resolve(type, text, len, mode, path);
+	if (pos == 0)
+		ok = unresolved(text, len, err);
+	else if (pos == len)
+		ok = true;
+	else if (text[pos] == '[')
+		ok = parse_value_path(type, text, len, pos, mode, path, err);
+	else
+		ok = malformed(err, pos, "unexpected character after the attribute name");
+	return ok ? path : NULL;
 }

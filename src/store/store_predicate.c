@@ -704,8 +704,6 @@ predicate(PredicateContext *ctx, const ScimFilter *f)
 {
 	StringInfo	text = &ctx->sql->text;
 	ScimFilter	exists;
-	ScimFilter	both;
-	const ScimFilter *inner;
 
 	switch (f->kind)
 	{
@@ -723,15 +721,9 @@ predicate(PredicateContext *ctx, const ScimFilter *f)
 			appendStringInfoString(text, " IS NOT TRUE)");
 			return;
 		case SCIM_FILTER_VALUE_PATH:
-			/* emails[...].value eq "x": both on the same value */
-			memset(&both, 0, sizeof(both));
-			both.kind = SCIM_FILTER_AND;
-			both.left = f->left;
-			both.right = f->right;
-			inner = f->right ? &both : f->left;
 			if (f->attr->multi)
 			{
-				any_element(ctx, f->attr, inner);
+				any_element(ctx, f->attr, f->left);
 				return;
 			}
 			memset(&exists, 0, sizeof(exists));
@@ -741,7 +733,7 @@ predicate(PredicateContext *ctx, const ScimFilter *f)
 			appendStringInfoChar(text, '(');
 			complex_present(ctx, &exists);
 			appendStringInfoString(text, " AND ");
-			singular_value_path(ctx, inner);
+			singular_value_path(ctx, f->left);
 			appendStringInfoChar(text, ')');
 			return;
 		case SCIM_FILTER_COMPARE:
