@@ -80,10 +80,10 @@ SELECT * FROM pg_temp.call('org42', 'PATCH', '/Users/1', '{"schemas": ["urn:ietf
 SELECT * FROM app.users ORDER BY id;
 SELECT * FROM app.user_phones ORDER BY number;
 -- filters over columns, expressions, slots, child rows
-SELECT * FROM pg_temp.call('org42', 'GET', '/Users?attributes=userName&filter=' || f)
-  FROM unnest(ARRAY['userName%20eq%20%22BJENSEN%22', 'active%20eq%20false', 'active%20eq%20true', 'displayName%20co%20%22barbara%22',
+SELECT f, c.* FROM unnest(ARRAY['userName%20eq%20%22BJENSEN%22', 'active%20eq%20false', 'active%20eq%20true', 'displayName%20co%20%22barbara%22',
 	'emails%5Btype%20eq%20%22work%22%20and%20value%20sw%20%22BJ%22%5D', 'emails%5Btype%20eq%20%22home%22%5D', 'phoneNumbers.value%20eq%20%22%2B1%22',
-	'phoneNumbers.value%20eq%20%22%2B2%22', 'id%20eq%20%221%22', 'id%20eq%20%2201%22', 'shoeSize%20eq%201']) f;
+	'phoneNumbers.value%20eq%20%22%2B2%22', 'id%20eq%20%221%22', 'id%20eq%20%2201%22', 'shoeSize%20eq%201']) f,
+	pg_temp.call('org42', 'GET', '/Users?attributes=userName&filter=' || f) c;
 -- groups: links, read from both sides
 SELECT * FROM pg_temp.call('org42', 'POST', '/Groups', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "T", "members": [{"value": "1"}]}');
 SELECT * FROM app.team_members;

@@ -26,6 +26,8 @@ case "${1:-}" in
 	*) die "usage: quickstart.sh [--serve | --once]" "make quickstart ARGS=--once" ;;
 esac
 
+parent=				# the make that waits for us
+[ "$(cat "/proc/$PPID/comm" 2>/dev/null)" != make ] || parent=$PPID
 listeners=2
 base_path=/api/v2/scim
 server=				# directory of the cluster (server_user's)
@@ -104,7 +106,7 @@ show()
 	printf '\n   postgres=# %s\n' "$1"
 	out=$("$pg_bindir/psql" -Xq -v ON_ERROR_STOP=1 -P pager=off -P footer=off \
 		-h "$server/socket" -p 5432 -U postgres -d postgres -c "$1" 2>&1) || fail "the query failed:" "$out"
-	[ -z "$out" ] || printf '%s\n' "$out" | sed '/^$/d; s/^/   /'
+	[ -z "$out" ] || printf '%s\n' "$out" | sed '/^ *$/d; s/^/   /; s/ *$//'
 }
 
 # want_sql EXPECTED QUERY: what the tables must hold now (columns joined by |).
@@ -216,17 +218,19 @@ start_server()
 	server=$directory
 	mine=$(mktemp -d /tmp/scim-requests.XXXXXX)
 	make_cluster "$server" "$pg_bindir" "$me"
-	port=$(free_port 8080)
 	append_conf "$server" <<-CONF
 		cluster_name = 'scim quickstart'
-		shared_preload_libraries = 'scim'
 		max_connections = 50
-		scim.database = 'postgres'
-		scim.listeners = $listeners
-		scim.port = $port
 	CONF
 	start_cluster "$server" "$pg_bindir" ||
 		{ tail -n 15 "$server/log" >&2; die "the private cluster did not start (see above)."; }
+	postmaster=$(head -n 1 "$server/data/postmaster.pid")
+}
+
+restart_server()
+{
+	as_server "$pg_bindir/pg_ctl" -D "$server/data" -l "$server/log" -m fast -w -s restart >/dev/null 2>&1 </dev/null ||
+		fail 'the server does not start again.'
 	postmaster=$(head -n 1 "$server/data/postmaster.pid")
 }
 
@@ -243,8 +247,7 @@ wait_listening()
 			*"port"*"in use"* | *"port"*"taken"*)
 				port=$(free_port)
 				append_conf "$server" <<<"scim.port = $port"
-				as_server "$pg_bindir/pg_ctl" -D "$server/data" -l "$server/log" -m fast -w -s restart >/dev/null 2>&1 </dev/null
-				postmaster=$(head -n 1 "$server/data/postmaster.pid")
+				restart_server
 				;;
 		esac
 		sleep 0.1
@@ -282,11 +285,23 @@ cd /
 start_server
 say "A private cluster runs in $server, as $server_user."
 
-begin 'Four statements' \
-	'The extension, its two roles, an endpoint for a customer, and a token of that endpoint.'
+begin 'Install' 'The extension, and the two unprivileged roles that it works with.'
 show "CREATE EXTENSION scim;"
 show "SELECT scim.setup();"
+
+begin 'Listen' 'Some lines in postgresql.conf and a restart (without a restart: SELECT scim.start_workers()).'
+port=$(free_port 8080)
+settings="shared_preload_libraries = 'scim'
+scim.database = 'postgres'
+scim.port = $port
+scim.listeners = $listeners"
+printf '\n%s\n' "$settings" | sed 's/^./     &/'
+append_conf "$server" <<<"$settings"
+restart_server
 wait_listening
+show "SELECT kind, port, state FROM scim.workers;"
+
+begin 'An endpoint and its token' 'A base URL for one customer, and a token that belongs to the endpoint, not to a person.'
 url=http://127.0.0.1:$port$base_path
 show "SELECT scim.create_endpoint('acme', base_path => '$base_path', public_url => '$url');"
 printf '\n   postgres=# %s\n' "SELECT scim.create_token('acme', label => 'entra', expires_in => '1 year');"
@@ -541,8 +556,10 @@ FACTS
 
 trap 'printf "\nStopping, and removing %s.\n" "$server"; exit 0' INT TERM HUP
 step='staying up'
-while kill -0 "$postmaster" 2>/dev/null || [ -d "/proc/$postmaster" ]; do
+while [ -d "/proc/$postmaster" ]; do
 	sleep 1 &
 	wait $! || true
+	# make was killed in a way that tells nobody
+	[ -z "$parent" ] || [ -d "/proc/$parent" ] || exit 0
 done
 fail 'the server has ended.'

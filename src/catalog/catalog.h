@@ -55,10 +55,9 @@ typedef struct ScimToken
 
 extern void scim_catalog_init(void);	/* from _PG_init: invalidation callbacks */
 
-/* Bracket a request; needs a transaction.  Nests. */
+/* Bracket a request; needs a transaction.  Nests; an abort closes it. */
 extern void scim_catalog_begin(void);
 extern void scim_catalog_end(void);
-extern void scim_catalog_reset_depth(void);	/* after an abort: no request is open */
 
 /* NULL if there is none.  Disabled ones are returned. */
 extern const ScimEndpoint *scim_endpoint_by_name(const char *name);

@@ -89,6 +89,10 @@ static CatalogCache *cache = NULL;
 static bool cache_stale = false;
 static int	request_depth = 0;
 
+/* request_depth when each open subtransaction began. */
+#define MAX_TRACKED_LEVELS 64
+static int	depth_at_level[MAX_TRACKED_LEVELS];
+
 /* Relations whose invalidation makes the cache stale; 0 until looked up. */
 static Oid	config_relids[5];
 static const char *const config_names[5] = {
@@ -121,7 +125,13 @@ relation_invalidated(Datum arg, Oid relid)
 	{
 		SetEntry   *entry = (SetEntry *) lfirst(lc);
 
-		for (int i = 0; entry->set != NULL && i < entry->set->nrelids; i++)
+		/* what a broken one waits for is not known */
+		if (entry->set->broken)
+		{
+			cache_stale = true;
+			return;
+		}
+		for (int i = 0; i < entry->set->nrelids; i++)
 			if (entry->set->relids[i] == relid)
 			{
 				cache_stale = true;
@@ -137,9 +147,33 @@ role_invalidated(Datum arg, int cacheid, uint32 hashvalue)
 	cache_stale = true;
 }
 
+/*
+ * An error jumps over scim_catalog_end(): the end of the (sub)transaction that
+ * it ends puts the depth right.
+ */
+static void
+transaction_ended(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_ABORT)
+		request_depth = 0;
+}
+
+static void
+subtransaction_event(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
+{
+	int			level = Min(GetCurrentTransactionNestLevel(), MAX_TRACKED_LEVELS - 1);
+
+	if (event == SUBXACT_EVENT_START_SUB)
+		depth_at_level[level] = request_depth;
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		request_depth = depth_at_level[level];
+}
+
 void
 scim_catalog_init(void)
 {
+	RegisterXactCallback(transaction_ended, NULL);
+	RegisterSubXactCallback(subtransaction_event, NULL);
 	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
 	CacheRegisterSyscacheCallback(AUTHOID, role_invalidated, (Datum) 0);
 }
@@ -195,12 +229,6 @@ scim_catalog_end(void)
 {
 	Assert(request_depth > 0);
 	request_depth--;
-}
-
-void
-scim_catalog_reset_depth(void)
-{
-	request_depth = 0;
 }
 
 /*

@@ -19,6 +19,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
 #include "catalog.h"
@@ -292,6 +293,7 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 	scim_catalog_end();
 
 	/* An endpoint that can't serve is refused while its maker is looking. */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	scim_catalog_begin();
 	endpoint = scim_endpoint_by_name(name);
 	if (endpoint && endpoint->broken)
@@ -300,6 +302,7 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 				 errmsg("endpoint \"%s\" can't serve its mappings", name),
 				 errdetail("%s", endpoint->broken)));
 	scim_catalog_end();
+	PopActiveSnapshot();
 	SPI_finish();
 	PG_RETURN_VOID();
 }

@@ -126,6 +126,8 @@ column_source(Oid relid, const char *alias, const char *name, ScimSource *src)
 	att = (Form_pg_attribute) GETSTRUCT(tuple);
 	memset(src, 0, sizeof(*src));
 	set_source_type(src, att->atttypid);
+	if ((att->atttypid == VARCHAROID || att->atttypid == BPCHAROID) && att->atttypmod > VARHDRSZ)
+		src->max_length = att->atttypmod - VARHDRSZ;
 	generated = att->attgenerated != '\0' || att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	ReleaseSysCache(tuple);
 
@@ -180,10 +182,11 @@ negated_column(const char *text)
 
 /* A source given as text: a column's name, or an expression over the relation. */
 static void
-text_source(ResolveContext *ctx, const char *path, const char *text, ScimSource *src)
+parse_text_source(ResolveContext *ctx, const char *path, const char *text, ScimSource *src)
 {
 	ScimMapping *m = ctx->mapping;
 	const char *column;
+	MemoryContext caller = CurrentMemoryContext;
 	SPIPlanPtr	plan;
 	CachedPlanSource *source;
 
@@ -204,11 +207,37 @@ text_source(ResolveContext *ctx, const char *path, const char *text, ScimSource 
 	plan = SPI_prepare(psprintf("SELECT (%s\n) FROM %s r", text, m->relation), 0, NULL);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	MemoryContextSwitchTo(caller);	/* SPI leaves its own current */
 	source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan));
 	memset(src, 0, sizeof(*src));
 	set_source_type(src, TupleDescAttr(source->resultDesc, 0)->atttypid);
 	src->expr = psprintf("(%s\n)", text);
 	SPI_freeplan(plan);
+}
+
+/* The same; what the parser has to say comes with the attribute's name. */
+static void
+text_source(ResolveContext *ctx, const char *path, const char *text, ScimSource *src)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		parse_text_source(ctx, path, text, src);
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(caller);
+		edata = CopyErrorData();
+		FlushErrorState();
+		if (strncmp(edata->message, "attribute \"", 11) != 0)
+			edata->message = psprintf("attribute \"%s\" of mapping \"%s\": %s", path, ctx->row->name, edata->message);
+		edata->cursorpos = edata->internalpos = 0;
+		ReThrowError(edata);
+	}
+	PG_END_TRY();
 }
 
 static void
@@ -246,6 +275,9 @@ resolve_path(ResolveContext *ctx, const ScimResourceType *type, const char *text
 static void
 keep(ResolveContext *ctx, const ScimAttr *attr)
 {
+	/* the second pass speaks of another type's attributes */
+	if (ctx->kept == NULL)
+		return;
 	ctx->kept[attr->ord] = true;
 	if (attr->parent)
 		ctx->kept[attr->parent->ord] = true;
@@ -479,6 +511,7 @@ add_slot(ResolveContext *ctx, const char *text, const ScimPath *path, const Scim
 	if (slot == NULL)
 	{
 		slot = &m->slots[m->nslots++];
+		memset(slot, 0, sizeof(*slot));	/* the first pass has used it */
 		slot->attr = path->attr;
 		slot->subs = palloc0(sizeof(ScimAttr *) * (path->attr->nsubs + 1));
 		slot->srcs = palloc0(sizeof(ScimSource) * (path->attr->nsubs + 1));
@@ -700,6 +733,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	if (m->type == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("mapping \"%s\": %s", row->name, err.detail)));
 
+	ctx.kept = NULL;
 	resolve_members(&ctx, m->type, attributes);
 
 	/* A scope column is set by the endpoint and by nobody else (T1). */

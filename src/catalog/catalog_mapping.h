@@ -48,6 +48,7 @@ typedef struct ScimSource
 	Oid			typid;
 	ScimSqlClass cls;
 	const char *type_name;		/* qualified, without type modifier, for casts */
+	int			max_length;		/* characters that varchar(n) or char(n) takes; 0: no limit */
 } ScimSource;
 
 typedef struct ScimScalar

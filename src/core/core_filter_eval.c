@@ -295,6 +295,17 @@ compare_element(const ScimFilter *f, const json_t *element)
 
 /* ---- multi-valued attributes ---- */
 
+static bool
+has_value(const json_t *value)
+{
+	if (!json_is_array(value))
+		return !scim_json_unassigned(value);
+	for (size_t i = 0; i < json_array_size(value); i++)
+		if (!scim_json_unassigned(json_array_get(value, i)))
+			return true;
+	return false;
+}
+
 /* Is there a value for which the filter of a value path holds? */
 static bool
 any_value(const ScimFilter *filter, const json_t *value)
@@ -327,7 +338,7 @@ compare_multi(const ScimFilter *f, const json_t *value)
 	}
 	if (any_value(f, value))
 		return true;
-	return f->op == SCIM_OP_NE && scim_json_unassigned(value);
+	return f->op == SCIM_OP_NE && !has_value(value);
 }
 
 /* ---- trees ---- */

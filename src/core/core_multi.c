@@ -373,14 +373,17 @@ scim_multi_same(const ScimAttr *attr, const json_t *a, const json_t *b, bool *sa
 {
 	size_t		n = json_array_size(a);
 	ScimMultiSet set;
-	bool	   *taken;
+	bool		short_taken[SHORT_SET] = {false};
+	bool	   *taken = short_taken;
 	size_t		i;
+	size_t		j;
 	uint64_t	hash;
 	int			found = -1;
 
 	*same = false;
-	if (!json_is_array(a) || !json_is_array(b) || n != json_array_size(b) || n <= SHORT_SET)
+	if (!json_is_array(a) || !json_is_array(b) || n != json_array_size(b))
 	{
+		/* No lists of one length: nothing is allocated for the answer. */
 		*same = scim_value_same(attr, a, b);
 		return true;
 	}
@@ -390,32 +393,43 @@ scim_multi_same(const ScimAttr *attr, const json_t *a, const json_t *b, bool *sa
 	if (*same)
 		return true;
 
-	scim_multi_init(&set, attr, false);
-	for (i = 0; i < n && found == -1; i++)
+	if (n > SHORT_SET)
 	{
-		found = scim_multi_find(&set, json_array_get(a, i), &hash, err);
-		if (found == -2 || !scim_multi_add(&set, json_array_get(a, i), hash, err))
-			return false;
+		scim_multi_init(&set, attr, false);
+		for (i = 0; i < n && found == -1; i++)
+		{
+			found = scim_multi_find(&set, json_array_get(a, i), &hash, err);
+			if (found == -2 || !scim_multi_add(&set, json_array_get(a, i), hash, err))
+				return false;
+		}
+		taken = scim_alloc0(n);
+		if (taken == NULL)
+			return scim_fail_memory(err);
 	}
-	if (found >= 0)
-	{
-		/* Identical values twice (only PATCH by filter makes them): rare. */
-		*same = scim_value_same(attr, a, b);
-		return true;
-	}
-	taken = scim_alloc0(n);
-	if (taken == NULL)
-		return scim_fail_memory(err);
 	for (i = 0; i < n; i++)
 	{
-		found = scim_multi_find(&set, json_array_get(b, i), &hash, err);
-		if (found == -2)
-			return false;
-		if (found == -1 || taken[found])
+		const json_t *value = json_array_get(b, i);
+
+		if (n > SHORT_SET && found == -1)
+		{
+			int			twin = scim_multi_find(&set, value, &hash, err);
+
+			if (twin == -2)
+				return false;
+			j = twin == -1 || taken[twin] || !scim_value_same(attr, set.items[twin], value) ? n : (size_t) twin;
+		}
+		else
+		{
+			/* Short, or with identical values (which only PATCH by filter makes). */
+			for (j = 0; j < n; j++)
+			{
+				if (!taken[j] && scim_value_same(attr, json_array_get(a, j), value))
+					break;
+			}
+		}
+		if (j == n)
 			return true;
-		taken[found] = true;
-		if (set.items[found] != json_array_get(b, i) && !scim_value_same(attr, set.items[found], json_array_get(b, i)))
-			return true;
+		taken[j] = true;
 	}
 	*same = true;
 	return true;

@@ -383,6 +383,7 @@ keep_current(ScimWanted *w, ScimAttr *attr, json_t *out, const json_t *current)
 	json_t	   *new_part;
 	json_t	   *new_value;
 	char		path[PATH_SIZE];
+	bool		same;
 	int			i;
 
 	if (unassigned(old))
@@ -401,7 +402,9 @@ keep_current(ScimWanted *w, ScimAttr *attr, json_t *out, const json_t *current)
 				return scim_fail_memory(w->err);
 			return true;
 		}
-		if (attr->mutability == SCIM_IMMUTABLE && !scim_value_same(attr, old, new_value))
+		if (!scim_multi_same(attr, old, new_value, &same, w->err))
+			return false;
+		if (attr->mutability == SCIM_IMMUTABLE && !same)
 			return scim_fail(w->err, 400, SCIM_MUTABILITY, "attribute \"%s\" is immutable and has another value",
 							 scim_attr_path(w->type, attr, path, sizeof(path)));
 		return true;

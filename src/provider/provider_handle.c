@@ -152,7 +152,6 @@ clean_up(ScimIdentity *identity)
 	AbortCurrentTransaction();
 	scim_identity_restore(identity);
 	scim_core_reset();
-	scim_catalog_reset_depth();
 	scim_store_reset();
 }
 
@@ -335,10 +334,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
 			edata->sqlerrcode == ERRCODE_CRASH_SHUTDOWN)
-		{
-			scim_catalog_end();
 			ReThrowError(edata);
-		}
 		scim_store_error(call->endpoint, edata, &call->err);
 		if (call->err.status >= 500)
 			log_failure(edata);
@@ -396,26 +392,16 @@ scim_handle(PG_FUNCTION_ARGS)
 
 	/*
 	 * Up to here, and in the look-up of the endpoint, errors are the caller's
-	 * SQL errors: nothing has been served yet.  scim_catalog_begin() is undone
-	 * by hand, since a caught error does not end the transaction.
+	 * SQL errors: nothing has been served yet.
 	 */
 	SPI_connect();
 	scim_catalog_begin();
-	PG_TRY();
-	{
-		call.endpoint = scim_endpoint_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
-		if (call.endpoint == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_OBJECT),
-					 errmsg("endpoint \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0)))));
-		scim_require_member(call.endpoint->owner, psprintf("endpoint \"%s\"", call.endpoint->name));
-	}
-	PG_CATCH();
-	{
-		scim_catalog_end();
-		PG_RE_THROW();
-	}
-	PG_END_TRY();
+	call.endpoint = scim_endpoint_by_name(text_to_cstring(PG_GETARG_TEXT_PP(0)));
+	if (call.endpoint == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("endpoint \"%s\" does not exist", text_to_cstring(PG_GETARG_TEXT_PP(0)))));
+	scim_require_member(call.endpoint->owner, psprintf("endpoint \"%s\"", call.endpoint->name));
 	SPI_finish();
 	MemoryContextSwitchTo(context);
 

@@ -42,6 +42,13 @@ attributes_of(const ScimEndpoint *endpoint, const ErrorData *edata)
 	return NULL;
 }
 
+/* Raised by this extension: its message names things and holds no values. */
+static bool
+is_own(const ErrorData *edata)
+{
+	return edata->filename != NULL && strncmp(edata->filename, "store_", 6) == 0;
+}
+
 static void
 invalid_value(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err, const char *problem)
 {
@@ -81,8 +88,8 @@ scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError
 			return;
 		case ERRCODE_PROGRAM_LIMIT_EXCEEDED:
 			/* our own limit says what to do; the server's (an index key) does not */
-			if (edata->hint != NULL && strncmp(edata->hint, "Ask for", 7) == 0)
-				scim_fail(err, 400, SCIM_TOO_MANY, "%s. %s", edata->message, edata->hint);
+			if (is_own(edata))
+				scim_fail(err, 400, SCIM_TOO_MANY, "%s. %s", edata->message, edata->hint ? edata->hint : "");
 			else
 				invalid_value(endpoint, edata, err, "a value is too large");
 			return;
@@ -105,7 +112,10 @@ scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError
 	switch (CLASS(edata->sqlerrcode))
 	{
 		case MAKE_SQLSTATE('2', '2', '0', '0', '0'):
-			invalid_value(endpoint, edata, err, "a value does not fit its attribute");
+			if (is_own(edata))
+				scim_fail(err, 400, SCIM_INVALID_VALUE, "%s", edata->message);
+			else
+				invalid_value(endpoint, edata, err, "a value does not fit its attribute");
 			return;
 		case CLASS_USER:
 			/* what the owner's own trigger raised for the client to read */

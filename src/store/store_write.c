@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
 #include "store_internal.h"
@@ -90,10 +91,28 @@ same_json(const ScimAttr *attr, const json_t *a, const json_t *b)
 	return scim_value_same(attr, a, b);
 }
 
+/*
+ * Does a value fit varchar(n)?  The server's own error would not say which
+ * attribute it is about.
+ */
+static void
+check_length(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
+{
+	char		path[256];
+
+	if (src->max_length == 0 || text == NULL || pg_mbstrlen(text) <= src->max_length)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+			 errmsg("%s: the value is longer than %d characters",
+					scim_attr_path(m->type, attr, path, sizeof(path)), src->max_length)));
+}
+
 /* "$n::type", or "NOT $n::type" for a column that holds the opposite. */
 static char *
-parameter_sql(ScimSql *sql, const ScimSource *src, const char *text)
+parameter_sql(ScimSql *sql, const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
 {
+	check_length(m, attr, src, text);
 	return psprintf("%s$%d::%s", src->negated ? "NOT " : "", scim_sql_text(sql, text), src->type_name);
 }
 
@@ -180,7 +199,7 @@ add_changed_columns(ColumnList *list, const ScimMapping *m, const json_t *before
 		if (scalar->src.column == NULL || scalar->attr->mutability == SCIM_READ_ONLY ||
 			same_json(scalar->attr, old_value, new_value))
 			continue;
-		add_column(list, scalar->src.column, parameter_sql(list->sql, &scalar->src, value_text(new_value)));
+		add_column(list, scalar->src.column, parameter_sql(list->sql, m, scalar->attr, &scalar->src, value_text(new_value)));
 	}
 	for (int i = 0; i < m->nslots; i++)
 	{
@@ -196,7 +215,8 @@ add_changed_columns(ColumnList *list, const ScimMapping *m, const json_t *before
 
 			if (slot->srcs[j].column == NULL || same_json(leaf, old_value, new_value))
 				continue;
-			add_column(list, slot->srcs[j].column, parameter_sql(list->sql, &slot->srcs[j], value_text(new_value)));
+			add_column(list, slot->srcs[j].column,
+					   parameter_sql(list->sql, m, leaf, &slot->srcs[j], value_text(new_value)));
 		}
 	}
 }
@@ -220,7 +240,7 @@ take_equal(const ScimAttr *attr, const json_t *a, const json_t *array, bool *tak
 
 /* Parameters $first.. : one text[] per column of the child, for these elements. */
 static int
-element_params(ScimSql *sql, const ScimChild *child, const json_t **elements, int n)
+element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const json_t **elements, int n)
 {
 	int			first = 0;
 	const char **column = palloc(sizeof(char *) * Max(n, 1));
@@ -232,7 +252,10 @@ element_params(ScimSql *sql, const ScimChild *child, const json_t **elements, in
 		if (child->srcs[j].expr == NULL)
 			continue;
 		for (int i = 0; i < n; i++)
+		{
 			column[i] = value_text(child->subs[j] ? json_object_get(elements[i], child->subs[j]->name) : elements[i]);
+			check_length(m, child->subs[j] ? child->subs[j] : child->attr, &child->srcs[j], column[i]);
+		}
 		param = scim_sql_text_array(sql, column, n);
 		if (first == 0)
 			first = param;
@@ -275,7 +298,7 @@ insert_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	key = scim_sql_text(&sql, id);
-	first = element_params(&sql, child, elements, n);
+	first = element_params(&sql, m, child, elements, n);
 
 	appendStringInfo(&sql.text, "INSERT INTO %s (%s", child->relation, child->parent);
 	for (int i = 0; i < m->nscope; i++)
@@ -318,7 +341,7 @@ delete_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	key = scim_sql_text(&sql, id);
-	first = element_params(&sql, child, elements, n);
+	first = element_params(&sql, m, child, elements, n);
 
 	appendStringInfo(&sql.text, "DELETE FROM %s c USING ", child->relation);
 	append_unnest(&sql, child, first);
@@ -517,6 +540,40 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	return true;
 }
 
+/*
+ * Whatever refers to a resource that is about to go changes with it: its
+ * version moves (RFC 7643 3.1).  Rows are locked in the order of their keys,
+ * so that two deletions do not wait for each other.
+ */
+static void
+touch_referrers(const ScimEndpointType *target, const char *id, const ScimMapping *holder, const ScimChild *link)
+{
+	ScimSql		sql;
+	ColumnList	list;
+	int			scope;
+
+	if ((holder->version == NULL || holder->version->column == NULL) &&
+		(holder->last_modified == NULL || holder->last_modified->column == NULL))
+		return;
+	scim_sql_init(&sql);
+	init_columns(&list, &sql, true);
+	scope = scim_sql_scope_params(&sql, target);
+	if (holder->last_modified && holder->last_modified->column)
+		add_column(&list, holder->last_modified->column, "pg_catalog.clock_timestamp()");
+	if (holder->version && holder->version->column)
+		add_column(&list, holder->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", holder->version->expr));
+	appendStringInfo(&sql.text, "WITH holder AS MATERIALIZED (SELECT %s AS k FROM %s r WHERE ", holder->key.expr, holder->relation);
+	scim_sql_scope(&sql, holder, "r", scope);
+	appendStringInfo(&sql.text, " AND %s IN (SELECT c.%s FROM %s c WHERE %s OPERATOR(pg_catalog.=) $%d::%s",
+					 holder->key.expr, link->parent, link->relation, link->ref.expr,
+					 scim_sql_text(&sql, id), link->ref.type_name);
+	scim_sql_child_scope(&sql, holder, link, "c", scope);
+	appendStringInfo(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r) UPDATE %s r SET %s FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ",
+					 holder->relation, list.columns.data, holder->key.expr);
+	scim_sql_scope(&sql, holder, "r", scope);
+	scim_sql_execute(holder, &sql, SPI_OK_UPDATE, false, 0);
+}
+
 bool
 scim_store_delete(const ScimEndpointType *target, const char *id)
 {
@@ -526,6 +583,15 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimChild *child = &m->children[i];
+
+		if (child->kind == SCIM_CHILD_GROUPS)
+			touch_referrers(target, id, child->target, child->user_link);
+		else if (child->kind == SCIM_CHILD_LINK && child->target == m)
+			touch_referrers(target, id, m, child);
+	}
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	appendStringInfo(&sql.text, "DELETE FROM %s r WHERE ", m->relation);

@@ -261,14 +261,13 @@ find_obstacle(void)
 	if (RecoveryInProgress())
 		return "the server is in recovery";
 
-	scim_timeout_every(watch_timeout, WATCH_MS);
+	/* waits for locks no longer than scim.lock_timeout */
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	result = extension_obstacle();
 	if (result == NULL)
 		result = role_obstacle();
 	CommitTransactionCommand();
-	disable_timeout(watch_timeout, false);
 	return result;
 }
 
@@ -705,6 +704,7 @@ serve(ScimHttpServer *http, MemoryContext context)
 		ScimHttpView view;
 		ScimHttpRequest *request = scim_http_next(http, &view);
 		TimestampTz now;
+		long		next_check;
 		WaitEvent	event;
 
 		if (request != NULL)
@@ -738,8 +738,9 @@ serve(ScimHttpServer *http, MemoryContext context)
 			wait = 0;
 		}
 		unwatched = 0;
-		if (wait < 0 || wait > CHECK_MS)
-			wait = CHECK_MS;
+		next_check = CHECK_MS + 1 - TimestampDifferenceMilliseconds(checked_at, now);
+		if (wait < 0 || wait > next_check)
+			wait = (int) Max(next_check, 0);
 		if (stats_due)
 			wait = Min(wait, REPORT_STAT_MS);
 		(void) WaitEventSetWait(set, wait, &event, 1, PG_WAIT_EXTENSION);

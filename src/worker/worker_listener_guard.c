@@ -9,10 +9,8 @@
  * differently is refused here, and the caller closes the connection with the
  * answer, so that nothing behind it is read as a request.
  *
- * What the library has made of the bytes before it shows them cannot be judged
- * here: bare LF as the end of a line, folded lines, empty lines before a
- * request.  They are harmless in so far as the request that was authenticated
- * is the one that is executed.
+ * How lines end and fold is not visible in names and values; the caller knows
+ * where they lie and judges that (worker_listener_mhd.c, head_layout).
  *
  * Details name the line, never its value.
  */
@@ -25,8 +23,8 @@
 
 #include "worker_listener_guard.h"
 
-static void
-refuse(ScimGuard *guard, int status, const char *detail)
+void
+scim_guard_refuse(ScimGuard *guard, int status, const char *detail)
 {
 	if (guard->status != 0)
 		return;
@@ -133,7 +131,7 @@ static void
 keep_single(ScimGuard *guard, const char **place, const char *value, const char *detail)
 {
 	if (*place != NULL)
-		refuse(guard, 400, detail);
+		scim_guard_refuse(guard, 400, detail);
 	*place = value;
 }
 
@@ -149,15 +147,15 @@ scim_guard_begin(ScimGuard *guard, size_t max_head, const char *method,
 	if (strcmp(version, "HTTP/1.1") == 0)
 		guard->http11 = true;
 	else if (strncmp(version, "HTTP/", 5) != 0)
-		refuse(guard, 400, "The request line is malformed.");
+		scim_guard_refuse(guard, 400, "The request line is malformed.");
 	else if (strcmp(version, "HTTP/1.0") != 0)
-		refuse(guard, 505, "This server speaks HTTP/1.1.");
+		scim_guard_refuse(guard, 505, "This server speaks HTTP/1.1.");
 	if (!is_token(method, strlen(method)))
-		refuse(guard, 400, "The request method is malformed.");
+		scim_guard_refuse(guard, 400, "The request method is malformed.");
 	if (target == NULL)
-		refuse(guard, 414, "The request target is too long.");
+		scim_guard_refuse(guard, 414, "The request target is too long.");
 	else if (!is_origin_form(target, target_len))
-		refuse(guard, 400, "The request target is not an absolute path of printable ASCII characters.");
+		scim_guard_refuse(guard, 400, "The request target is not an absolute path of printable ASCII characters.");
 }
 
 void
@@ -167,53 +165,53 @@ scim_guard_header(ScimGuard *guard, const char *name, size_t name_len,
 	guard->head_bytes += name_len + value_len + 4;
 	if (guard->head_bytes > guard->max_head)
 	{
-		refuse(guard, 431, "The head of the request is too large.");
+		scim_guard_refuse(guard, 431, "The head of the request is too large.");
 		return;
 	}
 	if (!is_token(name, name_len))
 	{
-		refuse(guard, 400, "The name of a header is malformed.");
+		scim_guard_refuse(guard, 400, "The name of a header is malformed.");
 		return;
 	}
 	if (!is_value(value, value_len))
 	{
-		refuse(guard, 400, "The value of a header holds a control character.");
+		scim_guard_refuse(guard, 400, "The value of a header holds a control character.");
 		return;
 	}
 
 	if (named(name, name_len, "Host"))
 	{
 		if (guard->has_host)
-			refuse(guard, 400, "There is more than one Host header.");
+			scim_guard_refuse(guard, 400, "There is more than one Host header.");
 		guard->has_host = true;
 		if (!is_host(value, value_len))
-			refuse(guard, 400, "The Host header is malformed.");
+			scim_guard_refuse(guard, 400, "The Host header is malformed.");
 	}
 	else if (named(name, name_len, "Content-Length"))
 	{
 		if (guard->has_length)
-			refuse(guard, 400, "There is more than one Content-Length header.");
+			scim_guard_refuse(guard, 400, "There is more than one Content-Length header.");
 		guard->has_length = true;
 		if (!parse_length(value, value_len, &guard->length))
-			refuse(guard, 400, "The Content-Length header is malformed.");
+			scim_guard_refuse(guard, 400, "The Content-Length header is malformed.");
 	}
 	else if (named(name, name_len, "Transfer-Encoding"))
 	{
 		if (guard->chunked)
-			refuse(guard, 400, "There is more than one Transfer-Encoding header.");
+			scim_guard_refuse(guard, 400, "There is more than one Transfer-Encoding header.");
 		if (!named(value, value_len, "chunked"))
-			refuse(guard, 501, "The only transfer coding is \"chunked\".");
+			scim_guard_refuse(guard, 501, "The only transfer coding is \"chunked\".");
 		guard->chunked = true;
 	}
 	else if (named(name, name_len, "Content-Encoding"))
 	{
 		if (!named(value, value_len, "identity"))
-			refuse(guard, 415, "The content must not be encoded.");
+			scim_guard_refuse(guard, 415, "The content must not be encoded.");
 	}
 	else if (named(name, name_len, "Expect"))
 	{
 		if (!named(value, value_len, "100-continue"))
-			refuse(guard, 417, "The only expectation is \"100-continue\".");
+			scim_guard_refuse(guard, 417, "The only expectation is \"100-continue\".");
 	}
 	else if (named(name, name_len, "Authorization"))
 		keep_single(guard, &guard->authorization, value, "There is more than one Authorization header.");
@@ -239,11 +237,11 @@ void
 scim_guard_end(ScimGuard *guard, size_t max_body)
 {
 	if (guard->chunked && guard->has_length)
-		refuse(guard, 400, "There is a Content-Length beside a Transfer-Encoding.");
+		scim_guard_refuse(guard, 400, "There is a Content-Length beside a Transfer-Encoding.");
 	if (guard->chunked && !guard->http11)
-		refuse(guard, 400, "HTTP/1.0 has no transfer codings.");
+		scim_guard_refuse(guard, 400, "HTTP/1.0 has no transfer codings.");
 	if (guard->http11 && !guard->has_host)
-		refuse(guard, 400, "There is no Host header.");
+		scim_guard_refuse(guard, 400, "There is no Host header.");
 	if (guard->has_length && guard->length > max_body)
-		refuse(guard, 413, "The request body is too large.");
+		scim_guard_refuse(guard, 413, "The request body is too large.");
 }

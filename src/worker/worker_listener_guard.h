@@ -41,6 +41,9 @@ extern void scim_guard_begin(ScimGuard *guard, size_t max_head, const char *meth
 extern void scim_guard_header(ScimGuard *guard, const char *name, size_t name_len,
 							  const char *value, size_t value_len);
 
+/* Anything else that the caller has found; "detail" is static text. */
+extern void scim_guard_refuse(ScimGuard *guard, int status, const char *detail);
+
 /* After the last line: what only the whole head tells. */
 extern void scim_guard_end(ScimGuard *guard, size_t max_body);
 

@@ -80,6 +80,10 @@
 #define AUTH_WINDOW_MS 10000
 #define AUTH_SLOTS 1024
 
+/* Credentials that were accepted lately are exempt from that: many clients can
+ * share the address of a proxy. */
+#define GOOD_SLOTS 256
+
 #define NEVER INT64_MAX
 
 typedef enum Phase
@@ -107,12 +111,12 @@ struct ScimHttpRequest
 	unsigned	requests;		/* on this connection */
 	unsigned char address[16];	/* IPv4 mapped into IPv6, or an IPv6 /64 */
 	bool		trusted;		/* a request on it was authenticated */
-	bool		credential;		/* the request has an Authorization header */
 	bool		linger;			/* refused before everything was read */
 	/* the request */
 	bool		checked;		/* the guard has seen the head */
 	char	   *target;			/* raw, malloc'ed; NULL if too long */
 	size_t		target_len;
+	const char *raw;			/* the library's target, until on_head */
 	const char *method;			/* the library's, until the answer is sent */
 	ScimGuard	guard;
 	char	   *body;			/* malloc'ed */
@@ -140,6 +144,7 @@ struct ScimHttpServer
 	struct MHD_Daemon *daemon;
 	ScimHttpConfig config;		/* texts are not kept */
 	bool		tls;
+	int			in_place;		/* what the layout of a head tells (head_layout) */
 	bool		closing;		/* no new connections, every answer closes */
 	int			epoll_fd;
 	unsigned	nconnections;
@@ -151,6 +156,7 @@ struct ScimHttpServer
 	int			nlinger;
 	Linger		linger[LINGER_MAX];
 	AuthSlot	auth[AUTH_SLOTS];
+	uint64_t	good[GOOD_SLOTS];	/* hashes of accepted credentials */
 	char		message[256];	/* the library's last complaint */
 };
 
@@ -300,14 +306,54 @@ shed_one(ScimHttpServer *server, const ScimHttpRequest *newcomer)
 
 /* --- failed authentications --- */
 
+static uint64_t
+hash_bytes(const void *data, size_t len)
+{
+	const unsigned char *bytes = data;
+	uint64_t	hash = UINT64_C(14695981039346656037);
+
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
 static AuthSlot *
 auth_slot(ScimHttpServer *server, const unsigned char *address)
 {
-	uint32_t	hash = 2166136261u;
+	return &server->auth[hash_bytes(address, 16) % AUTH_SLOTS];
+}
 
-	for (int i = 0; i < 16; i++)
-		hash = (hash ^ address[i]) * 16777619u;
-	return &server->auth[hash % AUTH_SLOTS];
+/*
+ * Remember the request's credential as good or forget it.  All that a collision
+ * brings is an exemption from the limit.
+ */
+static void
+note_credential(ScimHttpRequest *c, bool good)
+{
+	const char *text = c->guard.authorization;
+	uint64_t	hash;
+	uint64_t   *slot;
+
+	if (text == NULL)
+		return;
+	hash = hash_bytes(text, strlen(text));
+	slot = &c->server->good[hash % GOOD_SLOTS];
+	if (good)
+		*slot = hash;
+	else if (*slot == hash)
+		*slot = 0;
+}
+
+static bool
+is_credential_good(ScimHttpRequest *c)
+{
+	const char *text = c->guard.authorization;
+	uint64_t	hash;
+
+	if (text == NULL)
+		return false;
+	hash = hash_bytes(text, strlen(text));
+	return c->server->good[hash % GOOD_SLOTS] == hash;
 }
 
 /*
@@ -330,15 +376,16 @@ note_auth_failure(ScimHttpRequest *c)
 	slot->failures++;
 }
 
-/* Seconds that this connection's address has to wait; 0: none. */
+/* Seconds that the request's address has to wait; 0: none. */
 static int
 auth_wait(ScimHttpRequest *c)
 {
 	AuthSlot   *slot = auth_slot(c->server, c->address);
 	int64_t		left;
 
-	if (c->trusted || slot->window_at == 0 || slot->failures < AUTH_FAILURES ||
-		memcmp(slot->address, c->address, sizeof(slot->address)) != 0)
+	if (slot->window_at == 0 || slot->failures < AUTH_FAILURES ||
+		memcmp(slot->address, c->address, sizeof(slot->address)) != 0 ||
+		is_credential_good(c))
 		return 0;
 	left = slot->window_at + AUTH_WINDOW_MS - now_ms();
 	return left <= 0 ? 0 : (int) ((left + 999) / 1000);
@@ -493,7 +540,6 @@ forget_request(ScimHttpRequest *c)
 	c->target_len = 0;
 	c->method = NULL;
 	c->checked = false;
-	c->credential = false;
 	c->body_len = 0;
 	c->overrun = 0;
 	if (c->body_size > KEEP_BODY_BYTES)
@@ -604,6 +650,9 @@ on_target(void *cls, const char *target, struct MHD_Connection *connection)
 		enter_phase(c, PHASE_HEAD);
 		c->request_at = c->phase_at;
 	}
+	c->raw = target;
+	if (target == NULL)
+		target = "";
 	c->target_len = strlen(target);
 	if (c->target_len <= server->config.max_url)
 	{
@@ -623,13 +672,98 @@ no_unescape(void *cls, struct MHD_Connection *connection, char *text)
 	return strlen(text);
 }
 
+/* --- how the lines of a head lie in the library's buffer --- */
+
+#define LAYOUT_UNKNOWN 0		/* the library is strict enough by itself */
+#define LAYOUT_LINES 1			/* names and values lie where they were received */
+#define LAYOUT_SIZE 2			/* and the size of the head is known */
+
+typedef struct HeadWalk
+{
+	ScimGuard  *guard;
+	const char *at;				/* where the next line begins; NULL: do not look */
+} HeadWalk;
+
+/*
+ * Before 1.0 the library takes bare LF for the end of a line, joins a folded
+ * line to the *name* of the line before it (so that a folded Transfer-Encoding
+ * disappears), ends the head at a line without a name, and ends texts at NUL.
+ * None of that shows in names and values; but they lie in its buffer where they
+ * were received, with blanks and line ends between them turned into zeros.  So:
+ * every line has to begin two bytes behind the value before it.  From 1.0 on
+ * our level of discipline refuses all that.
+ */
+static int
+head_layout(void)
+{
+	const char *version = MHD_get_version();
+
+	if (strncmp(version, "0.9.", 4) != 0)
+		return LAYOUT_UNKNOWN;
+	return atoi(version + 4) >= 75 ? LAYOUT_SIZE : LAYOUT_LINES;
+}
+
+static void
+misplaced(HeadWalk *walk)
+{
+	scim_guard_refuse(walk->guard, 400, "A line of the head is folded, has no name, or does not end with CR LF.");
+	walk->at = NULL;
+}
+
 static enum MHD_Result
 on_header(void *cls, enum MHD_ValueKind kind, const char *name, size_t name_len,
 		  const char *value, size_t value_len)
 {
+	HeadWalk   *walk = cls;
+
 	(void) kind;
-	scim_guard_header(cls, name, name_len, value != NULL ? value : "", value_len);
+	if (value == NULL)
+		value = "";
+	if (walk->at != NULL)
+	{
+		const char *p = name + name_len;
+
+		if (name != walk->at || *p != '\0')
+			misplaced(walk);
+		else
+		{
+			do
+				p++;
+			while (p != value && (*p == ' ' || *p == '\t'));
+			if (p != value)
+				misplaced(walk);
+			else
+				walk->at = value + value_len + 2;
+		}
+	}
+	scim_guard_header(walk->guard, name, name_len, value, value_len);
 	return MHD_YES;
+}
+
+/*
+ * Look at every line of the head.
+ */
+static void
+check_head(ScimHttpRequest *c, const char *version)
+{
+	const ScimHttpConfig *config = &c->server->config;
+	const union MHD_ConnectionInfo *size =
+		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	HeadWalk	walk = {&c->guard, NULL};
+
+	scim_guard_begin(&c->guard, config->max_head, c->method, c->target, c->target_len, version);
+	if (c->server->in_place != LAYOUT_UNKNOWN && c->guard.status == 0)
+	{
+		walk.at = version + strlen(version) + 2;
+		if (c->raw != c->method + strlen(c->method) + 1 || version != c->raw + c->target_len + 1)
+			scim_guard_refuse(&c->guard, 400, "The request line is malformed.");
+	}
+	MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &walk);
+	if (walk.at != NULL && c->server->in_place == LAYOUT_SIZE &&
+		(size == NULL || walk.at + 2 != c->method + size->header_size))
+		misplaced(&walk);
+	scim_guard_end(&c->guard, config->max_body);
+	c->raw = NULL;
 }
 
 /* The head is complete.  False: the connection is given up. */
@@ -644,10 +778,7 @@ on_head(ScimHttpRequest *c, const char *method, const char *version)
 	c->requests++;
 	if (c->target == NULL && c->target_len <= config->max_url)
 		return false;			/* no memory */
-	scim_guard_begin(&c->guard, config->max_head, method, c->target, c->target_len, version);
-	MHD_get_connection_values_n(c->mhd, MHD_HEADER_KIND, on_header, &c->guard);
-	scim_guard_end(&c->guard, config->max_body);
-	c->credential = c->guard.authorization != NULL;
+	check_head(c, version);
 
 	if (c->guard.status != 0)
 	{
@@ -803,6 +934,7 @@ scim_http_start(const ScimHttpConfig *config, char *err, size_t errlen)
 	server->config.tls_cert = server->config.tls_key = NULL;
 	server->tls = config->tls_cert != NULL;
 	server->next_scan = NEVER;
+	server->in_place = head_layout();
 	if (server->tls)
 		flags |= MHD_USE_TLS;
 
@@ -819,7 +951,7 @@ scim_http_start(const ScimHttpConfig *config, char *err, size_t errlen)
 						 MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
 						 MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, server,
 						 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-#if MHD_VERSION >= 0x00097600
+#if MHD_VERSION >= 0x00097701
 						 MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2,
 #else
 						 MHD_OPTION_STRICT_FOR_CLIENT, 1,
@@ -939,9 +1071,15 @@ scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply
 	bool		ok = response != NULL;
 
 	if (reply->status == 401)
+	{
 		note_auth_failure(c);
-	else if (c->credential && reply->status < 300)
+		note_credential(c, false);
+	}
+	else if (c->guard.authorization != NULL && reply->status < 300)
+	{
+		note_credential(c, true);
 		c->trusted = true;
+	}
 
 	for (const char *const *header = reply->headers; ok && header != NULL && header[0] != NULL; header += 2)
 		ok = MHD_add_response_header(response, header[0], header[1]) == MHD_YES;

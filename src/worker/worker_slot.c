@@ -195,7 +195,7 @@ scim_worker_backoff(const ScimWorkerArgs *args)
 	if (my_slot == NULL || !my_slot->is_static)
 		return 0;
 
-	LWLockAcquire(table->lock, LW_SHARED);
+	LWLockAcquire(table->lock, LW_EXCLUSIVE);
 	if (my_slot->attempt_at != 0 && !my_slot->connected)
 	{
 		const WorkerSlot *leader = &table->slots[args->slot - args->index];
@@ -206,6 +206,7 @@ scim_worker_backoff(const ScimWorkerArgs *args)
 		else if (args->index > 0 && !leader->stop)
 			wait = Max(wait, 500);
 	}
+	my_slot->state = wait > 0 ? WORKER_WAITING : WORKER_STARTING;
 	LWLockRelease(table->lock);
 	return wait;
 }

@@ -38,14 +38,13 @@ sub members
 		WHERE g.tenant = '$tenant' AND g.id = '$group'});
 }
 
-# PATCH with a payload as it is on the wire; the default answer is 200 with the
-# resource, and Entra takes 204 as well.
+# PATCH with a payload as it is on the wire.
 sub patched
 {
 	my ($c, $path, $operations, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $r = $c->patch($path, qq({"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":$operations}));
-	status_is($r, 200, $name);
+	accepted($r, $name);
 	return $r;
 }
 
@@ -195,7 +194,7 @@ JSON
 	if (!$flag)
 	{
 		patched($c, "/Users/$babs", '[{"op":"Add","path":"roles","value":[{"value":"{\"id\":\"06b07648-ecfe-589f-9d2f-6325724a46ee\",\"value\":\"Admin\",\"displayName\":\"Admin\"}"}]}]', 'roles: JSON text as a value');
-		is($t->sql("SELECT value::json->>'value' FROM scim.user_roles WHERE user_id = '$babs'"), 'Admin', 'SQL: the role, as sent');
+		is($t->sql("SELECT value, display FROM scim.user_roles WHERE user_id = '$babs'"), 'Admin|Admin', 'SQL: the role that the text describes');
 		patched($c, "/Users/$babs", '[{"op":"Replace","path":"roles[primary eq \"True\"].value","value":"Reader"}]', 'roles: a filter with the string "True"');
 		is($t->sql("SELECT value FROM scim.user_roles WHERE user_id = '$babs' AND is_primary"), 'Reader', 'SQL: the primary role');
 	}

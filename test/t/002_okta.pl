@@ -145,21 +145,21 @@ sub dialogue
 	{
 		my $op = '{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":';
 		$r = $c->patch("/Groups/$group", $op . qq([{"op":"replace","value":{"id":"$group","displayName":"Renamed"}}]}), %h);
-		like($r->status, qr/^20[04]$/, 'rename, with the id in the value');
+		accepted($r, 'rename, with the id in the value');
 		is($t->sql("SELECT display_name FROM scim.groups WHERE id = '$group'"), 'Renamed', 'SQL: the name');
 		$r = $c->patch("/Groups/$group", $op . qq([{"op":"add","path":"members","value":[{"value":"$u[0]","display":"u1\@okta.local"},{"value":"$u[1]","display":"u2\@okta.local"}]}]}), %h);
-		like($r->status, qr/^20[04]$/, 'add members, without type');
+		accepted($r, 'add members, without type');
 		is(members($tenant, $group), 'u1@okta.local,u2@okta.local', 'SQL: two members');
 		$r = $c->patch("/Groups/$group", $op . qq([{"op":"remove","path":"members[value eq \\"$u[0]\\"]"},{"op":"add","path":"members","value":[{"value":"$u[2]","display":"u3\@okta.local"}]}]}), %h);
-		like($r->status, qr/^20[04]$/, 'remove and add members in one request');
+		accepted($r, 'remove and add members in one request');
 		is(members($tenant, $group), 'u2@okta.local,u3@okta.local', 'SQL: the members');
 		$r = $c->patch("/Groups/$group", $op . qq([{"op":"replace","path":"members","value":[{"value":"$u[3]","display":"u4\@okta.local"},{"value":"$u[0]","display":"u1\@okta.local"}]}]}), %h);
-		like($r->status, qr/^20[04]$/, 'push of the whole membership');
+		accepted($r, 'push of the whole membership');
 		is(members($tenant, $group), 'u1@okta.local,u4@okta.local', 'SQL: the members');
 
 		# A user that is not there (any more) does not lose the push.
 		$r = $c->patch("/Groups/$group", $op . qq([{"op":"add","path":"members","value":[{"value":"00000000-0000-4000-8000-000000000000"},{"value":"$u[1]"}]}]}), %h);
-		like($r->status, qr/^20[04]$/, 'a push with an unknown member is taken');
+		accepted($r, 'a push with an unknown member is taken');
 		is(members($tenant, $group), 'u1@okta.local,u2@okta.local,u4@okta.local', 'SQL: the known one is a member');
 	}
 	$r = $c->get("/Groups/$group", %h);
@@ -173,11 +173,12 @@ sub dialogue
 	is($t->sql("SELECT count(*) FROM scim.users WHERE tenant = '$tenant'"), '5', 'SQL: all users');
 
 	# Clear text of a password is nowhere.
+	my @found;
 	for my $table (split /\n/, $t->sql(q{SELECT c.oid::regclass FROM pg_class c WHERE c.relnamespace = 'scim'::regnamespace AND c.relkind = 'r'}))
 	{
-		my $n = $t->sql("SELECT count(*) FROM $table x WHERE x::text LIKE '%Canary%'");
-		is($n, '0', "no password in $table") if $n;
+		push @found, $table if $t->sql("SELECT x::text FROM $table x") =~ /Canary/;
 	}
+	is("@found", '', 'no password in any table');
 	return;
 }
 

@@ -61,13 +61,6 @@ sub body
 	return qq({"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":$operations});
 }
 
-sub accepted
-{
-	my ($r, $name) = @_;
-	local $Test::Builder::Level = $Test::Builder::Level + 1;
-	return status_is($r, 200, $name);
-}
-
 subtest 'op in any case' => sub {
 	my $id = user();
 	for my $op (qw(Add ADD add Replace REPLACE replace))
@@ -192,7 +185,7 @@ subtest 'read-only keys in PUT and in a value without path are ignored' => sub {
 	my $group = group();
 	$r = $c->patch("/Groups/$group", body(qq([{"op":"replace","value":{"id":"$group","displayName":"renamed"}}])));
 	accepted($r, 'rename of a group by Okta');
-	is($r->json->{displayName}, 'renamed', 'it is renamed');
+	is($c->get("/Groups/$group")->json->{displayName}, 'renamed', 'it is renamed');
 };
 
 subtest 'Add of a singular attribute that has a value replaces it' => sub {
@@ -218,12 +211,12 @@ subtest 'Remove members with a list removes those only' => sub {
 	is(member_ids($group), ids(@u[1 .. 3]), 'the others stay');
 	accepted($c->patch("/Groups/$group", body(qq([{"op":"remove","path":"members","value":[{"value":"$u[1]"},{"value":"$u[0]"}]}]))), 'two, of whom one is none');
 	is(member_ids($group), ids(@u[2, 3]), 'the others stay');
-	accepted($c->patch("/Groups/$group", body('[{"op":"remove","path":"members","value":[]}]')), 'an empty list');
-	is(member_ids($group), ids(@u[2, 3]), 'removes nobody');
 	accepted($c->patch("/Groups/$group", body(qq([{"op":"remove","path":"members[value eq \\"$u[2]\\"]"}]))), 'by filter');
 	is(member_ids($group), $u[3], 'that one');
 	accepted($c->patch("/Groups/$group", body('[{"op":"remove","path":"members"}]')), 'without a value');
 	is(member_ids($group), '', 'is all of them');
+	accepted($c->patch("/Groups/$group", body(qq([{"op":"add","path":"members","value":[{"value":"$u[0]"}]},{"op":"remove","path":"members","value":[]}]))), 'an empty list counts as no value');
+	is(member_ids($group), '', 'all of them');
 };
 
 subtest '$ref null is ignored' => sub {

@@ -138,10 +138,10 @@ subtest 'references' => sub {
 	unlike($shape{$user}, qr/$marker/, 'nothing of it is shown');
 	is($t->sql("SELECT count(*) FROM scim.group_members WHERE tenant = 'b'"), '0', 'SQL: there is no membership');
 	$r = $b->patch('/Groups/' . $group{$nowhere}, [ { op => 'add', path => 'members', value => [ { value => $user } ] } ]);
-	status_is($r, 200, 'PATCH as well');
+	accepted($r, 'PATCH as well');
 	my $seen = $a->get("/Users/$user")->json;
 	is_deeply([ map { $_->{value} } @{ $seen->{groups} } ], [$group], 'A shows only the group of A');
-	status_is($b->patch("/Groups/$group{$user}", [ { op => 'remove', path => qq(members[value eq "$user"]) } ]), 200, 'removing it from the group of B');
+	accepted($b->patch("/Groups/$group{$user}", [ { op => 'remove', path => qq(members[value eq "$user"]) } ]), 'removing it from the group of B');
 	is_deeply([ map { $_->{value} } @{ $a->get("/Groups/$group")->json->{members} } ], [$user], 'leaves it in the group of A');
 
 	# manager

@@ -175,6 +175,7 @@ test_cases(void)
 	int			runs = 0;
 	int			n;
 
+	json_object_update(json_object_get(file, "resources"), json_object_get(own, "resources"));
 	n = check_items(json_object_get(own, "cases"), json_object_get(file, "resources"), &runs);
 	printf("patch-cases.json: %d cases, %d runs\n", n, runs);
 }
@@ -439,8 +440,19 @@ test_cost(void)
 	run_patch(type, before, request, SCIM_COMPAT, &out);
 	unit_check(out.after != NULL && !out.changed, "20000 values in another order: %s", out.err.detail);
 
+	/* one value differs, in what does not identify it; then in what does */
+	back = json_deep_copy(back);
+	json_object_set_new(json_array_get(back, 7), "display", json_string("D"));
 	json_object_set_new(request, "Operations",
-						json_pack("[{s:s,s:s,s:O}]", "op", "remove", "path", "emails", "value", back));
+						json_pack("[{s:s,s:s,s:O}]", "op", "replace", "path", "emails", "value", back));
+	run_patch(type, before, request, SCIM_COMPAT, &out);
+	unit_check(out.after != NULL && out.changed, "20000 values, one with another display: %s", out.err.detail);
+	json_object_set_new(json_array_get(back, 7), "value", json_string("other"));
+	run_patch(type, before, request, SCIM_COMPAT, &out);
+	unit_check(out.after != NULL && out.changed, "20000 values, one of them new: %s", out.err.detail);
+
+	json_object_set_new(request, "Operations",
+						json_pack("[{s:s,s:s,s:O}]", "op", "remove", "path", "emails", "value", emails));
 	run_patch(type, before, request, SCIM_COMPAT, &out);
 	unit_check(out.after != NULL && out.changed && json_object_get(out.after, "emails") == NULL,
 			   "20000 values removed: %s", out.err.detail);
@@ -524,7 +536,7 @@ torture_item(const json_t *item, const json_t *resources, const ScimResourceType
 }
 
 static void
-torture_file(const char *name, const char *member, size_t step)
+torture_file(const char *name, const char *member)
 {
 	json_t	   *file = unit_load_json("patch-vectors.json");
 	json_t	   *own = unit_load_json(name);
@@ -532,7 +544,9 @@ torture_file(const char *name, const char *member, size_t step)
 	json_t	   *resources = json_object_get(file, "resources");
 	size_t		i;
 
-	for (i = 0; i < json_array_size(items); i += step)
+	if (json_object_get(own, "resources") != NULL)
+		json_object_update(resources, json_object_get(own, "resources"));
+	for (i = 0; i < json_array_size(items); i++)
 	{
 		const json_t *item = json_array_get(items, i);
 
@@ -544,11 +558,63 @@ torture_file(const char *name, const char *member, size_t step)
 	unit_world_fresh();
 }
 
+/* The same for a delta. */
+static void
+torture_delta(void)
+{
+	const ScimResourceType *type;
+	ScimAttr   *members;
+	json_t	   *request = json_object_of("Operations", json_array());
+	json_t	   *stored = unit_parse_json("[{\"value\":\"u1\"},{\"value\":\"u2\",\"display\":\"d\"},{\"value\":\"x9\"}]");
+	json_t	   *whole = NULL;
+	long		n;
+	long		total = 0;
+	int			i;
+
+	unit_world_fresh();
+	type = unit_world_type("Group");
+	members = scim_type_attr(type, SCIM_EXT_CORE, "members", 7);
+	for (i = 0; i < 40; i++)
+	{
+		const char *texts[] = {
+			"{\"op\":\"add\",\"path\":\"members\",\"value\":[{\"value\":\"u%d\",\"display\":\"D\"}]}",
+			"{\"op\":\"remove\",\"path\":\"members[value eq \\\"x%d\\\" or value eq \\\"y\\\"]\"}",
+			"{\"op\":\"remove\",\"path\":\"members\",\"value\":[{\"value\":\"z%d\"}]}"};
+		char		text[200];
+
+		snprintf(text, sizeof(text), texts[i % 3], i);
+		json_array_append_new(json_object_get(request, "Operations"), unit_parse_json(text));
+	}
+	for (n = 0; n <= total; n++)
+	{
+		ScimError	err;
+		ScimDelta	delta;
+		ScimPatch  *patch;
+		bool		taken;
+
+		memset(&err, 0, sizeof(err));
+		patch = scim_patch_parse(type, request, SCIM_COMPAT, NULL, &err);
+		scim_alloc_fail_at(n);
+		taken = patch != NULL && scim_patch_take_delta(type, patch, members, SCIM_COMPAT, &delta, NULL, &err);
+		if (n == 0)
+			total = scim_alloc_count();
+		scim_alloc_fail_at(0);
+		if (n == 0)
+			whole = taken ? apply_delta(stored, &delta) : NULL;
+		else if (!taken)
+			unit_check(err.status == 413 && patch->nops == 40, "delta, allocation %ld: status %d", n, err.status);
+		else
+			unit_check(json_equal(whole, apply_delta(stored, &delta)), "delta, allocation %ld: another outcome", n);
+	}
+	unit_check(whole != NULL && total > 100, "delta: %ld allocations", total);
+}
+
 static void
 test_torture(void)
 {
-	torture_file("patch-vectors.json", "vectors", 1);
-	torture_file("patch-cases.json", "cases", 1);
+	torture_delta();
+	torture_file("patch-vectors.json", "vectors");
+	torture_file("patch-cases.json", "cases");
 }
 
 int

@@ -97,47 +97,6 @@ test_bodies(void)
 	printf("validate-cases.json: %d bodies\n", (int) i);
 }
 
-/* A schema with what the standard ones lack: required parts, lists inside a value, immutable parts. */
-static const char device_schema[] =
-"{\"id\":\"urn:example:core:Device\",\"name\":\"Device\",\"attributes\":["
-"{\"name\":\"label\",\"type\":\"string\",\"required\":true},"
-"{\"name\":\"lease\",\"type\":\"complex\",\"subAttributes\":["
-"{\"name\":\"start\",\"type\":\"dateTime\",\"required\":true},"
-"{\"name\":\"number\",\"type\":\"string\",\"mutability\":\"immutable\"},"
-"{\"name\":\"key\",\"type\":\"string\",\"mutability\":\"writeOnly\",\"returned\":\"never\"},"
-"{\"name\":\"notes\",\"type\":\"string\",\"multiValued\":true}]},"
-"{\"name\":\"ports\",\"type\":\"complex\",\"multiValued\":true,\"subAttributes\":["
-"{\"name\":\"value\",\"type\":\"integer\",\"required\":true},"
-"{\"name\":\"primary\",\"type\":\"boolean\"},"
-"{\"name\":\"state\",\"type\":\"string\",\"mutability\":\"readOnly\"}]},"
-"{\"name\":\"codes\",\"type\":\"integer\",\"multiValued\":true,\"mutability\":\"immutable\"}]}";
-
-static const char device_extension[] =
-"{\"id\":\"urn:example:ext:Device\",\"name\":\"DeviceExt\",\"attributes\":["
-"{\"name\":\"owner\",\"type\":\"string\",\"required\":true},{\"name\":\"room\",\"type\":\"string\"}]}";
-
-static ScimResourceType *
-device_type(bool required)
-{
-	ScimError	err;
-	ScimRegistry *registry;
-	ScimExtension ext;
-	ScimResourceType *type = NULL;
-
-	memset(&err, 0, sizeof(err));
-	registry = scim_registry_create(&err);
-	if (registry != NULL && scim_registry_add_schema(registry, unit_parse_json(device_schema), &err) &&
-		scim_registry_add_schema(registry, unit_parse_json(device_extension), &err))
-	{
-		ext.schema = scim_registry_schema(registry, "urn:example:ext:Device", strlen("urn:example:ext:Device"));
-		ext.required = required;
-		type = scim_resource_type_make(registry, "Device", "/Devices", "", "urn:example:core:Device", &ext, 1,
-									   NULL, NULL, &err);
-	}
-	unit_check(type != NULL, "device type: %s", err.detail);
-	return type;
-}
-
 static void
 wants(const ScimResourceType *type, const char *body, const char *current, const char *expected)
 {
@@ -161,8 +120,8 @@ wants(const ScimResourceType *type, const char *body, const char *current, const
 static void
 test_custom(void)
 {
-	const ScimResourceType *type = device_type(false);
-	const ScimResourceType *strict = device_type(true);
+	const ScimResourceType *type = unit_world_type("Device");
+	const ScimResourceType *strict = unit_world_type("StrictDevice");
 
 	wants(type, DEVICE ",\"lease\":{\"number\":\"1\"}}", NULL, "invalidValue \"lease.start\" is required");
 	wants(type, DEVICE ",\"ports\":[{\"primary\":true}]}", NULL, "invalidValue \"ports.value\" is required");
@@ -189,8 +148,8 @@ test_custom(void)
 static void
 test_check(void)
 {
-	const ScimResourceType *type = device_type(false);
-	const ScimResourceType *strict = device_type(true);
+	const ScimResourceType *type = unit_world_type("Device");
+	const ScimResourceType *strict = unit_world_type("StrictDevice");
 	static const struct
 	{
 		const char *resource;

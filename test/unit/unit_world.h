@@ -67,6 +67,8 @@ unit_world_start(void)
 
 static ScimResourceType *world_user;
 static ScimResourceType *world_group;
+static ScimResourceType *world_device;
+static ScimResourceType *world_strict_device;	/* its extension is required */
 static json_t *world_badge;
 
 static inline json_t *
@@ -128,18 +130,65 @@ json_object_of(const char *key, json_t *value)
 	return object;
 }
 
+/* A schema with what the standard ones lack: required parts, lists inside a value, immutable parts. */
+static const char device_schema[] =
+"{\"id\":\"urn:example:core:Device\",\"name\":\"Device\",\"attributes\":["
+"{\"name\":\"label\",\"type\":\"string\",\"required\":true},"
+"{\"name\":\"lease\",\"type\":\"complex\",\"subAttributes\":["
+"{\"name\":\"start\",\"type\":\"dateTime\",\"required\":true},"
+"{\"name\":\"number\",\"type\":\"string\",\"mutability\":\"immutable\"},"
+"{\"name\":\"key\",\"type\":\"string\",\"mutability\":\"writeOnly\",\"returned\":\"never\"},"
+"{\"name\":\"notes\",\"type\":\"string\",\"multiValued\":true}]},"
+"{\"name\":\"ports\",\"type\":\"complex\",\"multiValued\":true,\"subAttributes\":["
+"{\"name\":\"value\",\"type\":\"integer\",\"required\":true},"
+"{\"name\":\"primary\",\"type\":\"boolean\"},"
+"{\"name\":\"mac\",\"type\":\"string\",\"mutability\":\"immutable\"},"
+"{\"name\":\"aliases\",\"type\":\"string\",\"multiValued\":true},"
+"{\"name\":\"state\",\"type\":\"string\",\"mutability\":\"readOnly\"}]},"
+"{\"name\":\"codes\",\"type\":\"integer\",\"multiValued\":true,\"mutability\":\"immutable\"},"
+"{\"name\":\"flags\",\"type\":\"boolean\",\"multiValued\":true},"
+"{\"name\":\"times\",\"type\":\"dateTime\",\"multiValued\":true},"
+"{\"name\":\"spans\",\"type\":\"complex\",\"multiValued\":true,\"mutability\":\"immutable\",\"subAttributes\":["
+"{\"name\":\"from\",\"type\":\"dateTime\"},{\"name\":\"load\",\"type\":\"decimal\"}]},"
+"{\"name\":\"maker\",\"type\":\"complex\",\"mutability\":\"immutable\",\"subAttributes\":["
+"{\"name\":\"name\",\"type\":\"string\"},{\"name\":\"country\",\"type\":\"string\"}]}]}";
+
+static const char device_extension[] =
+"{\"id\":\"urn:example:ext:Device\",\"name\":\"DeviceExt\",\"attributes\":["
+"{\"name\":\"owner\",\"type\":\"string\",\"required\":true},{\"name\":\"room\",\"type\":\"string\"}]}";
+
+static inline ScimResourceType *
+unit_device_type(const ScimRegistry *registry, bool required)
+{
+	ScimError	err;
+	ScimExtension ext;
+
+	memset(&err, 0, sizeof(err));
+	ext.schema = scim_registry_schema(registry, "urn:example:ext:Device", strlen("urn:example:ext:Device"));
+	ext.required = required;
+	return scim_resource_type_make(registry, "Device", "/Devices", "", "urn:example:core:Device", &ext, 1,
+								   NULL, NULL, &err);
+}
+
 static inline void
 unit_world_make(void)
 {
 	ScimError	err;
 	ScimRegistry *registry;
 	ScimExtension exts[2];
+	static json_t *device;
+	static json_t *extension;
 
 	if (world_badge == NULL)
+	{
+		device = unit_parse_json(device_schema);
+		extension = unit_parse_json(device_extension);
 		world_badge = json_array_get(json_object_get(unit_load_json("patch-vectors.json"), "fixtureSchemas"), 0);
+	}
 	memset(&err, 0, sizeof(err));
 	registry = scim_registry_create(&err);
-	if (registry == NULL || !scim_registry_add_schema(registry, world_badge, &err))
+	if (registry == NULL || !scim_registry_add_schema(registry, world_badge, &err) ||
+		!scim_registry_add_schema(registry, device, &err) || !scim_registry_add_schema(registry, extension, &err))
 	{
 		fprintf(stderr, "registry: %s\n", err.detail);
 		exit(1);
@@ -151,7 +200,9 @@ unit_world_make(void)
 	exts[1].required = false;
 	world_user = scim_resource_type_make(registry, "User", "/Users", "User", SCIM_URN_USER, exts, 2, NULL, NULL, &err);
 	world_group = scim_resource_type_standard(registry, "Group", &err);
-	if (world_user == NULL || world_group == NULL)
+	world_device = unit_device_type(registry, false);
+	world_strict_device = unit_device_type(registry, true);
+	if (world_user == NULL || world_group == NULL || world_device == NULL || world_strict_device == NULL)
 	{
 		fprintf(stderr, "resource types: %s\n", err.detail);
 		exit(1);
@@ -171,7 +222,9 @@ unit_world_type(const char *name)
 {
 	if (world_user == NULL)
 		unit_world_make();
-	return strcmp(name, "Group") == 0 ? world_group : world_user;
+	return strcmp(name, "Group") == 0 ? world_group :
+		strcmp(name, "Device") == 0 ? world_device :
+		strcmp(name, "StrictDevice") == 0 ? world_strict_device : world_user;
 }
 
 static inline bool

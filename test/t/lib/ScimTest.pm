@@ -17,6 +17,7 @@ use strict;
 use warnings FATAL => 'all';
 
 use Exporter 'import';
+use File::Spec;
 use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
@@ -27,7 +28,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 
 our @EXPORT = qw(
-  status_is error_is list_is json_bytes query fork_clients wait_children
+  status_is accepted error_is list_is json_bytes query fork_clients wait_children
   TRUE FALSE CORE_USER CORE_GROUP ENTERPRISE PATCH_OP LIST_RESPONSE
 );
 
@@ -132,7 +133,7 @@ sub token { return $_[0]->{token} }
 sub use_tls
 {
 	my ($self) = @_;
-	my $dir = $self->{node}->data_dir;
+	my $dir = File::Spec->rel2abs($self->{node}->data_dir);
 	my ($cert, $key) = ("$dir/scim.crt", "$dir/scim.key");
 
 	PostgreSQL::Test::Utils::system_or_bail(
@@ -330,6 +331,18 @@ sub status_is
 	my ($reply, $status, $name) = @_;
 	local $Test::Builder::Level = $Test::Builder::Level + 1;
 	my $ok = is($reply->status, $status, $name);
+	show($reply) unless $ok;
+	return $ok;
+}
+
+# Success of PUT or PATCH: 200 with the resource; for a group also 204, because
+# its members may be many and nobody asks for them (Entra, Okta take both).
+sub accepted
+{
+	my ($reply, $name) = @_;
+	local $Test::Builder::Level = $Test::Builder::Level + 1;
+	my $group = ($reply->{target} || '') =~ m{/Groups/};
+	my $ok = ok($reply->status == 200 && $reply->id || $group && $reply->status == 204 && $reply->text eq '', $name);
 	show($reply) unless $ok;
 	return $ok;
 }
@@ -555,6 +568,7 @@ sub request
 
 	my $r = $self->{http}->request($method, $url, \%args);
 	return ScimTest::Reply->new(
+		target => $path,
 		status => $r->{status},
 		headers => $r->{headers} || {},
 		text => $r->{content});
