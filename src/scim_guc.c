@@ -25,6 +25,7 @@ bool		scim_insecure_bind = false;
 int			scim_max_connections = 2000;
 int			scim_max_connections_per_address = 0;
 int			scim_max_keepalive_requests = 1000;
+int			scim_max_auth_failures = 1000;
 int			scim_max_body_size = 1024;
 int			scim_request_memory = 64 * 1024;
 int			scim_head_timeout = 10000;
@@ -55,6 +56,7 @@ static const IntSetting int_settings[] = {
 	{"scim.max_connections", "Open HTTP connections of all listeners together.", &scim_max_connections, 2000, 1, 1000000, 0},
 	{"scim.max_connections_per_address", "Open HTTP connections from one address, per listener; 0 means no limit.", &scim_max_connections_per_address, 0, 0, 1000000, 0},
 	{"scim.max_keepalive_requests", "Requests served on one connection before it is closed.", &scim_max_keepalive_requests, 1000, 1, INT_MAX, 0},
+	{"scim.max_auth_failures", "Failed authentications of one address in ten seconds, per listener, before it has to wait; 0 means no limit.", &scim_max_auth_failures, 1000, 0, 1000000, 0},
 	{"scim.max_body_size", "Largest request body.", &scim_max_body_size, 1024, 1, 64 * 1024, GUC_UNIT_KB},
 	{"scim.request_memory", "Memory that one request may use.", &scim_request_memory, 64 * 1024, 1024, 1024 * 1024, GUC_UNIT_KB},
 	{"scim.head_timeout", "Time for a client to send the head of a request.", &scim_head_timeout, 10000, 10, INT_MAX, GUC_UNIT_MS},

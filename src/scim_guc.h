@@ -16,6 +16,7 @@ extern bool scim_insecure_bind;
 extern int	scim_max_connections;
 extern int	scim_max_connections_per_address;
 extern int	scim_max_keepalive_requests;
+extern int	scim_max_auth_failures;
 extern int	scim_max_body_size;		/* kB */
 extern int	scim_request_memory;	/* kB */
 extern int	scim_head_timeout;		/* ms */

@@ -6,79 +6,159 @@
 
 #include "core_project.h"
 
-static void
-select_attr(ScimSelection *s, const ScimAttr *attr, bool with_request)
+/* A name list, from an array or cut out of a text. */
+typedef struct Names
 {
-	s->has[attr->ord] = true;
-	if (attr->parent)
-		s->has[attr->parent->ord] = true;
+	const char *const *array;
+	int			narray;
+	const char *text;			/* comma-separated, or NULL */
+} Names;
+
+typedef void (*NameHandler) (ScimSelection *s, const ScimResourceType *type, const ScimPath *path);
+
+/* ---- names ---- */
+
+static bool
+is_blank(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+/*
+ * Calls "handler" for each name that the type knows; NULL: only looks.  Returns
+ * whether there is a name at all, known or not.
+ */
+static bool
+each_name(const Names *names, ScimSelection *s, const ScimResourceType *type, NameHandler handler)
+{
+	const char *text = names->text;
+	bool		any = false;
+
+	for (int i = 0; names->text ? text != NULL : i < names->narray; i++)
+	{
+		const char *name = names->text ? text : names->array[i];
+		size_t		len = names->text ? strcspn(name, ",") : strlen(name);
+		ScimPath	path;
+
+		if (names->text)
+			text = name[len] == ',' ? name + len + 1 : NULL;
+		while (len > 0 && is_blank(*name))
+		{
+			name++;
+			len--;
+		}
+		while (len > 0 && is_blank(name[len - 1]))
+			len--;
+		if (len == 0)
+			continue;
+		any = true;
+		if (handler && scim_path_resolve(type, name, len, SCIM_COMPAT, &path) == len)
+			handler(s, type, &path);
+	}
+	return any;
+}
+
+/* ---- selecting ---- */
+
+static bool
+is_unasked(const ScimAttr *attr)
+{
+	return attr->returned == SCIM_RETURNED_DEFAULT || attr->returned == SCIM_RETURNED_ALWAYS;
+}
+
+static void
+select_subs(ScimSelection *s, const ScimAttr *attr)
+{
 	for (int i = 0; i < attr->nsubs; i++)
-		if (attr->subs[i]->returned != SCIM_RETURNED_REQUEST || with_request)
+		if (is_unasked(attr->subs[i]))
 			s->has[attr->subs[i]->ord] = true;
 }
 
 static void
-unselect_attr(ScimSelection *s, const ScimAttr *attr)
+include(ScimSelection *s, const ScimResourceType *type, const ScimPath *path)
 {
-	bool		any = false;
+	const ScimAttr *attr = path->attr;
 
+	if (attr == NULL)
+	{
+		/* a URN alone names all attributes of its schema */
+		for (int i = 0; i < type->ntop; i++)
+			if (type->top[i]->ext == path->ext && !type->top[i]->common && is_unasked(type->top[i]))
+			{
+				s->has[type->top[i]->ord] = true;
+				select_subs(s, type->top[i]);
+			}
+		return;
+	}
+	if (attr->returned == SCIM_RETURNED_NEVER || (path->sub && path->sub->returned == SCIM_RETURNED_NEVER))
+		return;
+	s->has[attr->ord] = true;
+	if (path->sub)
+		s->has[path->sub->ord] = true;
+	else
+		select_subs(s, attr);
+}
+
+static void
+drop(ScimSelection *s, const ScimAttr *attr)
+{
+	if (attr->returned == SCIM_RETURNED_ALWAYS)
+		return;
 	s->has[attr->ord] = false;
 	for (int i = 0; i < attr->nsubs; i++)
 		s->has[attr->subs[i]->ord] = false;
-	if (attr->parent == NULL)
-		return;
-	/* nothing left of the parent: nothing of it is in the answer */
-	for (int i = 0; i < attr->parent->nsubs; i++)
-		any = any || s->has[attr->parent->subs[i]->ord];
-	if (!any)
-		s->has[attr->parent->ord] = false;
 }
 
-/* Apply one name; unknown ones are ignored (R-7644-3.9-05). */
 static void
-apply_name(ScimSelection *s, const ScimResourceType *type, const char *name, size_t len, bool include)
+exclude(ScimSelection *s, const ScimResourceType *type, const ScimPath *path)
 {
-	ScimPath	path;
-
-	while (len > 0 && (*name == ' ' || *name == '\t'))
-	{
-		name++;
-		len--;
-	}
-	while (len > 0 && (name[len - 1] == ' ' || name[len - 1] == '\t'))
-		len--;
-	if (len == 0 || scim_path_resolve(type, name, len, SCIM_COMPAT, &path) != len)
-		return;
-	for (int i = 0; i < type->nattrs; i++)
-	{
-		const ScimAttr *attr = type->attrs[i];
-		const ScimAttr *leaf = path.sub ? path.sub : path.attr;
-
-		/* a URN alone names all attributes of its schema */
-		if (path.attr == NULL ? (attr->parent != NULL || attr->common || attr->ext != path.ext) : attr != leaf)
-			continue;
-		if (include)
-			select_attr(s, attr, path.attr != NULL);
-		else
-			unselect_attr(s, attr);
-	}
+	if (path->sub)
+		drop(s, path->sub);
+	else if (path->attr)
+		drop(s, path->attr);
+	else
+		for (int i = 0; i < type->ntop; i++)
+			if (type->top[i]->ext == path->ext && !type->top[i]->common)
+				drop(s, type->top[i]);
 }
 
-/* returned always is in, never is out, whatever was asked for. */
 static void
-apply_returned(ScimSelection *s, const ScimResourceType *type)
+select_default(ScimSelection *s, const ScimResourceType *type)
 {
-	for (int i = 0; i < type->nattrs; i++)
-	{
-		const ScimAttr *attr = type->attrs[i];
+	for (int i = 0; i < type->ntop; i++)
+		if (is_unasked(type->top[i]))
+		{
+			s->has[type->top[i]->ord] = true;
+			select_subs(s, type->top[i]);
+		}
+}
 
-		if (attr->returned == SCIM_RETURNED_NEVER)
-			unselect_attr(s, attr);
-		else if (attr->returned == SCIM_RETURNED_ALWAYS && attr->parent == NULL)
-			select_attr(s, attr, false);
-		/* an always-returned sub-attribute comes with its parent */
-		else if (attr->returned == SCIM_RETURNED_ALWAYS && s->has[attr->parent->ord])
+/*
+ * returned always is in, whatever was asked for; a complex attribute is in if
+ * something of it is.
+ */
+static void
+complete(ScimSelection *s, const ScimResourceType *type)
+{
+	for (int i = 0; i < type->ntop; i++)
+	{
+		const ScimAttr *attr = type->top[i];
+		bool		any = attr->nsubs == 0;
+
+		if (attr->returned == SCIM_RETURNED_ALWAYS && !s->has[attr->ord])
+		{
 			s->has[attr->ord] = true;
+			select_subs(s, attr);
+		}
+		if (!s->has[attr->ord])
+			continue;
+		for (int j = 0; j < attr->nsubs; j++)
+		{
+			if (attr->subs[j]->returned == SCIM_RETURNED_ALWAYS)
+				s->has[attr->subs[j]->ord] = true;
+			any = any || s->has[attr->subs[j]->ord];
+		}
+		s->has[attr->ord] = any;
 	}
 }
 
@@ -94,23 +174,31 @@ new_selection(const ScimResourceType *type, ScimError *err)
 	return s;
 }
 
-static void
-select_default(ScimSelection *s, const ScimResourceType *type)
-{
-	for (int i = 0; i < type->nattrs; i++)
-	{
-		const ScimAttr *attr = type->attrs[i];
-
-		s->has[i] = attr->returned != SCIM_RETURNED_REQUEST && attr->returned != SCIM_RETURNED_NEVER &&
-			(attr->parent == NULL || s->has[attr->parent->ord]);
-	}
-}
-
 static ScimSelection *
-both_given(ScimError *err)
+make_selection(const ScimResourceType *type, const Names *attributes, const Names *excluded, ScimError *err)
 {
-	scim_fail(err, 400, SCIM_INVALID_VALUE, "attributes and excludedAttributes exclude each other");
-	return NULL;
+	ScimSelection *s = new_selection(type, err);
+	bool		has_attributes;
+	bool		has_excluded;
+
+	if (s == NULL)
+		return NULL;
+	has_attributes = each_name(attributes, s, type, NULL);
+	has_excluded = each_name(excluded, s, type, NULL);
+	if (has_attributes && has_excluded)
+	{
+		scim_fail(err, 400, SCIM_INVALID_VALUE, "attributes and excludedAttributes exclude each other");
+		return NULL;
+	}
+	s->is_default = !has_attributes && !has_excluded;
+	if (has_attributes)
+		each_name(attributes, s, type, include);
+	else
+		select_default(s, type);
+	if (has_excluded)
+		each_name(excluded, s, type, exclude);
+	complete(s, type);
+	return s;
 }
 
 ScimSelection *
@@ -119,54 +207,28 @@ scim_selection_make(const ScimResourceType *type,
 					const char *const *excluded, int nexcluded,
 					ScimError *err)
 {
-	ScimSelection *s;
+	Names		a = {attributes, nattributes, NULL};
+	Names		e = {excluded, nexcluded, NULL};
 
-	if (nattributes > 0 && nexcluded > 0)
-		return both_given(err);
-	s = new_selection(type, err);
-	if (s == NULL)
-		return NULL;
-	s->is_default = nattributes == 0 && nexcluded == 0;
-	if (nattributes == 0)
-		select_default(s, type);
-	for (int i = 0; i < nattributes; i++)
-		apply_name(s, type, attributes[i], strlen(attributes[i]), true);
-	for (int i = 0; i < nexcluded; i++)
-		apply_name(s, type, excluded[i], strlen(excluded[i]), false);
-	apply_returned(s, type);
-	return s;
-}
-
-static void
-apply_list(ScimSelection *s, const ScimResourceType *type, const char *list, bool include)
-{
-	while (*list)
-	{
-		size_t		len = strcspn(list, ",");
-
-		apply_name(s, type, list, len, include);
-		list += len + (list[len] == ',');
-	}
+	return make_selection(type, &a, &e, err);
 }
 
 ScimSelection *
 scim_selection_parse(const ScimResourceType *type, const char *attributes, const char *excluded, ScimError *err)
 {
-	ScimSelection *s;
+	Names		a = {NULL, 0, attributes};
+	Names		e = {NULL, 0, excluded};
 
-	if (attributes && excluded)
-		return both_given(err);
-	s = new_selection(type, err);
-	if (s == NULL)
-		return NULL;
-	s->is_default = attributes == NULL && excluded == NULL;
-	if (attributes == NULL)
-		select_default(s, type);
-	else
-		apply_list(s, type, attributes, true);
-	if (excluded)
-		apply_list(s, type, excluded, false);
-	apply_returned(s, type);
+	return make_selection(type, &a, &e, err);
+}
+
+ScimSelection *
+scim_selection_all(const ScimResourceType *type, ScimError *err)
+{
+	ScimSelection *s = new_selection(type, err);
+
+	for (int i = 0; s != NULL && i < type->nattrs; i++)
+		s->has[i] = true;
 	return s;
 }
 
@@ -182,7 +244,7 @@ project_complex(const ScimAttr *attr, const json_t *value, const ScimSelection *
 	{
 		json_t	   *sub = scim_json_get(value, attr->subs[i]->name, NULL);
 
-		if (sub == NULL || !s->has[attr->subs[i]->ord])
+		if (!s->has[attr->subs[i]->ord] || scim_json_unassigned(sub))
 			continue;
 		if (json_object_set_new(out, attr->subs[i]->name, json_deep_copy(sub)) != 0)
 			return NULL;
@@ -195,17 +257,26 @@ project_value(const ScimAttr *attr, const json_t *value, const ScimSelection *s)
 {
 	json_t	   *out;
 
-	if (attr->type != SCIM_TYPE_COMPLEX)
-		return json_deep_copy(value);
+	if (json_is_object(value) && attr->type == SCIM_TYPE_COMPLEX)
+		return project_complex(attr, value, s);
 	if (!json_is_array(value))
-		return json_is_object(value) ? project_complex(attr, value, s) : json_deep_copy(value);
+		return json_deep_copy(value);
 	out = json_array();
 	for (size_t i = 0; out != NULL && i < json_array_size(value); i++)
 	{
 		const json_t *element = json_array_get(value, i);
+		json_t	   *copy;
 
-		if (json_array_append_new(out, json_is_object(element) ? project_complex(attr, element, s) :
-								  json_deep_copy(element)) != 0)
+		if (scim_json_unassigned(element))
+			continue;
+		copy = json_is_object(element) && attr->type == SCIM_TYPE_COMPLEX ?
+			project_complex(attr, element, s) : json_deep_copy(element);
+		if (copy == NULL)
+			return NULL;
+		/* nothing of this value was asked for */
+		if (scim_json_unassigned(copy))
+			json_decref(copy);
+		else if (json_array_append_new(out, copy) != 0)
 			return NULL;
 	}
 	return out;
@@ -217,30 +288,31 @@ project_into(const ScimResourceType *type, const json_t *resource, const ScimSel
 	for (int i = 0; i < type->ntop; i++)
 	{
 		const ScimAttr *attr = type->top[i];
-		const json_t *from = resource;
-		json_t	   *to = out;
-		const json_t *value;
+		const char *uri = attr->ext >= 0 ? type->exts[attr->ext].schema->uri : NULL;
+		const json_t *from = uri ? scim_json_get(resource, uri, NULL) : resource;
+		json_t	   *to = uri ? json_object_get(out, uri) : out;
+		json_t	   *value;
 
-		if (!s->has[attr->ord])
+		if (!s->has[attr->ord] || !json_is_object(from))
 			continue;
-		if (attr->ext >= 0)
-		{
-			const char *uri = type->exts[attr->ext].schema->uri;
-
-			from = scim_json_get(resource, uri, NULL);
-			if (!json_is_object(from))
-				continue;
-			value = scim_json_get(from, attr->name, NULL);
-			if (scim_json_unassigned(value))
-				continue;
-			if (json_object_get(out, uri) == NULL && json_object_set_new(out, uri, scim_json_object()) != 0)
-				return false;
-			to = json_object_get(out, uri);
-		}
 		value = scim_json_get(from, attr->name, NULL);
 		if (scim_json_unassigned(value))
 			continue;
-		if (json_object_set_new(to, attr->name, project_value(attr, value, s)) != 0)
+		value = project_value(attr, value, s);
+		if (value == NULL)
+			return false;
+		if (scim_json_unassigned(value))
+		{
+			json_decref(value);
+			continue;
+		}
+		if (to == NULL)
+		{
+			to = scim_json_object();
+			if (json_object_set_new(out, uri, to) != 0)
+				return false;
+		}
+		if (json_object_set_new(to, attr->name, value) != 0)
 			return false;
 	}
 	return true;

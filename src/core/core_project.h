@@ -16,21 +16,30 @@ typedef struct ScimSelection
 } ScimSelection;
 
 /*
- * Lists of names; NULL and 0 when absent.  Unknown names are ignored; both
- * lists together are 400 invalidValue.  returned "always" is in, "never" out.
- * The selection of a sub-attribute selects its parent; of a complex attribute
- * all its subs with returned default/always.
+ * Lists of names; NULL and 0 when absent, as is a list that names nothing.
+ * Unknown names are ignored; both lists together are 400 invalidValue.
+ * returned "always" is in, "never" out.  The selection of a sub-attribute
+ * selects its parent; of a complex attribute all its subs with returned
+ * default/always, of a URN likewise all attributes of the schema.  A
+ * sub-attribute with returned "always" comes with its parent.
  */
 extern ScimSelection *scim_selection_make(const ScimResourceType *type,
 										  const char *const *attributes, int nattributes,
 										  const char *const *excluded, int nexcluded,
 										  ScimError *err);
 
+/* Everything, also what is never returned: for copies that are not answers. */
+extern ScimSelection *scim_selection_all(const ScimResourceType *type, ScimError *err);
+
 /* From comma-separated texts (query parameters); NULL text: absent. */
 extern ScimSelection *scim_selection_parse(const ScimResourceType *type,
 										   const char *attributes, const char *excluded, ScimError *err);
 
-/* A new tree with the selected attributes of a resource. */
+/*
+ * A new tree with the selected attributes of a resource, names in the schema's
+ * spelling.  Unassigned values, and members that the type does not know, are
+ * left out.
+ */
 extern json_t *scim_project(const ScimResourceType *type, const json_t *resource,
 							const ScimSelection *selection, ScimError *err);
 

@@ -487,10 +487,10 @@ fingerprint(void)
 	const char *files[] = {scim_tls_cert_file, scim_tls_key_file};
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d",
+	appendStringInfo(&buf, "%s|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d",
 					 scim_listen_address, args.port != 0 ? args.port : scim_port, scim_insecure_bind,
 					 scim_max_connections, scim_max_connections_per_address, scim_max_keepalive_requests,
-					 scim_max_body_size, scim_head_timeout, scim_body_timeout, scim_request_timeout,
+					 scim_max_auth_failures, scim_max_body_size, scim_head_timeout, scim_body_timeout, scim_request_timeout,
 					 scim_idle_timeout, scim_write_timeout);
 	for (int i = 0; i < lengthof(files); i++)
 	{
@@ -546,6 +546,7 @@ open_listener(char *note)
 	config.max_connections = connection_limit();
 	config.max_connections_per_address = (unsigned) scim_max_connections_per_address;
 	config.max_keepalive_requests = (unsigned) scim_max_keepalive_requests;
+	config.max_auth_failures = (unsigned) scim_max_auth_failures;
 	config.max_body = (size_t) scim_max_body_size * 1024;
 	config.max_head = MAX_HEAD_BYTES;
 	config.max_url = MAX_URL_BYTES;

@@ -74,9 +74,8 @@
 /* A body buffer up to this size is kept for the next request. */
 #define KEEP_BODY_BYTES 16384
 
-/* Failed authentications of one address: after so many in so long a time it
- * has to wait for the end of that time. */
-#define AUTH_FAILURES 100
+/* Failed authentications of one address: after max_auth_failures in so long a
+ * time it has to wait for the end of that time. */
 #define AUTH_WINDOW_MS 10000
 #define AUTH_SLOTS 1024
 
@@ -383,7 +382,8 @@ auth_wait(ScimHttpRequest *c)
 	AuthSlot   *slot = auth_slot(c->server, c->address);
 	int64_t		left;
 
-	if (slot->window_at == 0 || slot->failures < AUTH_FAILURES ||
+	if (c->server->config.max_auth_failures == 0 ||
+		slot->window_at == 0 || slot->failures < c->server->config.max_auth_failures ||
 		memcmp(slot->address, c->address, sizeof(slot->address)) != 0 ||
 		is_credential_good(c))
 		return 0;

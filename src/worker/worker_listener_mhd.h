@@ -21,6 +21,7 @@ typedef struct ScimHttpConfig
 	unsigned	max_connections;
 	unsigned	max_connections_per_address;	/* 0: no limit */
 	unsigned	max_keepalive_requests;
+	unsigned	max_auth_failures;	/* of one address in 10 s; 0: no limit */
 	size_t		max_body;		/* bytes; over it 413 */
 	size_t		max_head;		/* bytes; 431 */
 	size_t		max_url;		/* bytes; 414 */

@@ -76,13 +76,20 @@ my @routes = ('', '/', '/Users', "/Users/$user", '/Users/nobody', '/Users?filter
 	'/ResourceTypes/User', '/Bulk', '/.search', '/Users/.search', '/Me', '/Nothing', '/Users/a/b/c', '/Users/%2e%2e');
 my @methods = qw(GET HEAD POST PUT PATCH DELETE OPTIONS);
 
-my $raw = $t->raw;
+# Failures are counted by address; each address has fewer than the limit here.
+my ($host, $used, $raw) = (1, 0);
+sub address
+{
+	return sprintf('127.0.%d.%d', int($host / 250), 2 + $host++ % 250);
+}
 my $json = '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"intruder"}';
 
 # The answer as bytes without what has to differ: the date.
 sub answer
 {
 	my ($method, $target, $authorization) = @_;
+
+	$raw = $t->raw(local => address()) if $used++ % 80 == 0;
 	my $request = "$method $target HTTP/1.1\r\nHost: localhost\r\nAccept: application/scim+json\r\n";
 	$request .= "Authorization: $authorization\r\n" if defined $authorization;
 	$request .= $method =~ /^P/
@@ -153,6 +160,30 @@ is(answer('GET', '/off/scim/Users', "Bearer $token"), $invalid, 'a disabled endp
 $t->sql("SELECT scim.enable_endpoint('off')");
 is($t->client(base_path => '/off/scim', token => $state{'of a disabled endpoint'})->get('/Users')->status, 200, 'enabled again it serves');
 
+# ---- who fails too often ----
+
+{
+	my ($busy, $other) = (address(), address());
+	my $good = $t->client(local => $busy);
+	my @connections = map { $t->client(local => $busy, token => $state{unknown}) } 1 .. 8;
+	is($good->get('/Users')->status, 200, 'somebody works from an address');
+	my (%status, $last);
+	for (1 .. 150)
+	{
+		for my $c (@connections)
+		{
+			$last = $c->get('/Users');
+			$status{ $last->status }++;
+		}
+	}
+	is(join(' ', sort keys %status), '401 429', 'somebody else fails too often from there and is told to wait');
+	cmp_ok($status{401}, '<=', 4 * 100 + 8, 'after a hundred failures in each listener') if $status{401};
+	like($last->header('retry-after') || '', qr/^\d+$/, 'and for how long');
+	error_is($last, 429, undef, undef, 'in an Error');
+	is($good->get('/Users')->status, 200, 'who works goes on to work from there');
+	is($t->client(local => $other)->get('/Users')->status, 200, 'and everybody from elsewhere');
+}
+
 # ---- the ways of sending it (RFC 6750 2) ----
 
 for my $scheme ('Bearer', 'bearer', 'BEARER')
@@ -185,7 +216,8 @@ like(answer('GET', "/api/v2/scim/Users?access_token=$token", "Bearer $token"), q
 sub clients
 {
 	my ($with, $n) = @_;
-	my @c = map { $t->client(token => $with) } 1 .. $n;
+	my $local = address();
+	my @c = map { $t->client(token => $with, local => $local) } 1 .. $n;
 	is(join(' ', map { $_->get('/Users?count=0')->status } @c), join(' ', ('200') x $n), "$n connections work");
 	return @c;
 }
@@ -208,7 +240,8 @@ sub clients
 {
 	$t->create_endpoint('short', base_path => '/short/scim');
 	my $dies = token('short');
-	my @c = map { $t->client(token => $dies, base_path => '/short/scim') } 1 .. 16;
+	my $local = address();
+	my @c = map { $t->client(token => $dies, base_path => '/short/scim', local => $local) } 1 .. 16;
 	is(join(' ', map { $_->get('/Users')->status } @c), join(' ', ('200') x 16), 'an endpoint works');
 	$t->sql("SELECT scim.drop_endpoint('short')");
 	is(join(' ', map { $_->get('/Users')->status } @c), join(' ', ('401') x 16), 'dropped: each next request is refused');
@@ -226,7 +259,7 @@ sub clients
 	is($t->client(token => $new)->get('/Users')->status, 200, 'the new one does');
 	my ($rc, undef, $err) = $t->try_sql("SELECT scim.create_token('acme', label => 'new')");
 	isnt($rc, 0, 'a label is taken once');
-	like($err, qr/new/, 'which the message says');
+	like($err, qr/label/, 'which the message says');
 }
 {
 	# revocation in a transaction counts when it commits

@@ -497,15 +497,19 @@ test_errors(void)
 static char *
 nest(int n, const char *open, const char *middle, const char *close)
 {
-	char	   *out = malloc(n * (strlen(open) + strlen(close)) + strlen(middle) + 1);
+	size_t		o = strlen(open);
+	size_t		m = strlen(middle);
+	size_t		c = strlen(close);
+	char	   *out = malloc(n * (o + c) + m + 1);
 	int			i;
 
-	out[0] = '\0';
 	for (i = 0; i < n; i++)
-		strcat(out, open);
-	strcat(out, middle);
-	for (i = 0; i < n; i++)
-		strcat(out, close);
+	{
+		memcpy(out + i * o, open, o);
+		memcpy(out + n * o + m + i * c, close, c);
+	}
+	memcpy(out + n * o, middle, m);
+	out[n * (o + c) + m] = '\0';
 	return out;
 }
 
@@ -569,9 +573,9 @@ test_limits(void)
 	for (n = 4095; n <= 4097; n++)
 	{
 		text[0] = '\0';
-		for (i = 0; i < 4; i++)
+		for (i = 0; i < 5; i++)
 		{
-			int			end = i < 3 ? (i + 1) * 1000 : n - 1;
+			int			end = i < 4 ? (i + 1) * 800 : n - 1;
 
 			strcat(text, i ? " or title eq \"" : "title eq \"");
 			while ((int) strlen(text) < end)

@@ -78,6 +78,7 @@ restart_after_crash = on
 max_connections = 50
 scim.database = 'postgres'
 log_min_messages = warning
+scim.max_auth_failures = 100
 CONF
 	$node->append_conf('postgresql.conf', $opt{conf}) if $opt{conf};
 	return $node;
@@ -224,7 +225,9 @@ sub origin
 }
 
 # A client of the endpoint, with its token unless another is given
-# (token => undef: none).  Options: token, base_path, keep_alive, agent.
+# (token => undef: none).  Options: token, base_path, keep_alive, agent,
+# timeout, local (address to connect from: failures of authentication are
+# counted by address, and all of 127.0.0.0/8 is ours).
 sub client
 {
 	my ($self, %opt) = @_;
@@ -234,13 +237,14 @@ sub client
 		token => exists $opt{token} ? $opt{token} : $self->{token},
 		keep_alive => exists $opt{keep_alive} ? $opt{keep_alive} : 1,
 		timeout => $opt{timeout} || 20,
+		local => $opt{local},
 		(exists $opt{agent} ? (agent => $opt{agent}) : ()));
 }
 
 sub raw
 {
-	my ($self) = @_;
-	return ScimTest::Raw->new(port => $self->{port}, ca => $self->{ca});
+	my ($self, %opt) = @_;
+	return ScimTest::Raw->new(port => $self->{port}, ca => $self->{ca}, %opt);
 }
 
 # Wait until the port answers HTTP; seconds that it took, or undef.
@@ -252,7 +256,7 @@ sub try_listening
 	while (time - $start < $timeout)
 	{
 		my $client = $self->client(token => undef, keep_alive => 0, timeout => 2);
-		return time - $start if $client->get('/Users')->status == 401;
+		return time - $start if $client->get('/Users')->status =~ /^4(01|29)$/;
 		sleep(0.05);
 	}
 	return undef;
@@ -447,7 +451,9 @@ sub fork_clients
 		die "fork: $!" unless defined $pid;
 		if (!$pid)
 		{
-			alarm(0);
+			# nobody is left behind when the parent ends early
+			$SIG{ALRM} = 'DEFAULT';
+			alarm(100);
 			my $rc = eval { $code->($i); 1 } ? 0 : 1;
 			print STDERR "client $i: $@" if $rc;
 			POSIX::_exit($rc);
@@ -523,6 +529,7 @@ sub new
 		keep_alive => $opt{keep_alive},
 		timeout => $opt{timeout},
 		max_redirect => 0,
+		($opt{local} ? (local_address => $opt{local}) : ()),
 		agent => exists $opt{agent} ? $opt{agent} : 'scim-test',
 		($opt{ca}
 			? (verify_SSL => 1, SSL_options => { SSL_ca_file => $opt{ca} })
@@ -616,6 +623,7 @@ sub connect
 {
 	my ($self) = @_;
 	my %peer = (PeerAddr => '127.0.0.1', PeerPort => $self->{port}, Timeout => $self->{timeout});
+	$peer{LocalAddr} = $self->{local} if $self->{local};
 
 	$self->close;
 	if ($self->{ca})
