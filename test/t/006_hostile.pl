@@ -354,7 +354,8 @@ diag($_) for splice(@wrong, 0, 20);
 is($t->sql('SELECT count(*) FROM public.crown'), '0', 'nothing was written to the table of a superuser');
 is($t->sql('SELECT rolsuper FROM pg_roles WHERE rolname = \'mallory\''), 'f', 'mallory is no superuser');
 {
-	# the vectors have really been run, in all these places
+	# The vectors have really been run, in all these places.  A statement trigger
+	# that is missing here is one that does not fire for a POST.
 	my @places = ('before INSERT', 'after INSERT', 'immediate INSERT', 'deferrable_immediate INSERT', 'deferred INSERT', 'statement_ins INSERT', 'check',
 		'policy check', 'before UPDATE', 'deferred UPDATE', 'deferred DELETE');
 	my @missing = grep { !$escaped{"HTTP $_"} } @places;
@@ -364,6 +365,7 @@ is($t->sql('SELECT rolsuper FROM pg_roles WHERE rolname = \'mallory\''), 'f', 'm
 }
 
 # errors out of the triggers
+my $mark = length $t->log_text;
 for my $e (@errors)
 {
 	my ($name, $code) = @$e;
@@ -382,7 +384,7 @@ is($t->sql("SELECT count(*) FROM mal.people WHERE title LIKE 'raise%'"), '0', 'w
 is(scalar(@wrong), 0, 'errors out of a trigger fail the request and leave nothing');
 diag($_) for splice(@wrong, 0, 20);
 @wrong = ();
-unlike($t->log_text, qr/by mallory/, 'their messages are not in the log');
+is(scalar(grep { /by mallory/ } split /\n/, substr($t->log_text, $mark)), 0, 'their messages are not in the log');
 
 # a trigger that does not end, also at the end of the transaction
 for my $place ('before INSERT', 'deferred INSERT')
@@ -448,6 +450,7 @@ my $own = q{
 	SET search_path = public; SET datestyle = 'German'; PREPARE mine AS SELECT 1; LISTEN mine; CREATE TEMP TABLE mine (x int);
 	SELECT pg_advisory_lock(1); DECLARE mine CURSOR WITH HOLD FOR SELECT 1;
 };
+my @left;
 sub handled
 {
 	my ($name, $transaction) = @_;
@@ -464,7 +467,7 @@ sub handled
 	{
 		my %b = map { $_ => 1 } split /\n/, $before;
 		my %a = map { $_ => 1 } split /\n/, $after;
-		push @wrong, "handle: $name: the session has changed: "
+		push @left, "handle: $name" . ($transaction ? ' in a transaction' : '') . ': the session has changed: '
 		  . join(', ', (map { "+$_" } grep { !$b{$_} } sort keys %a), (map { "-$_" } grep { !$a{$_} } sort keys %b));
 	}
 	return;
@@ -476,8 +479,10 @@ for my $v (@vectors)
 	handled($v->[0], $_) for 0, 1;
 	judge('handle', $v->[0], $v->[2]);
 }
-is(scalar(@wrong), 0, 'the same vectors by scim.handle gain nothing and leave nothing');
-diag($_) for splice(@wrong, 0, 30);
+is(scalar(@wrong), 0, 'the same vectors by scim.handle gain nothing');
+diag($_) for splice(@wrong, 0, 20);
+is(scalar(@left), 0, 'and leave nothing in the session of the caller');
+diag($_) for splice(@left, 0, 40);
 is($t->sql('SELECT count(*) FROM public.crown'), '0', 'nothing was written to the table of a superuser');
 cmp_ok($escaped{'handle deferred INSERT'} || 0, '>=', @vectors, 'deferred constraints were fired within');
 
