@@ -17,7 +17,7 @@ ScimTest->watchdog(110);
 
 my $t = ScimTest->start(
 	listeners => 4,
-	conf => "log_min_messages = debug1\nlog_min_duration_statement = 0\n");
+	conf => "scim.max_auth_failures = 100\nlog_min_messages = debug1\nlog_min_duration_statement = 0\n");
 my $user = $t->client->post('/Users', { schemas => [CORE_USER], userName => 'u' })->id;
 ok($user, 'there is a user') or BAIL_OUT('nothing works');
 my @secrets = ($t->token);

@@ -130,7 +130,9 @@ subtest 'references' => sub {
 		my $found = $b->filter('/Groups', qq(members eq "$id"));
 		$group{$id} = $made->id;
 		my @shapes = map { shape($_, $made->id, $id) } $made, $read, $found;
+		# times, whose length may differ
 		s/"(created|lastModified)"\s*:\s*"[^"]*"/"$1"/g for @shapes;
+		s/^content-length: .*$//m for @shapes;
 		$shape{$id} = join("\n", @shapes);
 	}
 	is($shape{$user}, $shape{$nowhere}, 'a member that is a user of A is like one that is nowhere');
