@@ -97,6 +97,8 @@ typedef struct ScimIdentity
 	int			saved_context;
 	int			guc_level;
 	bool		switched;
+	bool		restricted;
+	List	   *locks;			/* restricted: advisory locks held before */
 } ScimIdentity;
 
 /*
@@ -104,8 +106,12 @@ typedef struct ScimIdentity
  * SECURITY_LOCAL_USERID_CHANGE, a GUC level with search_path = pg_catalog,
  * pg_temp and safe defaults.  Refuses (SQLSTATE 42501) a role that is gone,
  * superuser, BYPASSRLS or REPLICATION.
+ *
+ * "restricted": there is code of the owner's in it (triggers, expressions), and
+ * the session goes on as somebody else afterwards (scim.handle): nothing may be
+ * left that runs then.
  */
-extern void scim_identity_assume(ScimIdentity *identity, Oid owner);
+extern void scim_identity_assume(ScimIdentity *identity, Oid owner, bool restricted);
 /* Close the GUC level (before commit), and give the identity back (after). */
 extern void scim_identity_close_gucs(ScimIdentity *identity);
 extern void scim_identity_restore(ScimIdentity *identity);

@@ -6,8 +6,14 @@
  * SECURITY_LOCAL_USERID_CHANGE, so that code of that owner (triggers,
  * expressions, policies) can't get back to whoever called: SET ROLE and
  * SET SESSION AUTHORIZATION are refused.  The switch lasts through commit,
- * because deferred triggers run there.  SECURITY_RESTRICTED_OPERATION is not
- * used: it makes deferred constraints fail.
+ * because deferred triggers run there.
+ *
+ * scim.handle can't keep the switch through commit, which is its caller's.  If
+ * the caller is not the owner, code that the owner's triggers leave behind (a
+ * deferred trigger, a held cursor) would run as the caller: then the work is a
+ * SECURITY_RESTRICTED_OPERATION, where PostgreSQL refuses all of that.
+ * Advisory locks it does not refuse; they are given back.  In a worker it is
+ * not used: it would make every deferred constraint fail.
  *
  * Statements on the extension's own tables run as the owner of those tables
  * for the length of that statement, the way ri_triggers.c does it; their text
@@ -68,14 +74,79 @@ check_owner(Oid owner)
 				 errhint("Name another owner.")));
 }
 
+/* Advisory locks that this process holds; for a transaction or beyond it. */
+static List *
+advisory_locks(void)
+{
+	LockData   *data = GetLockStatusData();
+	List	   *locks = NIL;
+
+	for (int i = 0; i < data->nelements; i++)
+	{
+		LockInstanceData *instance = &data->locks[i];
+
+		if (instance->pid == MyProcPid && instance->locktag.locktag_type == LOCKTAG_ADVISORY &&
+			instance->holdMask != 0)
+		{
+			LockInstanceData *copy = palloc(sizeof(LockInstanceData));
+
+			*copy = *instance;
+			locks = lappend(locks, copy);
+		}
+	}
+	return locks;
+}
+
+/*
+ * Give back those that were not there before.  One that only the transaction
+ * holds stays: releasing it for the session does nothing but warn, which
+ * nobody has to see.
+ */
+static void
+release_new_locks(List *before)
+{
+	List	   *now = advisory_locks();
+	ListCell   *lc;
+	int			guc_level = NewGUCNestLevel();
+
+	(void) set_config_option("client_min_messages", "error",
+							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	(void) set_config_option("log_min_messages", "error",
+							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	foreach(lc, now)
+	{
+		LockInstanceData *lock = (LockInstanceData *) lfirst(lc);
+		LOCKMASK	old = 0;
+		ListCell   *other;
+
+		foreach(other, before)
+		{
+			LockInstanceData *known = (LockInstanceData *) lfirst(other);
+
+			if (memcmp(&known->locktag, &lock->locktag, sizeof(LOCKTAG)) == 0)
+				old |= known->holdMask;
+		}
+		for (LOCKMODE mode = 1; mode <= MaxLockMode; mode++)
+			if ((lock->holdMask & LOCKBIT_ON(mode)) != 0 && (old & LOCKBIT_ON(mode)) == 0)
+				while (LockRelease(&lock->locktag, mode, true))
+					;
+	}
+	AtEOXact_GUC(false, guc_level);
+}
+
 void
-scim_identity_assume(ScimIdentity *identity, Oid owner)
+scim_identity_assume(ScimIdentity *identity, Oid owner, bool restricted)
 {
 	identity->switched = false;
 	check_owner(owner);
 
 	GetUserIdAndSecContext(&identity->saved_user, &identity->saved_context);
-	SetUserIdAndSecContext(owner, identity->saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	restricted = restricted && owner != identity->saved_user;
+	identity->restricted = restricted;
+	if (restricted)
+		identity->locks = advisory_locks();
+	SetUserIdAndSecContext(owner, identity->saved_context | SECURITY_LOCAL_USERID_CHANGE |
+						   (restricted ? SECURITY_RESTRICTED_OPERATION : 0));
 	identity->switched = true;
 
 	identity->guc_level = NewGUCNestLevel();
@@ -105,6 +176,8 @@ scim_identity_restore(ScimIdentity *identity)
 	if (!identity->switched)
 		return;
 	SetUserIdAndSecContext(identity->saved_user, identity->saved_context);
+	if (identity->restricted)
+		release_new_locks(identity->locks);
 	identity->switched = false;
 	identity->guc_level = 0;
 }

@@ -872,10 +872,9 @@ add_constraints(ScimMapping *m, Relation rel)
 		}
 		if (con->contype != CONSTRAINT_PRIMARY && con->contype != CONSTRAINT_UNIQUE)
 			add_constraint(m, RelationGetRelid(rel), NameStr(con->conname), attnums);
-		if (con->condeferrable)
+		if (con->condeferrable && con->condeferred)
 			m->deferrable = lappend(m->deferrable,
-									(void *) quote_qualified_identifier(get_namespace_name(con->connamespace),
-																		NameStr(con->conname)));
+									makeRangeVar(get_namespace_name(con->connamespace), pstrdup(NameStr(con->conname)), -1));
 	}
 	systable_endscan(scan);
 	table_close(pg_constraint, AccessShareLock);
@@ -987,7 +986,7 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope)
 	memset(&identity, 0, sizeof(identity));
 	SPI_connect();
 	MemoryContextSwitchTo(caller);
-	scim_identity_assume(&identity, owner);
+	scim_identity_assume(&identity, owner, false);
 
 	set->owner = owner;
 	set->context = caller;
@@ -1034,7 +1033,7 @@ scim_mapping_check(List *rows, Oid owner)
 	ListCell   *lc;
 
 	memset(&identity, 0, sizeof(identity));
-	scim_identity_assume(&identity, owner);
+	scim_identity_assume(&identity, owner, false);
 	foreach(lc, rows)
 		(void) resolve_mapping((ScimMappingRow *) lfirst(lc), NIL, false);
 	scim_identity_close_gucs(&identity);

@@ -133,7 +133,7 @@ typedef struct ScimMapping
 	const char **column_attrs;
 	int			nconstraints;
 	ScimConstraint *constraints;
-	List	   *deferrable;		/* qualified names of deferrable constraints and triggers */
+	List	   *deferrable;		/* RangeVars: constraints and triggers that are initially deferred */
 	void	   *store;			/* what the store has compiled for it */
 } ScimMapping;
 

@@ -70,7 +70,7 @@ scim_explain(PG_FUNCTION_ARGS)
 			raise_bad_filter(&err);
 		query.filter = filter;
 	}
-	scim_identity_assume(&identity, endpoint->owner);
+	scim_identity_assume(&identity, endpoint->owner, true);
 	lines = scim_store_explain(target, &query);
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);

@@ -29,6 +29,7 @@
 #include "utils/snapmgr.h"
 
 #include "provider_internal.h"
+#include "../catalog/catalog_mapping.h"
 #include "../scim_guc.h"
 
 /* Serialization failures and deadlocks are tried again this often. */
@@ -122,7 +123,7 @@ serve_http(ScimCall *call, ScimIdentity *identity)
 	if (!scim_auth_check(call))
 		return;
 	scim_token_touch(call->token);
-	scim_identity_assume(identity, call->endpoint->owner);
+	scim_identity_assume(identity, call->endpoint->owner, false);
 	serve(call, rest);
 	if (call->err.status == 0 && scim_auth_is_write(call))
 		fire_all_constraints();
@@ -284,6 +285,16 @@ response_headers(const ScimResponse *response)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
 }
 
+/* Is there more in this endpoint than the built-in store? */
+static bool
+has_owner_code(const ScimEndpoint *endpoint)
+{
+	for (int i = 0; i < endpoint->ntypes; i++)
+		if (!endpoint->types[i].mapping->builtin)
+			return true;
+	return false;
+}
+
 /*
  * The request in a subtransaction.  An SQL error becomes the response; cancel
  * and shutdown are raised again.
@@ -302,10 +313,14 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		SPI_connect();
 		if (call->request->authorization == NULL || scim_auth_check(call))
 		{
-			scim_identity_assume(&identity, call->endpoint->owner);
+			/*
+			 * Constraints of the mapped relations are checked at once, as the
+			 * owner; what the caller has pending on them fires first, as the
+			 * caller.
+			 */
+			scim_store_set_constraints(call->endpoint, true);
+			scim_identity_assume(&identity, call->endpoint->owner, has_owner_code(call->endpoint));
 			serve(call, rest);
-			if (call->err.status == 0 && scim_auth_is_write(call))
-				scim_store_fire_constraints(call->endpoint);
 			scim_identity_close_gucs(&identity);
 		}
 		finish_response(call, context);
@@ -317,6 +332,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		scim_identity_restore(&identity);
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = saved_owner;
+		scim_store_set_constraints(call->endpoint, false);
 	}
 	PG_CATCH();
 	{

@@ -78,10 +78,11 @@ extern bool scim_store_takes_delta(const ScimEndpointType *target, const ScimAtt
 extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
 
 /*
- * Fire pending deferred constraints of the mapped relations, by name (for
- * scim.handle, which shares the caller's transaction).
+ * SET CONSTRAINTS of the mapped relations, by name, IMMEDIATE (which fires what
+ * is pending) or back to DEFERRED: for scim.handle, which shares the caller's
+ * transaction.
  */
-extern void scim_store_fire_constraints(const ScimEndpoint *endpoint);
+extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immediate);
 
 /*
  * Translate a caught error into status, scimType and a detail that names the

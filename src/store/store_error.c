@@ -8,6 +8,9 @@
  */
 #include "postgres.h"
 
+#include "commands/trigger.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 
 #include "store_internal.h"
@@ -131,27 +134,14 @@ scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError
 	scim_fail(err, 500, NULL, "internal error");
 }
 
-/*
- * SET CONSTRAINTS by name, IMMEDIATE (which fires what is pending) and back to
- * DEFERRED: the transaction is the caller's, and others' constraints are none
- * of our business.
- */
 void
-scim_store_fire_constraints(const ScimEndpoint *endpoint)
+scim_store_set_constraints(const ScimEndpoint *endpoint, bool immediate)
 {
-	StringInfoData names;
-	bool		first = true;
-	ListCell   *lc;
-	static const char *const modes[] = {"IMMEDIATE", "DEFERRED"};
+	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
 
-	initStringInfo(&names);
 	for (int i = 0; i < endpoint->ntypes; i++)
-		foreach(lc, endpoint->types[i].mapping->deferrable)
-		{
-			appendStringInfo(&names, "%s%s", first ? "" : ", ", (char *) lfirst(lc));
-			first = false;
-		}
-	for (int i = 0; !first && i < lengthof(modes); i++)
-		if (SPI_execute(psprintf("SET CONSTRAINTS %s %s", names.data, modes[i]), false, 0) != SPI_OK_UTILITY)
-			elog(ERROR, "SET CONSTRAINTS failed");
+		stmt->constraints = list_concat(stmt->constraints, list_copy(endpoint->types[i].mapping->deferrable));
+	stmt->deferred = !immediate;
+	if (stmt->constraints != NIL)
+		AfterTriggerSetState(stmt);
 }

@@ -466,7 +466,8 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	else
 		appendStringInfo(&sql.text, "INSERT INTO %s AS r DEFAULT VALUES", m->relation);
 	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
-	scim_sql_execute(m, &sql, SPI_OK_INSERT_RETURNING, false, 1);
+	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */
+	scim_sql_execute(m, &sql, SPI_OK_INSERT_RETURNING, false, 0);
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),

@@ -34,12 +34,9 @@
 #define _GNU_SOURCE				/* POLLRDHUP */
 #endif
 
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <microhttpd.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -50,6 +47,8 @@
 #include <unistd.h>
 
 #include "worker_listener_guard.h"
+#include "worker_listener_limit.h"
+#include "worker_listener_linger.h"
 #include "worker_listener_mhd.h"
 
 /* A scan of all connections for late ones happens at most this often. */
@@ -61,27 +60,11 @@
 /* Connections above the limit that wait for others to be shed. */
 #define SHED_SLACK 16
 
-/* Refused requests whose rest is read and thrown away, so that the client gets
- * to read the answer instead of a reset. */
-#define LINGER_MAX 64
-#define LINGER_MS 1000
-#define LINGER_BYTES ((size_t) 8 * 1024 * 1024)
-#define LINGER_POLL_MS 20
-
 /* A chunked body over the limit, under TLS: read this much more of it. */
 #define OVERRUN_BYTES ((size_t) 8 * 1024 * 1024)
 
 /* A body buffer up to this size is kept for the next request. */
 #define KEEP_BODY_BYTES 16384
-
-/* Failed authentications of one address: after max_auth_failures in so long a
- * time it has to wait for the end of that time. */
-#define AUTH_WINDOW_MS 10000
-#define AUTH_SLOTS 1024
-
-/* Credentials that were accepted lately are exempt from that: many clients can
- * share the address of a proxy. */
-#define GOOD_SLOTS 256
 
 #define NEVER INT64_MAX
 
@@ -108,7 +91,7 @@ struct ScimHttpRequest
 	int64_t		phase_at;		/* when the phase began, ms */
 	int64_t		request_at;		/* when the request began, ms */
 	unsigned	requests;		/* on this connection */
-	unsigned char address[16];	/* IPv4 mapped into IPv6, or an IPv6 /64 */
+	ScimAddress address;
 	bool		trusted;		/* a request on it was authenticated */
 	bool		linger;			/* refused before everything was read */
 	/* the request */
@@ -124,20 +107,6 @@ struct ScimHttpRequest
 	size_t		overrun;		/* bytes above the limit that were dropped */
 };
 
-typedef struct Linger
-{
-	int			fd;
-	int64_t		until;
-	size_t		left;
-} Linger;
-
-typedef struct AuthSlot
-{
-	unsigned char address[16];
-	int64_t		window_at;		/* 0: free */
-	unsigned	failures;
-} AuthSlot;
-
 struct ScimHttpServer
 {
 	struct MHD_Daemon *daemon;
@@ -152,10 +121,8 @@ struct ScimHttpServer
 	ScimHttpRequest *queue_first;
 	ScimHttpRequest *queue_last;
 	int64_t		next_scan;		/* earliest moment at which one can be late */
-	int			nlinger;
-	Linger		linger[LINGER_MAX];
-	AuthSlot	auth[AUTH_SLOTS];
-	uint64_t	good[GOOD_SLOTS];	/* hashes of accepted credentials */
+	ScimLingers lingers;
+	ScimLimit	limit;			/* failed authentications */
 	char		message[256];	/* the library's last complaint */
 };
 
@@ -303,94 +270,6 @@ shed_one(ScimHttpServer *server, const ScimHttpRequest *newcomer)
 	return true;
 }
 
-/* --- failed authentications --- */
-
-static uint64_t
-hash_bytes(const void *data, size_t len)
-{
-	const unsigned char *bytes = data;
-	uint64_t	hash = UINT64_C(14695981039346656037);
-
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * UINT64_C(1099511628211);
-	return hash;
-}
-
-static AuthSlot *
-auth_slot(ScimHttpServer *server, const unsigned char *address)
-{
-	return &server->auth[hash_bytes(address, 16) % AUTH_SLOTS];
-}
-
-/*
- * Remember the request's credential as good or forget it.  All that a collision
- * brings is an exemption from the limit.
- */
-static void
-note_credential(ScimHttpRequest *c, bool good)
-{
-	const char *text = c->guard.authorization;
-	uint64_t	hash;
-	uint64_t   *slot;
-
-	if (text == NULL)
-		return;
-	hash = hash_bytes(text, strlen(text));
-	slot = &c->server->good[hash % GOOD_SLOTS];
-	if (good)
-		*slot = hash;
-	else if (*slot == hash)
-		*slot = 0;
-}
-
-static bool
-is_credential_good(ScimHttpRequest *c)
-{
-	const char *text = c->guard.authorization;
-	uint64_t	hash;
-
-	if (text == NULL)
-		return false;
-	hash = hash_bytes(text, strlen(text));
-	return c->server->good[hash % GOOD_SLOTS] == hash;
-}
-
-/*
- * Count a failure.  Two addresses of one slot push each other out, which makes
- * the limit more generous, never stricter.
- */
-static void
-note_auth_failure(ScimHttpRequest *c)
-{
-	AuthSlot   *slot = auth_slot(c->server, c->address);
-	int64_t		now = now_ms();
-
-	if (slot->window_at == 0 || now - slot->window_at >= AUTH_WINDOW_MS ||
-		memcmp(slot->address, c->address, sizeof(slot->address)) != 0)
-	{
-		memcpy(slot->address, c->address, sizeof(slot->address));
-		slot->window_at = now;
-		slot->failures = 0;
-	}
-	slot->failures++;
-}
-
-/* Seconds that the request's address has to wait; 0: none. */
-static int
-auth_wait(ScimHttpRequest *c)
-{
-	AuthSlot   *slot = auth_slot(c->server, c->address);
-	int64_t		left;
-
-	if (c->server->config.max_auth_failures == 0 ||
-		slot->window_at == 0 || slot->failures < c->server->config.max_auth_failures ||
-		memcmp(slot->address, c->address, sizeof(slot->address)) != 0 ||
-		is_credential_good(c))
-		return 0;
-	left = slot->window_at + AUTH_WINDOW_MS - now_ms();
-	return left <= 0 ? 0 : (int) ((left + 999) / 1000);
-}
-
 /* --- answers made here --- */
 
 #define ERROR_FORMAT \
@@ -478,58 +357,6 @@ send_too_large(ScimHttpRequest *c)
 	(void) !send(c->fd, answer, (size_t) n, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* --- lingering close --- */
-
-/*
- * A socket that is closed with unread input sends a reset, which can overtake
- * the answer.  Keep a duplicate and read for a while.
- */
-static void
-linger(ScimHttpServer *server, int fd)
-{
-	int			copy;
-
-	if (server->nlinger >= LINGER_MAX)
-		return;
-	copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (copy < 0)
-		return;
-	(void) shutdown(copy, SHUT_WR);
-	server->linger[server->nlinger].fd = copy;
-	server->linger[server->nlinger].until = now_ms() + LINGER_MS;
-	server->linger[server->nlinger].left = LINGER_BYTES;
-	server->nlinger++;
-}
-
-static void
-poll_lingers(ScimHttpServer *server, int64_t now)
-{
-	int			kept = 0;
-
-	for (int i = 0; i < server->nlinger; i++)
-	{
-		Linger	   *l = &server->linger[i];
-		bool		done = now >= l->until;
-		char		waste[65536];
-
-		for (int turns = 0; !done && turns < 16; turns++)
-		{
-			ssize_t		n = recv(l->fd, waste, sizeof(waste), MSG_DONTWAIT);
-
-			if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-				break;
-			done = n <= 0 || (size_t) n >= l->left;
-			if (!done)
-				l->left -= (size_t) n;
-		}
-		if (done)
-			close(l->fd);
-		else
-			server->linger[kept++] = *l;
-	}
-	server->nlinger = kept;
-}
-
 /* --- callbacks: record only --- */
 
 static void
@@ -551,34 +378,12 @@ forget_request(ScimHttpRequest *c)
 }
 
 static void
-note_address(ScimHttpRequest *c)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(c->mhd, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
-	const struct sockaddr *address = info != NULL ? info->client_addr : NULL;
-
-	if (address == NULL)
-		return;
-	if (address->sa_family == AF_INET)
-	{
-		c->address[10] = c->address[11] = 0xff;
-		memcpy(c->address + 12, &((const struct sockaddr_in *) (const void *) address)->sin_addr, 4);
-	}
-	else if (address->sa_family == AF_INET6)
-	{
-		const struct in6_addr *a = &((const struct sockaddr_in6 *) (const void *) address)->sin6_addr;
-
-		/* one site has at least a /64 to choose addresses from */
-		memcpy(c->address, a, IN6_IS_ADDR_V4MAPPED(a) ? 16 : 8);
-	}
-}
-
-static void
 on_connection(void *cls, struct MHD_Connection *connection, void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
 	ScimHttpServer *server = cls;
 	const union MHD_ConnectionInfo *info;
+	const union MHD_ConnectionInfo *peer;
 	ScimHttpRequest *c;
 
 	if (code == MHD_CONNECTION_NOTIFY_CLOSED)
@@ -587,7 +392,7 @@ on_connection(void *cls, struct MHD_Connection *connection, void **socket_contex
 		if (c == NULL)
 			return;
 		if (c->linger)
-			linger(server, c->fd);
+			scim_linger_add(&server->lingers, c->fd, now_ms());
 		unlink_connection(c);
 		server->nconnections--;
 		*socket_context = NULL;
@@ -614,7 +419,8 @@ on_connection(void *cls, struct MHD_Connection *connection, void **socket_contex
 	c->fd = info->connect_fd;
 	c->phase = PHASE_HEAD;
 	c->phase_at = c->request_at = now_ms();
-	note_address(c);
+	peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+	scim_address_from(&c->address, peer != NULL ? peer->client_addr : NULL);
 	append_connection(c);
 	server->nconnections++;
 	server->next_scan = earlier(server->next_scan, deadline_of(c));
@@ -785,7 +591,7 @@ on_head(ScimHttpRequest *c, const char *method, const char *version)
 		c->linger = true;
 		return queue_error(c, c->guard.status, c->guard.detail, 0);
 	}
-	wait = auth_wait(c);
+	wait = scim_limit_wait(&c->server->limit, &c->address, c->guard.authorization, now_ms());
 	if (wait > 0)
 	{
 		c->linger = true;
@@ -993,8 +799,8 @@ scim_http_turn(ScimHttpServer *server)
 
 	if (now >= server->next_scan)
 		cut_late_connections(server, now);
-	if (server->nlinger > 0)
-		poll_lingers(server, now);
+	if (server->lingers.n > 0)
+		scim_linger_poll(&server->lingers, now);
 
 	/*
 	 * The library keeps a ready list of its own beside the edge-triggered
@@ -1010,8 +816,8 @@ scim_http_turn(ScimHttpServer *server)
 	if (ready)
 		return 0;
 
-	if (server->nlinger > 0)
-		next = now + LINGER_POLL_MS;
+	if (server->lingers.n > 0)
+		next = now + SCIM_LINGER_POLL_MS;
 	next = earlier(next, server->next_scan);
 	if (next == NEVER)
 		return -1;
@@ -1071,13 +877,10 @@ scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply
 	bool		ok = response != NULL;
 
 	if (reply->status == 401)
-	{
-		note_auth_failure(c);
-		note_credential(c, false);
-	}
+		scim_limit_failed(&server->limit, &c->address, c->guard.authorization, now_ms());
 	else if (c->guard.authorization != NULL && reply->status < 300)
 	{
-		note_credential(c, true);
+		scim_limit_accepted(&server->limit, c->guard.authorization);
 		c->trusted = true;
 	}
 
@@ -1154,7 +957,6 @@ scim_http_stop(ScimHttpServer *server)
 	server->queue_first = server->queue_last = NULL;
 	(void) scim_http_turn(server);
 	MHD_stop_daemon(server->daemon);
-	for (int i = 0; i < server->nlinger; i++)
-		close(server->linger[i].fd);
+	scim_linger_close(&server->lingers);
 	free(server);
 }

@@ -170,7 +170,7 @@ sub up
 
 my @load = start_load();
 ok(flowing(50), 'the load is flowing') or diag($t->log_tail);
-for my $kill (1 .. 5)
+for my $kill (1 .. 12)
 {
 	my @before = $t->listener_pids;
 	is(scalar(@before), 4, 'four listeners') if $kill == 1;
@@ -188,7 +188,7 @@ check('listeners killed');
 
 # ---- the postmaster ----
 
-for my $kill (1, 2)
+for my $kill (1 .. 4)
 {
 	@load = start_load();
 	ok(flowing(30), 'the load is flowing');
@@ -211,7 +211,7 @@ for my $kill (1, 2)
 
 # ---- stops under load ----
 
-for my $mode ('immediate', 'fast')
+for my $mode ('immediate', 'fast', 'immediate', 'fast')
 {
 	@load = start_load();
 	ok(flowing(30), 'the load is flowing');

@@ -24,6 +24,8 @@ my $user = $c->post('/Users', { schemas => [CORE_USER], userName => 'user@exampl
 ok($user, 'there is a user') or BAIL_OUT('nothing works');
 my $other = $c->post('/Users', { schemas => [CORE_USER], userName => 'other@example.org' })->id;
 my $group = $c->post('/Groups', { schemas => [CORE_GROUP], displayName => 'G', members => [ { value => $user } ] })->id;
+my $put = $c->post('/Users', { schemas => [CORE_USER], userName => 'put@example.org' })->id;
+my $users = 3;
 my $digest = $t->store_digest;
 my @pids = $t->listener_pids;
 
@@ -84,7 +86,7 @@ subtest 'wrong types and values' => sub {
 		# what should have been refused must not disturb the rest
 		$c->delete('/Users/' . $r->id) if $r->status == 201;
 		next if $json =~ /^"title/;
-		$r = $c->put("/Users/$user", core($json));
+		$r = $c->put("/Users/$put", core($json));
 		error_is($r, 400, 'invalidValue', qr/$attribute/, "PUT {$json}");
 	}
 	error_is($c->post('/Groups', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"]}'), 400, 'invalidValue', qr/displayName/, 'a group without displayName');
@@ -105,6 +107,9 @@ subtest 'PATCH' => sub {
 		[ 'invalidFilter', undef, '{"op":"replace","path":"emails[type eq]","value":1}' ],
 		[ 'invalidFilter', qr/shoeSize/, '{"op":"replace","path":"emails[shoeSize eq 1].value","value":"x"}' ],
 		[ 'invalidValue', qr/active/, '{"op":"replace","path":"active","value":"maybe"}' ],
+		[ 'invalidValue', qr/active/, '{"op":"Replace","path":"active","value":{}}' ],
+		[ 'invalidValue', qr/active/, '{"op":"replace","value":{"active":[false,true]}}' ],
+		[ 'invalidValue', qr/active/, '{"op":"Replace","path":"active","value":"0"}' ],
 		[ 'invalidValue', qr/title/, '{"op":"replace","path":"title","value":7}' ],
 		[ 'invalidValue', qr/title/, '{"op":"replace","value":{"title":7}}' ],
 		[ undef, undef, '{"op":"add","path":"title"}' ], [ undef, undef, '{"op":"replace"}' ], [ undef, undef, '{"op":"replace","value":7}' ],
@@ -187,11 +192,11 @@ subtest 'filters and parameters' => sub {
 	error_is($c->get('/Users?sortBy=shoeSize'), 400, undef, qr/shoeSize|sortBy/, 'sortBy of an unknown attribute');
 	error_is($c->get('/Users?attributes=userName&excludedAttributes=title'), 400, 'invalidValue', undef, 'attributes and excludedAttributes');
 	my $r = $c->get('/Users?startIndex=-5&count=-1');
-	list_is($r, 2, 'a negative count');
+	list_is($r, $users, 'a negative count');
 	is($r->json->{startIndex}, 1, 'a negative startIndex is 1');
 	is($r->json->{itemsPerPage}, 0, 'a negative count is 0');
-	list_is($c->get('/Users?count=100000'), 2, 'a count over the limit is clipped');
-	list_is($c->get('/Users?startIndex=1000000000'), 2, 'beyond the end');
+	list_is($c->get('/Users?count=100000'), $users, 'a count over the limit is clipped');
+	list_is($c->get('/Users?startIndex=1000000000'), $users, 'beyond the end');
 	error_is($c->get('/Users', accept => 'text/html'), 406, undef, undef, 'Accept: text/html');
 	unchanged();
 };
@@ -319,6 +324,71 @@ subtest 'one name, many clients' => sub {
 	}
 	is($t->sql("SELECT count(*) FROM scim.users WHERE user_name ILIKE 'race%'"), $rounds, 'SQL: one row each');
 	$t->sql("DELETE FROM scim.users WHERE user_name ILIKE 'race%'");
+	unchanged('and nothing else');
+};
+
+subtest 'one version, many writers' => sub {
+	my ($clients, $rounds) = (5, 30);
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my $id = $c->post('/Users', { schemas => [CORE_USER], userName => 'counter@example.org', title => '0' })->id;
+	my @pids = fork_clients($clients, sub {
+		my ($i) = @_;
+		my $mine = $t->client;
+		open(my $fh, '>', "$dir/$i") or die $!;
+		for (1 .. $rounds)
+		{
+			my $r = $mine->get("/Users/$id");
+			my $next = $r->json->{title} + 1;
+			my $w = $mine->patch("/Users/$id", [ { op => 'replace', path => 'title', value => "$next" } ], headers => { 'If-Match' => $r->header('etag') });
+			print $fh $w->status, "\n";
+		}
+		close $fh;
+	});
+	is(wait_children(@pids), 0, 'the clients end');
+	my %status;
+	$status{$_}++ for map { split /\n/, PostgreSQL::Test::Utils::slurp_file("$dir/$_") } 1 .. $clients;
+	is(join(' ', grep { !/^(200|412)$/ } sort keys %status), '', 'each write succeeds or is refused with 412');
+	is($c->get("/Users/$id")->json->{title}, $status{200}, "the counter is the number of successes: $status{200}");
+	status_is($c->delete("/Users/$id"), 204, 'delete');
+	unchanged('and nothing else');
+};
+
+subtest 'many writers on few resources' => sub {
+	my $clients = 6;
+	my $dir = PostgreSQL::Test::Utils::tempdir();
+	my @u = map { $c->post('/Users', { schemas => [CORE_USER], userName => "storm$_" })->id } 1 .. 5;
+	my @g = map { $c->post('/Groups', { schemas => [CORE_GROUP], displayName => "storm$_", members => [ map { { value => $_ } } @u ] })->id } 1 .. 3;
+	my $any = sub { return $_[ int rand @_ ] };
+	my @pids = fork_clients($clients, sub {
+		my ($i) = @_;
+		my $mine = $t->client;
+		srand(7919 * $i);
+		open(my $fh, '>', "$dir/$i") or die $!;
+		for (1 .. 100)
+		{
+			my ($x, $y, $h, $k) = ($any->(@u), $any->(@u), $any->(@g), $any->(@g));
+			my $r = $any->(
+				sub { $mine->patch("/Groups/$h", [ { op => 'add', path => 'members', value => [ map { { value => $_ } } $x, $y, $k ] } ]) },
+				sub { $mine->patch("/Groups/$h", [ { op => 'remove', path => qq(members[value eq "$x"]) } ]) },
+				sub { $mine->patch("/Groups/$h", [ { op => 'replace', path => 'members', value => [ map { { value => $_ } } @u ] } ]) },
+				sub { $mine->put("/Groups/$h", { schemas => [CORE_GROUP], displayName => 'storm' . int rand 9, members => [ { value => $y }, { value => $x } ] }) },
+				sub { $mine->put("/Users/$x", { schemas => [CORE_USER], userName => 'storm' . int rand 9, emails => [ { value => 'a' . int rand 3 }, { value => 'b' } ] }) },
+				sub { $mine->patch("/Users/$x", [ { op => 'replace', path => 'emails[type eq "work"].value', value => 'z' . rand } ]) },
+				sub { $mine->patch("/Users/$x", [ { op => 'add', path => 'emails', value => [ { value => 'q' . int rand 4, primary => TRUE } ] } ]) },
+				sub { $mine->delete("/Users/$x") },
+				sub { my $new = $mine->post('/Users', { schemas => [CORE_USER], userName => 'storm' . int rand 9 }); $u[ int rand @u ] = $new->id if $new->id; $new },
+				sub { $mine->get('/Groups') })->();
+			print $fh $r->status, "\n";
+		}
+		close $fh;
+	});
+	is(wait_children(@pids), 0, 'the clients end');
+	my %status;
+	$status{$_}++ for map { split /\n/, PostgreSQL::Test::Utils::slurp_file("$dir/$_") } 1 .. $clients;
+	is(join(' ', grep { $_ >= 500 } sort keys %status), '', 'no 5xx');
+	note(join(', ', map { "$_: $status{$_}" } sort keys %status));
+	is($t->sql('SELECT count(*) FROM (SELECT FROM scim.user_emails WHERE is_primary GROUP BY tenant, user_id HAVING count(*) > 1) x'), '0', 'SQL: at most one primary e-mail of a user');
+	$t->sql("DELETE FROM scim.users WHERE user_name LIKE 'storm%'; DELETE FROM scim.groups WHERE display_name LIKE 'storm%'");
 	unchanged('and nothing else');
 };
 
