@@ -93,7 +93,7 @@ seek -n 'PG_VERSION_NUM' "${all[@]}" | seek -v '^src/compat\.h:' |
 
 # ---- names ----
 
-find src test bench -name '*.[ch]' | sed 's|.*/||' | sort | uniq -d |
+printf '%s\n' {src,test,bench}/**/*.[ch] | sed 's|.*/||' | sort | uniq -d |
 	rule 'names of C files are unique in the tree'
 
 seek -nE '/root/|/home/[a-z]|/tmp/[a-z]+/|TODO|FIXME|XXX[^X]' "${all[@]}" sql/install/*.sql |

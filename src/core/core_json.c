@@ -158,11 +158,12 @@ prescan(const char *text, size_t len, ScimError *err)
 		{
 			size_t		start = i++;
 
-			while (i < len && text[i] != '"')
-				i += text[i] == '\\' ? 2 : 1;
+			for (; i < len && text[i] != '"'; i += text[i] == '\\' ? 2 : 1)
+				if (text[i] == '\\' && len - i >= 6 && memcmp(text + i + 1, "u0000", 5) == 0)
+					return scim_fail_at(err, 400, SCIM_INVALID_VALUE, (int) i, "a string holds the character U+0000");
 			if (i >= len)
 				return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) start, "a string does not end");
-			if (i - start > SCIM_JSON_MAX_STRING)
+			if (i - start - 1 > SCIM_JSON_MAX_STRING)
 				return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) start,
 									"a string is longer than %d bytes", SCIM_JSON_MAX_STRING);
 			i++;

@@ -75,9 +75,15 @@ out_of_memory(ScimWanted *w)
 	return NULL;
 }
 
+/*
+ * null, [] and {} are unassigned (RFC 7643 2.5), but {} is no way to write a
+ * simple attribute.
+ */
 static bool
-unassigned(const json_t *value)
+unassigned(const ScimAttr *attr, const json_t *value)
 {
+	if (json_is_object(value) && attr->type != SCIM_TYPE_COMPLEX)
+		return false;
 	return value == NULL || scim_json_unassigned(value);
 }
 
@@ -300,7 +306,7 @@ scim_wanted_single(ScimWanted *w, ScimAttr *attr, const json_t *value)
 {
 	json_t	   *object;
 
-	if (unassigned(value))
+	if (unassigned(attr, value))
 		return json_null();
 
 	if (w->mode == SCIM_COMPAT && !attr->multi && json_is_array(value) && json_array_size(value) == 1)
@@ -308,7 +314,7 @@ scim_wanted_single(ScimWanted *w, ScimAttr *attr, const json_t *value)
 		/* manager [{"value":"u7"}] */
 		scim_report_add(w->report, "array_of_one");
 		value = json_array_get(value, 0);
-		if (unassigned(value))
+		if (unassigned(attr, value))
 			return json_null();
 	}
 	if (attr->type != SCIM_TYPE_COMPLEX)
@@ -427,7 +433,7 @@ scim_wanted_value(ScimWanted *w, ScimAttr *attr, const json_t *value)
 {
 	json_t	   *array;
 
-	if (unassigned(value))
+	if (unassigned(attr, value))
 		return json_null();
 	if (!attr->multi)
 		return scim_wanted_single(w, attr, value);
