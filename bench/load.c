@@ -998,7 +998,15 @@ run_scenario(void)
 		}
 	}
 	for (int i = 0; i < run.connections; i++)
+	{
 		close_connection(&connections[i]);
+		free(connections[i].out.data);
+		free(connections[i].in.data);
+	}
+	free(connections);
+	if (clock >= 0)
+		close(clock);
+	close(run.epoll);
 }
 
 /* ---- report ---- */
@@ -1059,6 +1067,7 @@ read_url(const char *url)
 {
 	struct addrinfo hints = {0};
 	struct addrinfo *found;
+	char	   *copy;
 	char	   *host;
 	char	   *port;
 	size_t		len;
@@ -1074,7 +1083,7 @@ read_url(const char *url)
 	for (len = strlen(run.base); len > 0 && run.base[len - 1] == '/'; len--)
 		run.base[len - 1] = '\0';
 
-	host = copy_text(run.host);
+	host = copy = copy_text(run.host);
 	port = strrchr(host, ':');
 	if (port != NULL && strchr(port, ']') == NULL)
 		*port++ = '\0';
@@ -1092,6 +1101,7 @@ read_url(const char *url)
 	memcpy(&run.address, found->ai_addr, found->ai_addrlen);
 	run.address_len = found->ai_addrlen;
 	freeaddrinfo(found);
+	free(copy);
 }
 
 static double

@@ -3,8 +3,8 @@
 # run.sh [--rounds N] [--seconds S] [--users N] [--out DIR] [--profile] -
 # measure scim over HTTP against pgbench on the same tables.
 #
-#   --rounds N    how often each pair is measured (default 5); ratios are medians
-#   --seconds S   length of each measurement (default 1, whole seconds)
+#   --rounds N    how often each pair is measured (default 4); ratios are medians
+#   --seconds S   length of each measurement (default 2, whole seconds)
 #   --users N     users stored beforehand (default 20000)
 #   --out DIR     where the report goes (default build/bench)
 #   --profile     then run each operation once more under perf, and write where
@@ -18,8 +18,8 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/test/lib.sh"
 
-rounds=5
-seconds=1
+rounds=4
+seconds=2
 users=20000
 out=$root/build/bench
 profile=
@@ -327,6 +327,9 @@ write_yardsticks()
 		\\set second :key % 10000
 		SELECT 1 / (status = 200)::int, body FROM scim.handle('bench', 'GET', '/Users/' || :first::text || '-' || :second::text || '-4000-8000-000000000000');
 	SQL
+	cat >"$mine/flush.sql" <<-'SQL'
+		SELECT pg_logical_emit_message(true, '', '');
+	SQL
 }
 
 # What pgbench reads and writes must be there: it does not look at results.
@@ -378,13 +381,13 @@ http()
 	cpu=$(awk "BEGIN { print ($after - $before) / $(number answers) }")
 }
 
-# yardstick SCRIPT SECONDS: sets tps.
+# yardstick SCRIPT SECONDS [CLIENTS]: sets tps.
 yardstick()
 {
 	local options=
 
 	[ "$1" != post ] || options='-c session_replication_role=replica'
-	PGOPTIONS=$options "$private/pgbench" -n -M prepared -c "$clients" -j 2 -T "$2" -D users="$users" -f "$mine/$1.sql" \
+	PGOPTIONS=$options "$private/pgbench" -n -M prepared -c "${3:-$clients}" -j 2 -T "$2" -D users="$users" -f "$mine/$1.sql" \
 		-h "$server/socket" -p 5432 -U postgres postgres >"$mine/pgbench" 2>&1 ||
 		{ tail -n 20 "$mine/pgbench" >&2; give_up "pgbench failed on $1 (see above)."; }
 	tps=$(sed -n 's/^tps = \([0-9.]*\).*without initial.*/\1/p' "$mine/pgbench")
@@ -413,6 +416,8 @@ measure()
 	for name in get filter post patch; do
 		http $name 1
 	done
+	yardstick flush 1 1
+	flush=$tps
 	for round in $(seq "$rounds"); do
 		for name in get filter post patch; do
 			pair "$round" $name
@@ -454,7 +459,7 @@ report()
 	awk -F '\t' -v json="$1" -v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" -v users="$users" -v rounds="$rounds" -v seconds="$seconds" \
 		-v cpus="$(nproc)" -v machine="$(uname -srm)" -v model="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
 		-v postgres="$("$pg_config" --version)" -v disk="$(stat -f -c %T "$server/data")" -v commit="$commit" \
-		-v listeners="$listeners" -v connections="$connections" -v clients="$clients" -v body="$body_size" -v answer="$answer_size" '
+		-v listeners="$listeners" -v connections="$connections" -v clients="$clients" -v body="$body_size" -v answer="$answer_size" -v flush="$flush" '
 		function median(name, column,    i, j, n, swap, list) {
 			n = 0
 			for (i = 1; i <= count; i++)
@@ -506,10 +511,11 @@ report()
 		END {
 			printf "{\n  \"date\": %s, \"commit\": %s, \"postgres\": %s, \"machine\": %s, \"cpu\": %s, \"cpus\": %d, \"disk\": %s,\n",
 				text(date), text(commit), text(postgres), text(machine), text(model), cpus, text(disk) > json
-			printf "  \"users\": %d, \"rounds\": %d, \"seconds\": %d, \"listeners\": %d, \"connections\": %d, \"pgbench_clients\": %d, \"post_bytes\": %d, \"get_bytes\": %d,\n  \"operations\": [",
-				users, rounds, seconds, listeners, connections, clients, body, answer > json
+			printf "  \"users\": %d, \"rounds\": %d, \"seconds\": %d, \"listeners\": %d, \"connections\": %d, \"pgbench_clients\": %d, \"post_bytes\": %d, \"get_bytes\": %d, \"commits_alone\": %.0f,\n  \"operations\": [",
+				users, rounds, seconds, listeners, connections, clients, body, answer, flush > json
 			printf "%s, %d CPUs, data on %s; %d users; median of %d rounds of %d s\n", postgres, cpus, disk, users, rounds, seconds
-			printf "HTTP: %d listeners, %d keep-alive connections, bearer token, no TLS; POST of %d bytes, GET of %d bytes\n\n", listeners, connections, body, answer
+			printf "HTTP: %d listeners, %d keep-alive connections, bearer token, no TLS; POST of %d bytes, GET of %d bytes\n", listeners, connections, body, answer
+			printf "One session that does nothing but commit: %.0f commits/s (what a flush of the WAL costs here)\n\n", flush
 			printf "%-24s %9s %7s %7s %7s   %-38s %8s   %5s  %-9s  %4s %5s\n", "", "per s", "p50 ms", "p99 ms", "CPU us", "yardstick: pgbench, " clients " clients", "tps", "ratio", "range", "min", "great"
 			row("get", "GET /Users/{id}", "SELECT * by (tenant, id)", 0.20, 0.40)
 			row("filter", "GET ?filter=userName eq", "SELECT * by (tenant, fold(user_name))", 0.20, 0.40)

@@ -299,7 +299,7 @@ part_unit()
 	heading 'unit: core without a server'
 	[ -f "$root/test/unit/Makefile" ] || { miss 'there is no test/unit/Makefile'; return 0; }
 	copy_tree unit
-	guarded 600 make -C "$work/unit/test/unit" -j"$jobs" check >"$work/log/unit" 2>&1 </dev/null || status=$?
+	guarded 600 make -s -C "$work/unit/test/unit" -j"$jobs" check >"$work/log/unit" 2>&1 </dev/null || status=$?
 	count_units "$work/log/unit" "$status"
 }
 
@@ -310,19 +310,24 @@ part_sanitize()
 	heading 'sanitize: core under AddressSanitizer and UBSan'
 	[ -f "$root/test/unit/Makefile" ] || { miss 'there is no test/unit/Makefile'; return 0; }
 	copy_tree san
-	guarded 600 make -C "$work/san/test/unit" -j"$jobs" SAN=1 check >"$work/log/san" 2>&1 </dev/null || status=$?
+	guarded 600 make -s -C "$work/san/test/unit" -j"$jobs" SAN=1 check >"$work/log/san" 2>&1 </dev/null || status=$?
 	count_units "$work/log/san" "$status"
 }
 
 part_fuzz()
 {
-	local status=0
+	local status=0 inputs
 
 	heading 'fuzz: the corpus, again'
 	[ -f "$root/test/fuzz/Makefile" ] || { miss 'there is no test/fuzz/Makefile'; return 0; }
 	copy_tree fuzz
-	guarded 600 make -C "$work/fuzz/test/fuzz" -j"$jobs" replay >"$work/log/fuzz" 2>&1 </dev/null || status=$?
-	count_units "$work/log/fuzz" "$status"
+	guarded 600 make -s -C "$work/fuzz/test/fuzz" -j"$jobs" replay >"$work/log/fuzz" 2>&1 </dev/null || status=$?
+	inputs=$(sed -nE 's/^fuzz: ([0-9]+) passed, 0 failed$/\1/p' "$work/log/fuzz" | tail -n 1)
+	if [ "$status" = 0 ] && [ "${inputs:-0}" -gt 0 ]; then
+		pass "replay of $inputs inputs"
+	else
+		miss "replay: exit status $status" "$work/log/fuzz"
+	fi
 }
 
 part_regress()
@@ -379,7 +384,7 @@ part_tap()
 		status=0
 		start=$SECONDS
 		guarded 300 env PATH="$bindir:$PATH" PG_REGRESS="$pgxs/../test/regress/pg_regress" \
-			TESTDIR="$work/gcc" TESTDATADIR="$work/gcc/tmp_check" TESTLOGDIR="$work/gcc/tmp_check/log" \
+			TMPDIR="$work/tmp" TESTDIR="$work/gcc" TESTDATADIR="$work/gcc/tmp_check" TESTLOGDIR="$work/gcc/tmp_check/log" \
 			sh -c 'cd "$1" && exec prove -v -I "$2" -I test/t/lib "$3"' sh "$work/gcc" "$pgxs/../test/perl" "test/t/$name" \
 			>"$log" 2>&1 </dev/null || status=$?
 		count_tap "$log"
@@ -460,7 +465,7 @@ jobs=$(nproc 2>/dev/null || echo 2)
 ensure_packages test
 new_directory test
 work=$directory
-as_server mkdir "$work/log" "$work/pg"
+as_server mkdir "$work/log" "$work/pg" "$work/tmp"
 ! is_root || chmod 0777 "$work/log"
 cd /
 private_postgres "$work/pg"

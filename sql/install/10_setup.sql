@@ -15,7 +15,8 @@ BEGIN
 END
 $$;
 
-REVOKE ALL ON SCHEMA scim FROM PUBLIC;
+-- (No REVOKE on the schema: a new one grants nothing to PUBLIC, and what an
+-- extension's script grants or revokes is left out of dumps.)
 COMMENT ON SCHEMA scim IS 'SCIM 2.0 (RFC 7643, RFC 7644): service provider and store. Names that begin with an underscore are internal.';
 
 -- The roles scim works with (scim.setup() fills it).

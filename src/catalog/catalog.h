@@ -109,7 +109,8 @@ typedef struct ScimIdentity
  *
  * "restricted": there is code of the owner's in it (triggers, expressions), and
  * the session goes on as somebody else afterwards (scim.handle): nothing may be
- * left that runs then.
+ * left that runs then.  Allocates in the current context, which has to last
+ * until scim_identity_restore().
  */
 extern void scim_identity_assume(ScimIdentity *identity, Oid owner, bool restricted);
 /* Close the GUC level (before commit), and give the identity back (after). */

@@ -319,6 +319,8 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 			 * caller.
 			 */
 			scim_store_set_constraints(call->endpoint, true);
+			/* what identity remembers outlives SPI's context */
+			MemoryContextSwitchTo(context);
 			scim_identity_assume(&identity, call->endpoint->owner, has_owner_code(call->endpoint));
 			serve(call, rest);
 			scim_identity_close_gucs(&identity);

@@ -78,6 +78,9 @@
 #define DRAIN_MS 700
 
 #define WATCH_MS 250
+
+/* A request that goes on for so long after its timeout ends its process. */
+#define OVERTIME_MS 5000
 #define REPORT_STAT_MS 1000
 
 /* Limits of one request's head that are not settings. */
@@ -98,6 +101,7 @@ static int	port;				/* wanted or bound */
 static int	listen_fd = -1;
 static TimeoutId watch_timeout;
 static const ScimHttpRequest *volatile serving = NULL;
+static volatile TimestampTz serving_until = 0;	/* end of its statement timeout */
 static char last_note[WORKER_NOTE_LEN] = "";
 static TimestampTz checked_at = 0;
 static TimestampTz stats_at = 0;
@@ -111,7 +115,16 @@ static bool stats_due = false;
 static void
 watch_request(void)
 {
-	if (ShutdownRequestPending || (serving != NULL && scim_http_client_gone(serving)))
+	TimestampTz over = serving != NULL ? GetCurrentTimestamp() - serving_until : -1;
+
+	/* code of an owner can catch one cancel, or all of them; the end it can't */
+	if (over > OVERTIME_MS * INT64CONST(1000))
+	{
+		ProcDiePending = true;
+		InterruptPending = true;
+		SetLatch(MyLatch);
+	}
+	if (ShutdownRequestPending || over > 0 || (serving != NULL && scim_http_client_gone(serving)))
 	{
 		QueryCancelPending = true;
 		InterruptPending = true;
@@ -628,6 +641,7 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, "SCIM request");
 	QueryCancelPending = false;
+	serving_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), scim_statement_timeout);
 	serving = request;
 	scim_timeout_every(watch_timeout, WATCH_MS);
 	enable_timeout_after(STATEMENT_TIMEOUT, scim_statement_timeout);

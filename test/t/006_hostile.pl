@@ -484,6 +484,14 @@ diag($_) for splice(@wrong, 0, 20);
 is(scalar(@left), 0, 'and leave nothing in the session of the caller');
 diag($_) for splice(@left, 0, 40);
 is($t->sql('SELECT count(*) FROM public.crown'), '0', 'nothing was written to the table of a superuser');
+for my $status (201, 409)
+{
+	# a caller with many locks of its own, and a request that takes more and fails
+	my $locks = q{SELECT count(*) || ' ' || count(*) FILTER (WHERE objid IN (4711, 4712, 13)) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();};
+	my $body = ScimTest::literal(json_bytes({ schemas => [CORE_USER], userName => 'many locks', title => 'advisory_lock' }));
+	my (undef, $out) = $t->try_sql("SELECT count(pg_advisory_lock(i)) FROM generate_series(10001, 12000) i; $locks SELECT status FROM scim.handle('mal', 'POST', '/Users', '{}', $body); $locks");
+	is($out, "2000\n2000 0\n$status\n2000 0", "locks of the caller stay, those of the owner do not, after $status");
+}
 cmp_ok($escaped{'handle deferred INSERT'} || 0, '>=', @vectors, 'deferred constraints were fired within');
 
 $t->no_crash;
