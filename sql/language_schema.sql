@@ -54,6 +54,18 @@ SELECT scim.drop_schema('urn:example:2.0:User');
 SELECT scim.drop_schema('urn:example:2.0:User');
 SELECT scim.drop_schema('urn:ietf:params:scim:schemas:core:2.0:User');
 
+-- a base schema is a resource type of its own, which others may extend
+SELECT scim.create_schema('{"id": "urn:example:core:2.0:Device", "name": "Device", "description": "A thing", "attributes": [
+	{"name": "serial", "required": true, "uniqueness": "server"}, {"name": "ports", "type": "integer", "multiValued": true},
+	{"name": "place", "type": "complex", "subAttributes": [{"name": "room"}, {"name": "floor", "type": "integer"}]}]}');
+SELECT scim.create_schema('{"id": "urn:example:extension:2.0:Device", "attributes": [{"name": "owner"}]}');
+SELECT scim.validate('device', '{"schemas": ["urn:example:core:2.0:Device"], "SERIAL": "S1", "ports": [1, 2], "urn:example:extension:2.0:Device": {"owner": "o"}}', 'compat');
+SELECT scim.validate('Device', '{"schemas": ["urn:example:core:2.0:Device"]}', 'compat');
+SELECT scim.filter_matches('Device', '{"serial": "S1", "ports": [1, 2], "place": {"floor": 3}}', 'ports eq 2 and place.floor gt 2 and serial eq "s1"');
+SELECT scim.patch_apply('Device', '{"schemas": ["urn:example:core:2.0:Device"], "serial": "S1"}', '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "add", "path": "place.room", "value": "R"}]}', 'strict');
+SELECT scim.drop_schema('urn:example:core:2.0:Device');
+SELECT scim.drop_schema('urn:example:extension:2.0:Device'), scim.drop_schema('urn:example:core:2.0:Device');
+
 -- fold: case, width, composition; nothing Turkic; the empty string
 SELECT scim.fold('BJensen') AS ascii, scim.fold('Åsa') = scim.fold('ÅSA') AS composed, scim.fold('Straße') AS sharp_s, scim.fold('ＡＢＣ') AS wide,
 	scim.fold('İ') = scim.fold('i') AS turkic, scim.fold('') AS empty, scim.fold(NULL) IS NULL AS strict;

@@ -213,7 +213,7 @@ ensure_packages()
 		forbid_main_cluster
 		if ! apt_get install --no-install-recommends "${missing[@]}"; then
 			allow_main_cluster
-			die "apt-get install failed (see above)." "By hand: apt-get install ${missing[*]}"
+			die "apt-get install failed (see above)." "Is there a network? By hand: apt-get update && apt-get install ${missing[*]}"
 		fi
 		allow_main_cluster
 		find_postgres

@@ -462,12 +462,12 @@ part_quickstart()
 
 jobs=$(nproc 2>/dev/null || echo 2)
 [ "$jobs" -le 4 ] || jobs=4
+cd /
 ensure_packages test
 new_directory test
 work=$directory
 as_server mkdir "$work/log" "$work/pg" "$work/tmp"
 ! is_root || chmod 0777 "$work/log"
-cd /
 private_postgres "$work/pg"
 private_config=$work/pg$pg_config
 bindir=$work/pg$pg_bindir

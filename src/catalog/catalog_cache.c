@@ -147,6 +147,15 @@ role_invalidated(Datum arg, int cacheid, uint32 hashvalue)
 	cache_stale = true;
 }
 
+/* With the last request its memory budget ends, too. */
+static void
+set_depth(int depth)
+{
+	request_depth = depth;
+	if (depth == 0)
+		scim_heap_begin(SIZE_MAX);
+}
+
 /*
  * An error jumps over scim_catalog_end(): the end of the (sub)transaction that
  * it ends puts the depth right.
@@ -155,7 +164,7 @@ static void
 transaction_ended(XactEvent event, void *arg)
 {
 	if (event == XACT_EVENT_ABORT)
-		request_depth = 0;
+		set_depth(0);
 }
 
 static void
@@ -166,7 +175,7 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine, SubTransactionId
 	if (event == SUBXACT_EVENT_START_SUB)
 		depth_at_level[level] = request_depth;
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		request_depth = depth_at_level[level];
+		set_depth(depth_at_level[level]);
 }
 
 void
@@ -228,7 +237,7 @@ void
 scim_catalog_end(void)
 {
 	Assert(request_depth > 0);
-	request_depth--;
+	set_depth(request_depth - 1);
 }
 
 /*
@@ -342,11 +351,58 @@ scim_catalog_registry(void)
 	return registry;
 }
 
+/*
+ * What a resource type is made of: the standard ones are known; any other is a
+ * base schema of a user (scim.create_schema without extends), whose name, or
+ * the last part of whose URN, is the name of the type.
+ */
+typedef struct TypeParts
+{
+	const char *name;
+	const char *endpoint;
+	const char *description;
+	const ScimSchema *schema;
+} TypeParts;
+
+static bool
+find_type(const ScimRegistry *registry, const char *name, TypeParts *parts)
+{
+	const char *uri = NULL;
+
+	memset(parts, 0, sizeof(*parts));
+	if (pg_strcasecmp(name, "User") == 0)
+		*parts = (TypeParts) {"User", "/Users", "User account", NULL};
+	else if (pg_strcasecmp(name, "Group") == 0)
+		*parts = (TypeParts) {"Group", "/Groups", "Group of resources", NULL};
+	if (parts->name)
+		uri = strcmp(parts->name, "User") == 0 ? SCIM_URN_USER : SCIM_URN_GROUP;
+	else
+	{
+		select_own("base schema",
+				   "SELECT s.uri, coalesce(s.definition OPERATOR(pg_catalog.->>) 'name', pg_catalog.regexp_replace(s.uri, '^.*:', ''))"
+				   " FROM scim._schemas s WHERE s.extends IS NULL AND pg_catalog.lower($1) OPERATOR(pg_catalog.=) pg_catalog.lower("
+				   "coalesce(s.definition OPERATOR(pg_catalog.->>) 'name', pg_catalog.regexp_replace(s.uri, '^.*:', '')))"
+				   " ORDER BY s.uri LIMIT 1",
+				   name, "scim._schemas");
+		if (SPI_processed == 0)
+			return false;
+		uri = row_text(SPI_tuptable, 0, 1);
+		parts->name = row_text(SPI_tuptable, 0, 2);
+		parts->endpoint = psprintf("/%ss", parts->name);
+	}
+	parts->schema = scim_registry_schema(registry, uri, strlen(uri));
+	if (parts->schema == NULL)
+		return false;
+	if (parts->description == NULL)
+		parts->description = parts->schema->description;
+	return true;
+}
+
 const ScimResourceType *
 scim_catalog_resource_type(const char *name)
 {
 	const ScimRegistry *registry = scim_catalog_registry();
-	bool		is_user = pg_strcasecmp(name, "User") == 0;
+	TypeParts	parts;
 	ScimExtension exts[64];
 	int			nexts = 0;
 	ScimError	err;
@@ -361,19 +417,22 @@ scim_catalog_resource_type(const char *name)
 		if (pg_strcasecmp(entry->name, name) == 0)
 			return entry->type;
 	}
-	if (!is_user && pg_strcasecmp(name, "Group") != 0)
-		return NULL;
 
-	if (is_user)
+	SPI_connect();
+	if (!find_type(registry, name, &parts))
+	{
+		SPI_finish();
+		return NULL;
+	}
+	if (strcmp(parts.name, "User") == 0)
 	{
 		exts[nexts].schema = scim_registry_schema(registry, SCIM_URN_ENTERPRISE_USER, strlen(SCIM_URN_ENTERPRISE_USER));
 		exts[nexts++].required = false;
 	}
-	SPI_connect();
 	select_own("extensions",
 			   "SELECT s.uri, s.required FROM scim._schemas s"
 			   " WHERE pg_catalog.lower(s.extends) OPERATOR(pg_catalog.=) pg_catalog.lower($1) ORDER BY s.uri",
-			   name, "scim._schemas");
+			   parts.name, "scim._schemas");
 	for (uint64 i = 0; i < SPI_processed && nexts < lengthof(exts); i++)
 	{
 		char	   *uri = row_text(SPI_tuptable, i, 1);
@@ -383,15 +442,11 @@ scim_catalog_resource_type(const char *name)
 		if (exts[nexts].schema != NULL)
 			nexts++;
 	}
-	SPI_finish();
 
 	memset(&err, 0, sizeof(err));
 	saved = MemoryContextSwitchTo(cache->context);
-	type = scim_resource_type_make(registry, is_user ? "User" : "Group",
-								   is_user ? "/Users" : "/Groups",
-								   is_user ? "User account" : "Group of resources",
-								   is_user ? SCIM_URN_USER : SCIM_URN_GROUP,
-								   exts, nexts, NULL, NULL, &err);
+	type = scim_resource_type_make(registry, parts.name, parts.endpoint, parts.description,
+								   parts.schema->uri, exts, nexts, NULL, NULL, &err);
 	if (type != NULL)
 	{
 		entry = palloc(sizeof(TypeEntry));
@@ -400,6 +455,7 @@ scim_catalog_resource_type(const char *name)
 		cache->types = lappend(cache->types, entry);
 	}
 	MemoryContextSwitchTo(saved);
+	SPI_finish();
 	if (type == NULL)
 		ereport(ERROR, (errcode(ERRCODE_DATA_CORRUPTED), errmsg("%s", err.detail)));
 	return type;

@@ -376,7 +376,7 @@ check_definition(const json_t *definition, const ScimResourceType *extends)
 		{
 			extension.schema = schema;
 			extension.required = false;
-			scim_resource_type_make(registry, extends->name, extends->endpoint, extends->description,
+			scim_resource_type_make(scim_catalog_registry(), extends->name, extends->endpoint, extends->description,
 									extends->schema->uri, &extension, 1, NULL, NULL, &err);
 		}
 	}
@@ -447,26 +447,35 @@ scim_create_schema_sql(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Raises if a mapping ties an attribute of the schema to something. */
+/*
+ * Raises if something needs the schema: a mapping has attributes of it or is
+ * one of its resource type, or another schema extends that type.
+ */
 static void
-check_unused(const char *uri)
+check_unused(const ScimSchema *schema)
 {
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1];
+	Oid			types[2] = {TEXTOID, TEXTOID};
+	Datum		values[2];
+	const char *colon = strrchr(schema->uri, ':');
 
-	values[0] = CStringGetTextDatum(uri);
+	values[0] = CStringGetTextDatum(schema->uri);
+	values[1] = CStringGetTextDatum(strcmp(schema->name, schema->uri) != 0 ? schema->name : colon ? colon + 1 : "");
 	if (scim_own_execute("schema in use",
-						 "SELECT m.name FROM scim._mappings m, LATERAL pg_catalog.jsonb_object_keys(m.attributes) k"
-						 " WHERE pg_catalog.starts_with(pg_catalog.lower(k), pg_catalog.lower($1) OPERATOR(pg_catalog.||) ':')"
-						 " ORDER BY m.name",
-						 1, types, values, NULL, false, 1) != SPI_OK_SELECT)
+						 "SELECT 'Mapping \"' OPERATOR(pg_catalog.||) m.name OPERATOR(pg_catalog.||) '\" uses it.'"
+						 " FROM scim._mappings m WHERE EXISTS (SELECT 1 FROM pg_catalog.jsonb_object_keys(m.attributes) k"
+						 "  WHERE pg_catalog.starts_with(pg_catalog.lower(k), pg_catalog.lower($1) OPERATOR(pg_catalog.||) ':'))"
+						 " OR (pg_catalog.lower(m.resource_type) OPERATOR(pg_catalog.=) pg_catalog.lower($2)"
+						 "  AND EXISTS (SELECT 1 FROM scim._schemas s WHERE s.uri OPERATOR(pg_catalog.=) $1 AND s.extends IS NULL))"
+						 " UNION ALL SELECT 'Schema \"' OPERATOR(pg_catalog.||) e.uri OPERATOR(pg_catalog.||) '\" extends its resource type.'"
+						 " FROM scim._schemas e, scim._schemas s WHERE s.uri OPERATOR(pg_catalog.=) $1 AND s.extends IS NULL"
+						 "  AND pg_catalog.lower(e.extends) OPERATOR(pg_catalog.=) pg_catalog.lower($2) ORDER BY 1",
+						 2, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._mappings");
 	if (SPI_processed > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("schema \"%s\" is in use", uri),
-				 errdetail("Mapping \"%s\" has attributes of it.",
-						   SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1))));
+				 errmsg("schema \"%s\" is in use", schema->uri),
+				 errdetail("%s", SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1))));
 }
 
 Datum
@@ -489,7 +498,7 @@ scim_drop_schema_sql(PG_FUNCTION_ARGS)
 				 errmsg("schema \"%s\" is a standard schema", schema->uri),
 				 errdetail("Only schemas made by scim.create_schema can be dropped.")));
 	SPI_connect();
-	check_unused(schema->uri);
+	check_unused(schema);
 	values[0] = CStringGetTextDatum(schema->uri);
 	if (scim_own_execute("drop schema",
 						 "DELETE FROM scim._schemas s WHERE pg_catalog.lower(s.uri) OPERATOR(pg_catalog.=) pg_catalog.lower($1)",
