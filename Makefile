@@ -55,7 +55,7 @@ else
 SHLIB_LINK += -lmicrohttpd
 endif
 OBJS        = $(SOURCES:.c=.o)
-PG_CPPFLAGS += -Isrc -DSCIM_VERSION='"$(EXTVERSION)"'
+PG_CPPFLAGS += -DSCIM_VERSION='"$(EXTVERSION)"'
 PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 ifdef WERROR
 PG_CFLAGS  += -Werror
@@ -74,6 +74,9 @@ PROVE_TESTS ?= test/t/*.pl
 EXTRA_CLEAN = tmp_check output_iso results build .build-options
 
 include $(PGXS)
+
+# Behind the server's directories: its own headers include catalog/catalog.h.
+override CPPFLAGS += -Isrc
 
 # gcc's flags of PGXS are unknown to clang.
 ifneq ($(findstring clang,$(CC)),)

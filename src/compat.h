@@ -74,6 +74,12 @@ typedef void (*shmem_request_hook_type) (void);
 #define scim_timeout_again(id, ms) ((void) 0)
 #endif
 
+/* Until 16: no place for an error to go, it was always raised. */
+#if PG_VERSION_NUM < 160000
+#include "utils/regproc.h"
+#define stringToQualifiedNameList(string, escontext) stringToQualifiedNameList(string)
+#endif
+
 /* Until 16: named otherwise. */
 #if PG_VERSION_NUM < 160000
 #define pgstat_get_local_beentry_by_index(i) pgstat_fetch_stat_local_beentry(i)

@@ -40,10 +40,13 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
+#include "utils/rls.h"
 #include "utils/syscache.h"
 
 #include "catalog.h"
 #include "../compat.h"
+
+#define SAFE_SEARCH_PATH "pg_catalog, pg_temp"
 
 /*
  * Raise 42501 if a role must not own what requests run as: it is gone, or has
@@ -72,6 +75,22 @@ check_owner(Oid owner)
 				 errmsg("role \"%s\" must not own an endpoint", GetUserNameFromId(owner, true)),
 				 errdetail("It is SUPERUSER, BYPASSRLS or REPLICATION."),
 				 errhint("Name another owner.")));
+}
+
+/*
+ * What generated and fixed statements rely on, for the current GUC level.  A
+ * worker has these values already; setting them again would make every plan
+ * look its names up anew.
+ */
+static void
+pin_settings(void)
+{
+	if (namespace_search_path == NULL || strcmp(namespace_search_path, SAFE_SEARCH_PATH) != 0)
+		(void) set_config_option("search_path", SAFE_SEARCH_PATH,
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	if (!row_security)
+		(void) set_config_option("row_security", "on",
+								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Advisory locks that this process holds; for a transaction or beyond it. */
@@ -150,10 +169,7 @@ scim_identity_assume(ScimIdentity *identity, Oid owner, bool restricted)
 	identity->switched = true;
 
 	identity->guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	(void) set_config_option("row_security", "on",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	pin_settings();
 }
 
 void
@@ -267,8 +283,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	guc_level = NewGUCNestLevel();
-	(void) set_config_option("search_path", "pg_catalog, pg_temp",
-							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	pin_settings();
 
 	strlcpy(name, key, NAMEDATALEN);
 	entry = (OwnPlan *) hash_search(own_plans, name, HASH_FIND, &found);

@@ -329,7 +329,7 @@ child_relation(ResolveContext *ctx, const char *path, const json_t *spec)
 
 	if (name == NULL)
 		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a child relation needs \"table\"");
-	rv = makeRangeVarFromNameList(stringToQualifiedNameList(name));
+	rv = makeRangeVarFromNameList(stringToQualifiedNameList(name, NULL));
 	if (rv->schemaname == NULL)
 		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "name the child table with its schema");
 	relid = RangeVarGetRelid(rv, NoLock, true);

@@ -160,6 +160,23 @@ prefers_minimal(const ScimCall *call)
 }
 
 /*
+ * The operations of a PATCH; those on members that can be done as a set are
+ * taken out into "delta".  NULL and err: the body is wrong.
+ */
+static ScimPatch *
+read_patch(ScimCall *call, const ScimEndpointType *target, ScimAttr *delta_attr, ScimDelta *delta, bool *by_delta)
+{
+	ScimMode	mode = call->endpoint->mode;
+	json_t	   *body = scim_crud_body(call);
+	ScimPatch  *patch = body ? scim_patch_parse(target->type, body, mode, NULL, &call->err) : NULL;
+
+	*by_delta = delta_attr != NULL;
+	if (patch && delta_attr && scim_patch_touches(patch, delta_attr))
+		*by_delta = scim_patch_take_delta(target->type, patch, delta_attr, mode, delta, NULL, &call->err);
+	return call->err.status ? NULL : patch;
+}
+
+/*
  * Members of a group are changed as a set, without reading them, where the
  * operations allow it; then the answer is 204, because reading a million
  * members back is what the client did not ask for (Entra expects 204 for
@@ -169,61 +186,46 @@ void
 scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 {
 	ScimSelection *select = selection(call, target);
-	ScimMode	mode = call->endpoint->mode;
 	ScimAttr   *delta_attr = scim_store_delta_attr(target);
 	ScimHead	head;
-	json_t	   *body;
 	json_t	   *before;
 	json_t	   *after;
 	ScimPatch  *patch;
 	ScimDelta	delta;
-	bool		by_delta = false;
+	ScimError	body_error;
+	bool		by_delta;
 	bool		changed;
-	bool		stored;
 
-	/* an unknown resource is 404 before the body is judged (R-7644-3.5.2-22) */
 	if (select == NULL)
 		return;
-	if (!scim_store_get(target, id, select, SCIM_FOR_UPDATE, NULL, &head))
-	{
-		not_found(call, target);
-		return;
-	}
-	if (!scim_etag_write_allowed(call, head.version) || (body = scim_crud_body(call)) == NULL)
-		return;
-	patch = scim_patch_parse(target->type, body, mode, NULL, &call->err);
-	if (patch == NULL)
-		return;
-
 	memset(&delta, 0, sizeof(delta));
-	if (delta_attr && scim_patch_touches(patch, delta_attr))
-		by_delta = scim_patch_take_delta(target->type, patch, delta_attr, mode, &delta, NULL, &call->err);
-	else
-		by_delta = delta_attr != NULL;
-	if (call->err.status)
-		return;
+	patch = read_patch(call, target, delta_attr, &delta, &by_delta);
 
+	/* an unknown resource is 404, however wrong the body (R-7644-3.5.2-22) */
+	body_error = call->err;
+	memset(&call->err, 0, sizeof(call->err));
 	before = lock_resource(call, target, id, by_delta ? delta_attr : NULL);
 	if (before == NULL)
 		return;
-	after = scim_patch_apply(target->type, patch, before, mode, &changed, NULL, &call->err);
-	if (after == NULL)
-		return;
-	stored = scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
-							   delta.any ? &delta : NULL, &changed, &call->err);
-	if (!stored)
-		return;
-	if (select->is_default && (by_delta || prefers_minimal(call)))
+	if (patch == NULL)
 	{
-		if (scim_store_get(target, id, select, SCIM_NO_LOCK, NULL, &head))
-		{
-			call->response->status = 204;
-			call->response->etag = head.version;
-			call->response->location = head.location;
-		}
+		call->err = body_error;
 		return;
 	}
-	respond_with(call, target, id, select, 200);
+
+	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, NULL, &call->err);
+	if (after == NULL ||
+		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
+						   delta.any ? &delta : NULL, &changed, &call->err))
+		return;
+	if (!select->is_default || (!by_delta && !prefers_minimal(call)))
+		respond_with(call, target, id, select, 200);
+	else if (scim_store_get(target, id, select, SCIM_NO_LOCK, NULL, &head))
+	{
+		call->response->status = 204;
+		call->response->etag = head.version;
+		call->response->location = head.location;
+	}
 }
 
 void
