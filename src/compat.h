@@ -74,6 +74,16 @@ typedef void (*shmem_request_hook_type) (void);
 #define scim_timeout_again(id, ms) ((void) 0)
 #endif
 
+/*
+ * What GetMemoryChunkSpace() counts beyond a chunk's usable bytes.  Until 16 it
+ * was twice as much.
+ */
+#if PG_VERSION_NUM < 160000
+#define SCIM_CHUNK_HEADER 16
+#else
+#define SCIM_CHUNK_HEADER 8
+#endif
+
 /* Until 16: no place for an error to go, it was always raised. */
 #if PG_VERSION_NUM < 160000
 #include "utils/regproc.h"

@@ -10,6 +10,8 @@
 #include "postgres.h"
 
 #include "utils/memutils.h"
+
+#include "../compat.h"
 #endif
 
 #include "core_json.h"
@@ -169,7 +171,7 @@ scim_realloc(void *p, size_t size)
 #ifdef SCIM_STANDALONE
 	old = ((ArenaBlock *) p - 1)->size;
 #else
-	old = GetMemoryChunkSpace(p) - (GetMemoryChunkSpace(p) > 16 ? 16 : 0);
+	old = GetMemoryChunkSpace(p) - SCIM_CHUNK_HEADER;
 #endif
 	memcpy(fresh, p, old < size ? old : size);
 	scim_free(p);

@@ -87,6 +87,16 @@ serve(ScimCall *call, const char *rest)
 		scim_route_dispatch(call);
 }
 
+/* Is there code of the owner's in it: triggers, expressions of mapped relations? */
+static bool
+has_owner_code(const ScimEndpoint *endpoint)
+{
+	for (int i = 0; i < endpoint->ntypes; i++)
+		if (!endpoint->types[i].mapping->builtin)
+			return true;
+	return false;
+}
+
 /* ---- over HTTP ---- */
 
 /* SET CONSTRAINTS ALL IMMEDIATE: what is pending fires now, as the owner. */
@@ -194,7 +204,7 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 				CommitTransactionCommand();
 				scim_identity_restore(&identity);
 			}
-			if (call.token)
+			if (call.token && has_owner_code(call.endpoint))
 				scim_identity_scrub_session();
 		}
 		PG_CATCH();
@@ -283,16 +293,6 @@ response_headers(const ScimResponse *response)
 		append_header(&out, "Retry-After", psprintf("%d", response->retry_after));
 	appendStringInfoChar(&out, '}');
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
-}
-
-/* Is there more in this endpoint than the built-in store? */
-static bool
-has_owner_code(const ScimEndpoint *endpoint)
-{
-	for (int i = 0; i < endpoint->ntypes; i++)
-		if (!endpoint->types[i].mapping->builtin)
-			return true;
-	return false;
 }
 
 /*
