@@ -229,10 +229,10 @@ count_tap()
 {
 	local good bad
 
-	good=$(grep -cE '^ok [0-9]+' "$1" || true)
-	bad=$(grep -ciE '^ok [0-9]+.*# *skip' "$1" || true)
+	good=$(grep -acE '^ok [0-9]+' "$1" || true)
+	bad=$(grep -aciE '^ok [0-9]+.*# *skip' "$1" || true)
 	good=$((good - bad))
-	bad=$((bad + $(grep -E '^not ok [0-9]+' "$1" | grep -cviE '# *todo' || true)))
+	bad=$((bad + $(grep -aE '^not ok [0-9]+' "$1" | grep -acviE '# *todo' || true)))
 	passed=$((passed + good))
 	failed=$((failed + bad))
 	tap_good=$good tap_bad=$bad
@@ -394,7 +394,7 @@ part_tap()
 			# the file itself fails, too, when it ended too early
 			[ "$tap_bad" != 0 ] || failed=$((failed + 1))
 			printf '   FAILED  %s: %d of %d, exit status %d\n' "$name" "$tap_bad" $((tap_good + tap_bad)) $status
-			{ grep -E -A 12 '^not ok' "$log" | grep -vE '^ok ' | head -n 60; printf '...\n'; tail -n 12 "$log"; } | sed 's/^/      | /'
+			{ grep -aE -A 12 '^not ok' "$log" | grep -avE '^ok ' | head -n 60; printf '...\n'; tail -n 12 "$log"; } | sed 's/^/      | /'
 		fi
 	done
 }
