@@ -46,8 +46,37 @@ typedef struct PredicateContext
 	int			scope;
 } PredicateContext;
 
-static void predicate(PredicateContext *ctx, const ScimFilter *f);
 static void element_predicate(PredicateContext *ctx, const Element *element, const ScimFilter *f);
+
+/* What a comparison or value path becomes depends on where it stands. */
+typedef void (*LeafPredicate) (PredicateContext *ctx, const ScimFilter *f, const void *arg);
+
+/* and, or, not: the same everywhere; "leaf" does the rest. */
+static void
+logical(PredicateContext *ctx, const ScimFilter *f, LeafPredicate leaf, const void *arg)
+{
+	StringInfo	text = &ctx->sql->text;
+
+	switch (f->kind)
+	{
+		case SCIM_FILTER_AND:
+		case SCIM_FILTER_OR:
+			appendStringInfoChar(text, '(');
+			logical(ctx, f->left, leaf, arg);
+			appendStringInfoString(text, f->kind == SCIM_FILTER_AND ? " AND " : " OR ");
+			logical(ctx, f->right, leaf, arg);
+			appendStringInfoChar(text, ')');
+			break;
+		case SCIM_FILTER_NOT:
+			appendStringInfoChar(text, '(');
+			logical(ctx, f->left, leaf, arg);
+			appendStringInfoString(text, " IS NOT TRUE)");
+			break;
+		default:
+			leaf(ctx, f, arg);
+			break;
+	}
+}
 
 static SqlValue
 source_value(const ScimSource *src)
@@ -444,33 +473,19 @@ any_element(PredicateContext *ctx, const ScimAttr *attr, const ScimFilter *f)
 	appendStringInfoChar(text, ')');
 }
 
+static void
+element_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
+{
+	SqlValue	v = element_value(ctx, (const Element *) arg, f->sub);
+
+	compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
+}
+
 /* A filter on one element: comparisons of its sub-attributes. */
 static void
 element_predicate(PredicateContext *ctx, const Element *element, const ScimFilter *f)
 {
-	StringInfo	text = &ctx->sql->text;
-	SqlValue	v;
-
-	switch (f->kind)
-	{
-		case SCIM_FILTER_AND:
-		case SCIM_FILTER_OR:
-			appendStringInfoChar(text, '(');
-			element_predicate(ctx, element, f->left);
-			appendStringInfoString(text, f->kind == SCIM_FILTER_AND ? " AND " : " OR ");
-			element_predicate(ctx, element, f->right);
-			appendStringInfoChar(text, ')');
-			return;
-		case SCIM_FILTER_NOT:
-			appendStringInfoChar(text, '(');
-			element_predicate(ctx, element, f->left);
-			appendStringInfoString(text, " IS NOT TRUE)");
-			return;
-		default:
-			v = element_value(ctx, element, f->sub);
-			compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
-			return;
-	}
+	logical(ctx, f, element_leaf, element);
 }
 
 /* A comparison of a multi-valued attribute outside brackets. */
@@ -649,36 +664,13 @@ complex_present(PredicateContext *ctx, const ScimFilter *f)
 	appendStringInfo(&ctx->sql->text, ") IS %sTRUE)", negate ? "NOT " : "");
 }
 
-/*
- * A value path on a singular complex attribute (A-10): the filter on its one
- * value, if there is one.
- */
+/* A comparison inside a value path on a singular complex attribute. */
 static void
-singular_value_path(PredicateContext *ctx, const ScimFilter *f)
+singular_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 {
-	StringInfo	text = &ctx->sql->text;
-	SqlValue	v;
+	SqlValue	v = scalar_value(ctx, f);
 
-	switch (f->kind)
-	{
-		case SCIM_FILTER_AND:
-		case SCIM_FILTER_OR:
-			appendStringInfoChar(text, '(');
-			singular_value_path(ctx, f->left);
-			appendStringInfoString(text, f->kind == SCIM_FILTER_AND ? " AND " : " OR ");
-			singular_value_path(ctx, f->right);
-			appendStringInfoChar(text, ')');
-			return;
-		case SCIM_FILTER_NOT:
-			appendStringInfoChar(text, '(');
-			singular_value_path(ctx, f->left);
-			appendStringInfoString(text, " IS NOT TRUE)");
-			return;
-		default:
-			v = scalar_value(ctx, f);
-			compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
-			return;
-	}
+	compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
 }
 
 static void
@@ -700,45 +692,26 @@ compare_attribute(PredicateContext *ctx, const ScimFilter *f)
 }
 
 static void
-predicate(PredicateContext *ctx, const ScimFilter *f)
+resource_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 {
 	StringInfo	text = &ctx->sql->text;
 	ScimFilter	exists;
 
-	switch (f->kind)
+	if (f->kind == SCIM_FILTER_COMPARE)
+		compare_attribute(ctx, f);
+	else if (f->attr->multi)
+		any_element(ctx, f->attr, f->left);
+	else
 	{
-		case SCIM_FILTER_AND:
-		case SCIM_FILTER_OR:
-			appendStringInfoChar(text, '(');
-			predicate(ctx, f->left);
-			appendStringInfoString(text, f->kind == SCIM_FILTER_AND ? " AND " : " OR ");
-			predicate(ctx, f->right);
-			appendStringInfoChar(text, ')');
-			return;
-		case SCIM_FILTER_NOT:
-			appendStringInfoChar(text, '(');
-			predicate(ctx, f->left);
-			appendStringInfoString(text, " IS NOT TRUE)");
-			return;
-		case SCIM_FILTER_VALUE_PATH:
-			if (f->attr->multi)
-			{
-				any_element(ctx, f->attr, f->left);
-				return;
-			}
-			memset(&exists, 0, sizeof(exists));
-			exists.kind = SCIM_FILTER_COMPARE;
-			exists.op = SCIM_OP_PR;
-			exists.attr = f->attr;
-			appendStringInfoChar(text, '(');
-			complex_present(ctx, &exists);
-			appendStringInfoString(text, " AND ");
-			singular_value_path(ctx, f->left);
-			appendStringInfoChar(text, ')');
-			return;
-		case SCIM_FILTER_COMPARE:
-			compare_attribute(ctx, f);
-			return;
+		memset(&exists, 0, sizeof(exists));
+		exists.kind = SCIM_FILTER_COMPARE;
+		exists.op = SCIM_OP_PR;
+		exists.attr = f->attr;
+		appendStringInfoChar(text, '(');
+		complex_present(ctx, &exists);
+		appendStringInfoString(text, " AND ");
+		logical(ctx, f->left, singular_leaf, NULL);
+		appendStringInfoChar(text, ')');
 	}
 }
 
@@ -751,7 +724,7 @@ scim_store_predicate(ScimSql *sql, const ScimEndpointType *target, const ScimFil
 	ctx.target = target;
 	ctx.mapping = target->mapping;
 	ctx.scope = scope_param;
-	predicate(&ctx, filter);
+	logical(&ctx, filter, resource_leaf, NULL);
 }
 
 /* ---- order ---- */
