@@ -496,8 +496,11 @@ typedef struct HeadWalk
  * disappears), ends the head at a line without a name, and ends texts at NUL.
  * None of that shows in names and values; but they lie in its buffer where they
  * were received, with blanks and line ends between them turned into zeros.  So:
- * every line has to begin two bytes behind the value before it.  From 1.0 on
- * our level of discipline refuses all that.
+ * every line has to begin two bytes behind the value before it.
+ *
+ * From 1.0 on MHD_OPTION_STRICT_FOR_CLIENT refuses all that.  (A still higher
+ * MHD_OPTION_CLIENT_DISCIPLINE_LVL refuses nothing more that matters here, but
+ * the empty line before a request, which RFC 9112 2.2 wants to be let pass.)
  */
 static int
 head_layout(void)
@@ -757,11 +760,7 @@ scim_http_start(const ScimHttpConfig *config, char *err, size_t errlen)
 						 MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
 						 MHD_OPTION_UNESCAPE_CALLBACK, no_unescape, server,
 						 MHD_OPTION_SIGPIPE_HANDLED_BY_APP, 1,
-#if MHD_VERSION >= 0x00097701
-						 MHD_OPTION_CLIENT_DISCIPLINE_LVL, 2,
-#else
 						 MHD_OPTION_STRICT_FOR_CLIENT, 1,
-#endif
 						 MHD_OPTION_ARRAY, server->tls ? tls_options : no_options,
 						 MHD_OPTION_END);
 	if (server->daemon == NULL)

@@ -106,12 +106,18 @@ sub is_scim_error
 	  && lc($r->{headers}{connection} || '') eq 'close';
 }
 
+# libmicrohttpd 1.0 and later refuses by itself much of what before only the
+# guard refused.
+my $strict_library = qx(printf '#include <microhttpd.h>\nMHD_VERSION' | gcc -E -P -x c -) =~ /^\s*0x0*[1-9][0-9a-f]{6}\s*$/m;
+
 # Refused: one response with one of these statuses (none: closed without one
 # may do), the end of the connection, nothing served.  by => 'library' where
-# the HTTP library answers for itself, in its own words.
+# the HTTP library answers for itself, in its own words; strict => statuses
+# where it does that from 1.0 on.
 sub refused
 {
 	my ($name, $bytes, $statuses, %opt) = @_;
+	($statuses, $opt{by}) = ($opt{strict}, 'library') if $opt{strict} && $strict_library;
 	my $got = talk($bytes . ($opt{alone} ? '' : $smuggled), $opt{timeout} || 3);
 	my @r = @{ $got->{responses} };
 	my @wrong;
@@ -201,8 +207,13 @@ served('ten requests in one write', request('GET', '') x 10, 10);
 	@half = unpack('(a7)*', user());
 	served('the coding in capitals', post("Transfer-Encoding: CHUNKED\r\n", chunked(@half)), 1);
 	my $text = user();
-	served('chunk extensions and trailers, which mean nothing',
-		post("Transfer-Encoding: chunked\r\n", sprintf("%x;a=b\r\n%s\r\n0\r\nAuthorization: Bearer no\r\nContent-Length: 3\r\n\r\n", length $text, $text)), 1);
+	served('trailers, which mean nothing',
+		post("Transfer-Encoding: chunked\r\n", sprintf("%x\r\n%s\r\n0\r\nAuthorization: Bearer no\r\nContent-Length: 3\r\n\r\n", length $text, $text)), 1);
+	$text = user();
+	$text = sprintf("%x;a=b\r\n%s\r\n$zero", length $text, $text);
+	# libmicrohttpd 1.0.1 loses count behind an extension
+	if ($strict_library) { refused('chunk extensions', post("Transfer-Encoding: chunked\r\n", $text), '200 201 400', by => 'either') }
+	else { served('chunk extensions, which mean nothing', post("Transfer-Encoding: chunked\r\n", $text), 1) }
 	my $next = user();
 	$text = user();
 	served('POST and POST in one write', post('Content-Length: ' . length($text) . "\r\n", $text) . post('Content-Length: ' . length($next) . "\r\n", $next), 2);
@@ -246,9 +257,9 @@ served('identity as content coding', request('GET', "Content-Encoding: identity\
 my $five = 'hello';
 my $zero = "0\r\n\r\n";
 
-refused('length beside coding', request('POST', "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", $zero), '400');
-refused('coding beside length', request('POST', "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", $zero), '400');
-refused('coding beside length 0', request('GET', "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", $zero), '400');
+refused('length beside coding', request('POST', "Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", $zero), '400', strict => '400');
+refused('coding beside length', request('POST', "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", $zero), '400', strict => '400');
+refused('coding beside length 0', request('GET', "Transfer-Encoding: chunked\r\nContent-Length: 0\r\n", $zero), '400', strict => '400');
 refused('two lengths, equal', request('POST', "Content-Length: 5\r\nContent-Length: 5\r\n", $five), '400');
 refused('two lengths, different', request('POST', "Content-Length: 5\r\nContent-Length: 50\r\n", $five), '400');
 refused('two lengths, the second in other letters', request('POST', "Content-Length: 5\r\ncONTENT-lENGTH: 6\r\n", $five), '400');
@@ -264,18 +275,18 @@ for (['gzip', 'gzip'], ['chunked twice', 'chunked, chunked'], ['gzip, chunked', 
 	['identity', 'identity'], ['something like chunked', 'xchunked'], ['quoted', '"chunked"'], ['a parameter', 'chunked;q=1'],
 	['a comma', 'chunked,'], ['nothing', ''])
 {
-	refused("coding: $_->[0]", request('POST', "Transfer-Encoding: $_->[1]\r\n", $zero), '501');
+	refused("coding: $_->[0]", request('POST', "Transfer-Encoding: $_->[1]\r\n", $zero), '501', strict => '400');
 }
-refused('coding: a vertical tab', request('POST', "Transfer-Encoding: \x0bchunked\r\n", $zero), '400');
+refused('coding: a vertical tab', request('POST', "Transfer-Encoding: \x0bchunked\r\n", $zero), '400', strict => '400');
 refused('two codings, equal', request('POST', "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", $zero), '400');
 refused('two codings, the second identity', request('POST', "Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n", $zero), '400 501');
-refused('two codings, the first identity', request('POST', "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n", $zero), '400 501');
-refused('a folded coding beside a length', request('POST', "Content-Length: 5\r\nTransfer-Encoding:\r\n chunked\r\n", $zero), '400 501');
-refused('blank before the colon of the coding', request('POST', "Transfer-Encoding : chunked\r\n", $zero), '400');
-refused('blank before the colon of the length', request('POST', "Content-Length : 5\r\n", $five), '400');
-refused('tab before the colon of the length', request('POST', "Content-Length\t: 5\r\n", $five), '400');
+refused('two codings, the first identity', request('POST', "Transfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n", $zero), '400 501', strict => '400');
+refused('a folded coding beside a length', request('POST', "Content-Length: 5\r\nTransfer-Encoding:\r\n chunked\r\n", $zero), '400 501', strict => '400');
+refused('blank before the colon of the coding', request('POST', "Transfer-Encoding : chunked\r\n", $zero), '400', strict => '400');
+refused('blank before the colon of the length', request('POST', "Content-Length : 5\r\n", $five), '400', strict => '400');
+refused('tab before the colon of the length', request('POST', "Content-Length\t: 5\r\n", $five), '400', strict => '400');
 refused('HTTP/1.0 with a coding', "POST $good HTTP/1.0\r\n$host${auth}Transfer-Encoding: chunked\r\n\r\n$zero", '400');
-refused('HTTP/1.0 with coding and length', "POST $good HTTP/1.0\r\n$host${auth}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n$zero", '400');
+refused('HTTP/1.0 with coding and length', "POST $good HTTP/1.0\r\n$host${auth}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n$zero", '400', strict => '400');
 refused('content coding', request('POST', "Content-Encoding: gzip\r\nContent-Length: 5\r\n", $five), '415');
 refused('another expectation', request('POST', "Expect: 200-ok\r\nContent-Length: 5\r\n", $five), '417');
 for (['a sign', '+5'], ['a minus', '-5'], ['a prefix', '0x5'], ['nothing', ''], ['a letter', 'g'], ['overflow', 'FFFFFFFFFFFFFFFFF'], ['64 bits', 'FFFFFFFFFFFFFFFF'])
@@ -297,15 +308,15 @@ refused('two Authorizations', request('GET', $auth), '400');
 refused('two Authorizations, the first wrong', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer no\r\n$auth\r\n", '400');
 refused('two Content-Types', request('GET', "$json$json"), '400');
 refused('two If-Matches', request('GET', "If-Match: \"a\"\r\nIf-Match: *\r\n"), '400');
-refused('blank in a name', request('GET', "X Y: 1\r\n"), '400');
+refused('blank in a name', request('GET', "X Y: 1\r\n"), '400', strict => '400');
 refused('no name', request('GET', ": 1\r\n"), '400', by => 'library');
 refused('bracket in a name', request('GET', "X(Y): 1\r\n"), '400');
 refused('eighth bit in a name', request('GET', "X\xe9: 1\r\n"), '400');
 refused('no colon', request('GET', "nothing\r\n"), '400 none', by => 'library');
-refused('CR in a value', request('GET', "X: a\rTransfer-Encoding: chunked\r\n"), '400');
+refused('CR in a value', request('GET', "X: a\rTransfer-Encoding: chunked\r\n"), '400', strict => '400');
 refused('control character in a value', request('GET', "X: a\x01b\r\n"), '400');
 refused('DEL in a value', request('GET', "X: a\x7fb\r\n"), '400');
-refused('CR in the credential', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer $token\rX\r\n\r\n", '400');
+refused('CR in the credential', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer $token\rX\r\n\r\n", '400', strict => '400');
 
 # ---- request line ----
 
@@ -337,19 +348,19 @@ for my $method ('get', 'TRACE', 'PROPFIND', 'GETX')
 
 # What does not show in names and values: how lines end, fold, and have no name.
 refused('LF at the end of lines', "GET $good HTTP/1.1\nHost: a\n\n", '400 none', by => 'library');
-refused('LF at the end of one line', request('GET', "X: a\nY: b\r\n"), '400');
-refused('LF at the end of the request line', "GET $good HTTP/1.1\n$host$auth\r\n", '400');
-refused('LF at the end of the head', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer $token\n\r\n", '400');
-refused('a coding behind LF', request('GET', "X: a\nTransfer-Encoding: chunked\r\n", $zero), '400');
-refused('a folded line', request('GET', "X: a\r\n b\r\n"), '400');
-refused('a folded line, with a tab', request('GET', "X: a\r\n\tb\r\n"), '400');
+refused('LF at the end of one line', request('GET', "X: a\nY: b\r\n"), '400', strict => '400');
+refused('LF at the end of the request line', "GET $good HTTP/1.1\n$host$auth\r\n", '400', strict => '400');
+refused('LF at the end of the head', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer $token\n\r\n", '400', strict => '400');
+refused('a coding behind LF', request('GET', "X: a\nTransfer-Encoding: chunked\r\n", $zero), '400', strict => '400');
+refused('a folded line', request('GET', "X: a\r\n b\r\n"), '400', strict => '400');
+refused('a folded line, with a tab', request('GET', "X: a\r\n\tb\r\n"), '400', strict => '400');
 refused('a folded length', request('POST', "Content-Length:\r\n 5\r\n", $five), '400', by => 'library');
-refused('a folded credential', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer\r\n $token\r\n\r\n", '400');
+refused('a folded credential', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer\r\n $token\r\n\r\n", '400', strict => '400');
 refused('a first line that begins with a blank', "GET $good HTTP/1.1\r\n X: a\r\n$host$auth\r\n", '400 none', by => 'library');
 refused('a line without a name before others', "GET $good HTTP/1.1\r\n$host: 1\r\n$auth\r\n", '400', by => 'library');
 refused('a colon alone', "GET $good HTTP/1.1\r\n$host:\r\n$auth\r\n", '400', by => 'library');
 refused('a request behind a line without a name', request('GET', ":\r\n$smuggled"), '400', by => 'library');
-refused('NUL in the target', "GET $good\0/x HTTP/1.1\r\n$host$auth\r\n", '400', by => 'library');
+refused('NUL in the target', "GET $good\0/x HTTP/1.1\r\n$host$auth\r\n", '400 none', by => 'library');
 refused('NUL in a value', request('GET', "X: a\0b\r\n"), '400', by => 'library');
 refused('NUL in a name', request('GET', "X\0Y: b\r\n"), '400 none', by => 'library');
 refused('NUL in the credential', "GET $good HTTP/1.1\r\n${host}Authorization: Bearer $token\0x\r\n\r\n", '400', by => 'library');
