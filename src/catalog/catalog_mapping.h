@@ -171,7 +171,7 @@ extern ScimMappingSet *scim_mapping_set_make(List *rows, Oid owner, List *scope)
 /* Note constraints and columns of a mapped or child relation (catalog_constraint.c). */
 extern void scim_mapping_describe_relation(ScimMapping *mapping, Oid relid);
 
-/* The same for mappings that are not in a set yet; only raises what is wrong. */
+/* Resolve mappings that are not in a set yet; only raises what is wrong. */
 extern void scim_mapping_check(List *rows, Oid owner);
 
 /* NULL if there is no such mapping.  Allocated in the current context. */

@@ -210,10 +210,9 @@ served('ten requests in one write', request('GET', '') x 10, 10);
 	served('trailers, which mean nothing',
 		post("Transfer-Encoding: chunked\r\n", sprintf("%x\r\n%s\r\n0\r\nAuthorization: Bearer no\r\nContent-Length: 3\r\n\r\n", length $text, $text)), 1);
 	$text = user();
-	$text = sprintf("%x;a=b\r\n%s\r\n$zero", length $text, $text);
-	# libmicrohttpd 1.0.1 loses count behind an extension
-	if ($strict_library) { refused('chunk extensions', post("Transfer-Encoding: chunked\r\n", $text), '200 201 400', by => 'either') }
-	else { served('chunk extensions, which mean nothing', post("Transfer-Encoding: chunked\r\n", $text), 1) }
+	# libmicrohttpd 1.0.1 loses count behind an extension, and refuses the body
+	my $got = talk(post("Transfer-Encoding: chunked\r\nConnection: close\r\n", sprintf("%x;a=b\r\n%s\r\n%s", length $text, $text, "0\r\n\r\n")));
+	like($got->{responses}[0]{status}, $strict_library ? qr/^(201|400)$/ : qr/^201$/, 'chunk extensions, which mean nothing') or diag($got->{bytes});
 	my $next = user();
 	$text = user();
 	served('POST and POST in one write', post('Content-Length: ' . length($text) . "\r\n", $text) . post('Content-Length: ' . length($next) . "\r\n", $next), 2);
