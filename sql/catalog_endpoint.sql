@@ -4,7 +4,9 @@ SET client_min_messages = warning;
 SELECT scim.create_endpoint('early');		-- not set up yet
 SELECT scim.setup();
 SELECT scim.setup();						-- may be repeated
-SELECT rolname, rolsuper, rolcanlogin, rolcreaterole, rolreplication, rolbypassrls
+-- (LOGIN for the worker, where PostgreSQL still asks for it)
+SELECT rolname, rolsuper, rolcanlogin = (rolname = 'scim_worker' AND current_setting('server_version_num')::int < 170000) AS login_as_needed,
+  rolcreaterole, rolreplication, rolbypassrls
   FROM pg_roles WHERE rolname IN ('scim_worker', 'scim_store') ORDER BY 1;
 CREATE ROLE scim_regress_boss SUPERUSER;
 SELECT scim.setup(store_role => 'scim_regress_boss');
@@ -69,6 +71,50 @@ SELECT scim.create_endpoint('mine', owner => 'scim_store');
 SELECT * FROM scim.handle('acme', 'GET', '/Users');
 SELECT count(*) FROM scim.endpoints;
 RESET ROLE;
+-- with a membership that gives the owner's privileges, or SET ROLE, but not
+-- both (before PostgreSQL 16: none, or SET ROLE); then with one that gives both
+CREATE ROLE scim_regress_owner;
+GRANT USAGE ON SCHEMA scim TO scim_regress_owner;
+SELECT scim.create_endpoint('owned', owner => 'scim_regress_owner');
+DO $$
+BEGIN
+	IF current_setting('server_version_num')::int >= 160000 THEN
+		GRANT scim_regress_owner TO scim_regress_other WITH INHERIT TRUE, SET FALSE;
+	END IF;
+END
+$$;
+SET ROLE scim_regress_other;
+SELECT scim.create_token('owned');
+SELECT scim.create_endpoint('mine', owner => 'scim_regress_owner');
+RESET ROLE;
+DO $$
+BEGIN
+	IF current_setting('server_version_num')::int >= 160000 THEN
+		GRANT scim_regress_owner TO scim_regress_other WITH INHERIT FALSE, SET TRUE;
+	ELSE
+		ALTER ROLE scim_regress_other NOINHERIT;
+		GRANT scim_regress_owner TO scim_regress_other;
+	END IF;
+END
+$$;
+SET ROLE scim_regress_other;
+SELECT scim.create_token('owned');
+SELECT scim.create_endpoint('mine', owner => 'scim_regress_owner');
+SELECT count(*) FROM scim.endpoints;
+RESET ROLE;
+REVOKE scim_regress_owner FROM scim_regress_other;
+ALTER ROLE scim_regress_other INHERIT;
+GRANT scim_regress_owner TO scim_regress_other;
+SET ROLE scim_regress_other;
+SELECT length(scim.create_token('owned')) AS length;
+SELECT scim.create_endpoint('mine', owner => 'scim_regress_owner');
+SELECT name FROM scim.endpoints ORDER BY 1;
+SELECT scim.drop_endpoint('mine');
+SELECT scim.drop_endpoint('owned');
+RESET ROLE;
+REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_owner;
+REVOKE ALL ON SCHEMA scim FROM scim_regress_owner;
+DROP ROLE scim_regress_owner;
 REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean), scim.drop_endpoint(text),
 	scim.create_endpoint(text, text, text, text, text[], jsonb, name, text),
 	scim.handle(text, text, text, jsonb, text) FROM scim_regress_other;

@@ -84,6 +84,12 @@ typedef void (*shmem_request_hook_type) (void);
 #define SCIM_CHUNK_HEADER 8
 #endif
 
+/* Until 16: every member of a role could SET ROLE to it. */
+#if PG_VERSION_NUM < 160000
+#include "utils/acl.h"
+#define member_can_set_role(member, role) is_member_of_role(member, role)
+#endif
+
 /* Until 16: no place for an error to go, it was always raised. */
 #if PG_VERSION_NUM < 160000
 #include "utils/regproc.h"
@@ -107,6 +113,22 @@ typedef void (*shmem_request_hook_type) (void);
 #define SCIM_WORKER_CONNECT_FLAGS 0
 #else
 #define SCIM_WORKER_CONNECT_FLAGS BGWORKER_BYPASS_ROLELOGINCHECK
+#endif
+
+/*
+ * Until 17: a transaction had no time limit.  Since then any session may set
+ * one, and the end of it is the end of the process: in a worker nobody may.
+ */
+#if PG_VERSION_NUM < 170000
+#define scim_forbid_transaction_timeout() ((void) 0)
+#else
+#include "utils/guc_tables.h"
+static inline void
+scim_forbid_transaction_timeout(void)
+{
+	SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
+	find_option("transaction_timeout", false, false, ERROR)->context = PGC_SUSET;
+}
 #endif
 
 #endif							/* SCIM_COMPAT_H */

@@ -116,7 +116,7 @@ COMMENT ON COLUMN scim._token_use.last_used IS 'Time of a request with it; writt
 CREATE VIEW scim.endpoints AS
 	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created
 	FROM scim._endpoints e
-	WHERE pg_catalog.pg_has_role(e.owner, 'MEMBER');
+	WHERE pg_catalog.pg_has_role(e.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.endpoints FROM PUBLIC;
 COMMENT ON VIEW scim.endpoints IS 'Endpoints that belong to a role of the current user.';
 COMMENT ON COLUMN scim.endpoints.name IS 'Name of the endpoint.';
@@ -138,7 +138,7 @@ CREATE VIEW scim.tokens AS
 	FROM scim._tokens t
 	JOIN scim._endpoints e ON e.id = t.endpoint_id
 	LEFT JOIN scim._token_use u ON u.token_id = t.id
-	WHERE pg_catalog.pg_has_role(e.owner, 'MEMBER');
+	WHERE pg_catalog.pg_has_role(e.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.tokens FROM PUBLIC;
 COMMENT ON VIEW scim.tokens IS 'Tokens of the endpoints that belong to a role of the current user; never the token itself.';
 COMMENT ON COLUMN scim.tokens.endpoint IS 'Name of the endpoint.';
@@ -153,7 +153,7 @@ COMMENT ON COLUMN scim.tokens.state IS 'live, expired or revoked.';
 CREATE VIEW scim.mappings AS
 	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.owner, m.builtin
 	FROM scim._mappings m
-	WHERE m.builtin OR pg_catalog.pg_has_role(m.owner, 'MEMBER');
+	WHERE m.builtin OR pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.mappings FROM PUBLIC;
 COMMENT ON VIEW scim.mappings IS 'Mappings that belong to a role of the current user, and those of the built-in store.';
 COMMENT ON COLUMN scim.mappings.name IS 'Name of the mapping.';
@@ -235,7 +235,7 @@ CREATE FUNCTION scim.create_mapping(
 REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name) IS
 'Tie a relation to a resource type, attribute by attribute.
-name: unique; resource_type: User or Group; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source: a column name, an SQL expression (read-only, but for NOT <boolean column>), a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, or a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one).
+name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source: a column name, an SQL expression (read-only, but for NOT <boolean column>), a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, or a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one).
 Errors: 42710 name taken, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of the owner, or the owner is a privileged role.';
 
 CREATE FUNCTION scim.drop_mapping(name text) RETURNS void

@@ -24,6 +24,8 @@ BEGIN
 				  DETAIL = 'It is SUPERUSER, CREATEROLE, BYPASSRLS or REPLICATION.',
 				  HINT = 'Name a role of its own, or let scim.setup() create one.';
 	END IF;
+	-- (From PostgreSQL 16 on also whoever made the role without being a
+	-- superuser: he has ADMIN, and can let himself act as it.)
 	IF EXISTS (SELECT 1 FROM pg_catalog.pg_auth_members m JOIN pg_catalog.pg_roles g ON g.oid = m.member
 			   WHERE m.roleid = r.oid AND NOT g.rolsuper) THEN
 		RAISE EXCEPTION 'role "%" must not work for scim', role
@@ -54,8 +56,9 @@ BEGIN
 
 	IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles p WHERE p.rolname = worker_role) THEN
 		-- before PostgreSQL 17 a background worker's role has to have LOGIN;
-		-- without a password nobody can use it
-		EXECUTE pg_catalog.format('CREATE ROLE %I LOGIN NOINHERIT', worker_role);
+		-- it has no password
+		EXECUTE pg_catalog.format('CREATE ROLE %I %s NOINHERIT', worker_role,
+			CASE WHEN pg_catalog.current_setting('server_version_num')::int < 170000 THEN 'LOGIN' ELSE 'NOLOGIN' END);
 		EXECUTE pg_catalog.format('COMMENT ON ROLE %I IS %L', worker_role, 'Background workers of the extension scim');
 	END IF;
 	IF NOT EXISTS (SELECT 1 FROM pg_catalog.pg_roles p WHERE p.rolname = store_role) THEN

@@ -307,10 +307,19 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	return code;
 }
 
+/*
+ * A member is who has the role's privileges at once, which is what PostgreSQL
+ * asks of who deals with a role's objects, and may SET ROLE to it, which it
+ * asks of who gives objects to a role: what is made here acts as the role, with
+ * expressions of the caller's choice.  From 16 on neither implies the other
+ * (GRANT ... WITH INHERIT, SET); ADMIN alone gives neither.
+ */
 void
 scim_require_member(Oid role, const char *what)
 {
-	if (!has_privs_of_role(GetUserId(), role))
+	Oid			user = GetUserId();
+
+	if (!has_privs_of_role(user, role) || !member_can_set_role(user, role))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for %s", what),

@@ -816,6 +816,7 @@ connect_database(void)
 	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("plan_cache_mode", "force_generic_plan", PGC_USERSET, PGC_S_OVERRIDE);
 	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
+	scim_forbid_transaction_timeout();
 	set_lock_timeout();
 	watch_timeout = RegisterTimeout(USER_TIMEOUT, watch_request);
 }

@@ -540,6 +540,7 @@ static void
 test_limits(void)
 {
 	char		text[3 * SCIM_FILTER_MAX_LENGTH];
+	char	   *inner;
 	int			n;
 	int			i;
 
@@ -548,7 +549,9 @@ test_limits(void)
 		check_limit("parentheses", nest(n, "(", "title pr", ")"), n <= 32, 4096, "deeper than 32");
 		check_limit("not", nest(n, "not (", "title pr", ")"), n <= 32, 4096, "deeper than 32");
 		check_limit("groups", nest(n, "(title pr and ", "title pr", ")"), n <= 32, 4096, "deeper than 32");
-		check_limit("in brackets", nest(1, "emails[", nest(n, "(", "type pr", ")"), "]"), n <= 32, 4096, "deeper than 32");
+		inner = nest(n, "(", "type pr", ")");
+		check_limit("in brackets", nest(1, "emails[", inner, "]"), n <= 32, 4096, "deeper than 32");
+		free(inner);
 	}
 	for (n = 300; n <= 1300; n += 500)
 	{
@@ -605,7 +608,11 @@ test_limits(void)
 		check_limit("escaped operand", strdup(text), n <= 512, 4096, "longer than 1024");
 	}
 	for (n = 1023; n <= 1025; n++)
-		check_limit("number", nest(1, "title eq ", nest(n - 1, "1", "1", ""), ""), n <= 1024, 4096, "longer than 1024");
+	{
+		inner = nest(n - 1, "1", "1", "");
+		check_limit("number", nest(1, "title eq ", inner, ""), n <= 1024, 4096, "longer than 1024");
+		free(inner);
+	}
 }
 
 /* ---- evaluation against other forms ---- */
