@@ -401,6 +401,7 @@ resolve_child(ResolveContext *ctx, const char *path, ScimAttr *attr, const json_
 	{
 		child_column(ctx, path, child->relid, spec, "order", &src);
 		child->order = pstrdup(quote_identifier(order));
+		child->order_is_integer = src.cls == SCIM_SQL_INTEGER;
 	}
 	if (json_is_integer(json_object_get(spec, "present")))
 		child->present = (int) json_integer_value(json_object_get(spec, "present"));

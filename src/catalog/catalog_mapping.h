@@ -83,6 +83,7 @@ typedef struct ScimChild
 	const char *parent;			/* quoted column that holds the parent's key */
 	const char **scope;			/* quoted column for each scope column of the mapping, or NULL */
 	const char *order;			/* quoted column, or NULL */
+	bool		order_is_integer;
 	int			present;		/* bit in the presence column, or -1 */
 	int			nsubs;			/* VALUES: a column for each */
 	ScimAttr  **subs;			/* NULL entry: the value itself (simple multi-valued) */

@@ -72,6 +72,7 @@ extern const char *scim_store_version_sql(const ScimMapping *mapping);
 typedef struct ScimChildRow
 {
 	const ScimChild *child;
+	int64		order;			/* among the values of its attribute */
 	char	  **values;			/* text of each column of the branch; NULL: null */
 	struct ScimChildRow *next;	/* of the same parent */
 } ScimChildRow;
@@ -83,6 +84,7 @@ typedef struct ScimParentRow
 	char	   *id;
 	ScimChildRow *first;
 	ScimChildRow *last;
+	bool		unordered;		/* the rows have to be put in order yet */
 } ScimParentRow;
 
 extern void scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,

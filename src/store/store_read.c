@@ -46,8 +46,18 @@ child_width(const ScimChild *child)
 }
 
 /*
- * One branch of the UNION ALL: (n of parent, index of child, values padded to
- * "width").
+ * Are the rows put in order here?  A sort in each branch would keep the planner
+ * from pulling it up, which costs more than all the rows there usually are.
+ */
+static bool
+ordered_here(const ScimChild *child)
+{
+	return child->order != NULL && child->order_is_integer;
+}
+
+/*
+ * One branch of the UNION ALL: (n of parent, index of child, place in the
+ * order, values padded to "width").
  */
 static void
 append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool single, int keys, int scope)
@@ -56,7 +66,11 @@ append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool sin
 	StringInfo	text = &sql->text;
 	int			n = child_width(child);
 
-	appendStringInfo(text, "(SELECT %s, %d", single ? "1::pg_catalog.int8" : "p.n", index);
+	appendStringInfo(text, "%sSELECT %s, %d", ordered_here(child) ? "" : "(", single ? "1::pg_catalog.int8" : "p.n", index);
+	if (ordered_here(child))
+		appendStringInfo(text, ", c.%s::pg_catalog.int8", child->order);
+	else
+		appendStringInfoString(text, ", 0::pg_catalog.int8");
 	for (int i = 0; i < n; i++)
 		appendStringInfo(text, ", %s", scim_store_value_sql(child->kind == SCIM_CHILD_VALUES ? &child->srcs[i] : &child->ref));
 	for (int i = n; i < width; i++)
@@ -71,11 +85,12 @@ append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool sin
 	scim_sql_child_scope(sql, m, child, "c", scope);
 	if (child->kind == SCIM_CHILD_LINK)
 		appendStringInfo(text, " AND %s IS NOT NULL", child->ref.expr);
+	if (ordered_here(child))
+		return;
 	if (child->order)
-		appendStringInfo(text, " ORDER BY c.%s", child->order);
+		appendStringInfo(text, " ORDER BY c.%s)", child->order);
 	else
-		appendStringInfoString(text, " ORDER BY 3");
-	appendStringInfoChar(text, ')');
+		appendStringInfoString(text, " ORDER BY 4)");
 }
 
 /*
@@ -111,7 +126,7 @@ append_groups(ScimSql *sql, const ScimMapping *m, const ScimChild *child, bool s
 						 groups->parent, groups->relation, groups->ref.column);
 		scim_sql_child_scope(sql, target, groups, "c", scope);
 	}
-	appendStringInfo(text, ") SELECT u.n, 0, u.g::pg_catalog.text, %s,"
+	appendStringInfo(text, ") SELECT u.n, 0, 0::pg_catalog.int8, u.g::pg_catalog.text, %s,"
 					 " CASE WHEN pg_catalog.bool_or(u.direct) THEN 'direct' ELSE 'indirect' END"
 					 " FROM member u JOIN %s r ON %s OPERATOR(pg_catalog.=) u.g",
 					 display, target->relation, target->key.expr);
@@ -120,11 +135,46 @@ append_groups(ScimSql *sql, const ScimMapping *m, const ScimChild *child, bool s
 		appendStringInfoString(text, " AND ");
 		scim_sql_scope(sql, target, "r", scope);
 	}
-	appendStringInfoString(text, " GROUP BY 1, 3, 4 ORDER BY 1, 3");
+	appendStringInfoString(text, " GROUP BY 1, 4, 5 ORDER BY 1, 4");
 }
 
+static int
+compare_rows(const void *a, const void *b)
+{
+	const ScimChildRow *x = *(ScimChildRow *const *) a;
+	const ScimChildRow *y = *(ScimChildRow *const *) b;
+
+	if (x->child != y->child)
+		return x->child < y->child ? -1 : 1;
+	return (x->order > y->order) - (x->order < y->order);
+}
+
+/* Rows come in the order of the index nearly always; if not, sort them. */
 static void
-collect_rows(const ScimMapping *m, ScimParentRow *rows, const ScimChild *fixed_child)
+put_in_order(ScimParentRow *parent)
+{
+	int			n = 0;
+	ScimChildRow **rows;
+
+	for (ScimChildRow *row = parent->first; row; row = row->next)
+		n++;
+	rows = palloc(sizeof(ScimChildRow *) * n);
+	n = 0;
+	for (ScimChildRow *row = parent->first; row; row = row->next)
+		rows[n++] = row;
+	qsort(rows, n, sizeof(ScimChildRow *), compare_rows);
+	for (int i = 0; i < n; i++)
+		rows[i]->next = i + 1 < n ? rows[i + 1] : NULL;
+	parent->first = rows[0];
+	parent->last = rows[n - 1];
+	parent->unordered = false;
+}
+
+/* Columns of a branch before its values. */
+#define BRANCH_VALUES 3
+
+static void
+collect_rows(const ScimMapping *m, ScimParentRow *rows, int nrows, const ScimChild *fixed_child)
 {
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
@@ -139,16 +189,24 @@ collect_rows(const ScimMapping *m, ScimParentRow *rows, const ScimChild *fixed_c
 		parent = &rows[DatumGetInt64(values[0]) - 1];
 		row = palloc(sizeof(ScimChildRow));
 		row->child = fixed_child ? fixed_child : &m->children[DatumGetInt32(values[1])];
-		row->values = palloc(sizeof(char *) * (desc->natts - 2));
-		for (int j = 2; j < desc->natts; j++)
-			row->values[j - 2] = nulls[j] ? NULL : TextDatumGetCString(values[j]);
+		row->order = nulls[2] ? 0 : DatumGetInt64(values[2]);
+		row->values = palloc(sizeof(char *) * (desc->natts - BRANCH_VALUES));
+		for (int j = BRANCH_VALUES; j < desc->natts; j++)
+			row->values[j - BRANCH_VALUES] = nulls[j] ? NULL : TextDatumGetCString(values[j]);
 		row->next = NULL;
 		if (parent->last)
+		{
 			parent->last->next = row;
+			if (ordered_here(row->child) && parent->last->child == row->child && parent->last->order > row->order)
+				parent->unordered = true;
+		}
 		else
 			parent->first = row;
 		parent->last = row;
 	}
+	for (int i = 0; i < nrows; i++)
+		if (rows[i].unordered)
+			put_in_order(&rows[i]);
 }
 
 static void
@@ -217,7 +275,7 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 			first = false;
 		}
 		execute_bounded(m, &sql);
-		collect_rows(m, rows, NULL);
+		collect_rows(m, rows, n, NULL);
 	}
 
 	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
@@ -227,7 +285,7 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 		scope_param = scim_sql_scope_params(&sql, target);
 		append_groups(&sql, m, &m->children[state->groups_child], n == 1, keys_param, scope_param);
 		execute_bounded(m, &sql);
-		collect_rows(m, rows, &m->children[state->groups_child]);
+		collect_rows(m, rows, n, &m->children[state->groups_child]);
 	}
 }
 
@@ -249,6 +307,7 @@ deform_parent(TupleDesc desc, HeapTuple tuple, ScimParentRow *row)
 	heap_deform_tuple(tuple, desc, row->values, row->nulls);
 	row->id = TextDatumGetCString(row->values[SCIM_COL_KEY]);
 	row->first = row->last = NULL;
+	row->unordered = false;
 }
 
 bool
