@@ -5,7 +5,8 @@ SELECT scim.create_endpoint('early');		-- not set up yet
 SELECT scim.setup();
 SELECT scim.setup();						-- may be repeated
 -- (LOGIN for the worker, where PostgreSQL still asks for it)
-SELECT rolname, rolsuper, rolcanlogin = (rolname = 'scim_worker' AND current_setting('server_version_num')::int < 170000) AS login_as_needed,
+SELECT rolname, rolsuper, CASE rolname WHEN 'scim_worker' THEN rolcanlogin OR current_setting('server_version_num')::int >= 170000
+                                       ELSE NOT rolcanlogin END AS login_as_needed,
   rolcreaterole, rolreplication, rolbypassrls
   FROM pg_roles WHERE rolname IN ('scim_worker', 'scim_store') ORDER BY 1;
 CREATE ROLE scim_regress_boss SUPERUSER;
@@ -76,27 +77,20 @@ RESET ROLE;
 CREATE ROLE scim_regress_owner;
 GRANT USAGE ON SCHEMA scim TO scim_regress_owner;
 SELECT scim.create_endpoint('owned', owner => 'scim_regress_owner');
-DO $$
-BEGIN
-	IF current_setting('server_version_num')::int >= 160000 THEN
-		GRANT scim_regress_owner TO scim_regress_other WITH INHERIT TRUE, SET FALSE;
-	END IF;
-END
-$$;
+SELECT current_setting('server_version_num')::int >= 160000 AS options \gset
+\if :options
+GRANT scim_regress_owner TO scim_regress_other WITH INHERIT TRUE, SET FALSE;
+\endif
 SET ROLE scim_regress_other;
 SELECT scim.create_token('owned');
 SELECT scim.create_endpoint('mine', owner => 'scim_regress_owner');
 RESET ROLE;
-DO $$
-BEGIN
-	IF current_setting('server_version_num')::int >= 160000 THEN
-		GRANT scim_regress_owner TO scim_regress_other WITH INHERIT FALSE, SET TRUE;
-	ELSE
-		ALTER ROLE scim_regress_other NOINHERIT;
-		GRANT scim_regress_owner TO scim_regress_other;
-	END IF;
-END
-$$;
+\if :options
+GRANT scim_regress_owner TO scim_regress_other WITH INHERIT FALSE, SET TRUE;
+\else
+ALTER ROLE scim_regress_other NOINHERIT;
+GRANT scim_regress_owner TO scim_regress_other;
+\endif
 SET ROLE scim_regress_other;
 SELECT scim.create_token('owned');
 SELECT scim.create_endpoint('mine', owner => 'scim_regress_owner');
