@@ -126,6 +126,7 @@ start_server()
 		scim.listeners = $listeners
 	CONF
 	start_cluster "$server" "$private" || give_up "the private cluster did not start (see above)."
+	postmaster=$(head -n 1 "$server/data/postmaster.pid")
 }
 
 wait_listening()
@@ -381,17 +382,33 @@ http()
 	cpu=$(awk "BEGIN { print ($after - $before) / $(number answers) }")
 }
 
-# yardstick SCRIPT SECONDS [CLIENTS]: sets tps.
+# CPU time of all sessions that have ended so far, in microseconds: the
+# postmaster's children's.
+sessions_cpu()
+{
+	local stat
+
+	stat=$(<"/proc/$postmaster/stat")
+	set -- ${stat##*) }
+	printf '%s\n' $(((${14} + ${15}) * 1000000 / tick))
+}
+
+# yardstick SCRIPT SECONDS [CLIENTS]: sets tps and yardstick_cpu (us per
+# transaction, beginning and end of the sessions included).
 yardstick()
 {
-	local options=
+	local options= before count
 
+	before=$(sessions_cpu)
 	[ "$1" != post ] || options='-c session_replication_role=replica'
 	PGOPTIONS=$options "$private/pgbench" -n -M prepared -c "${3:-$clients}" -j 2 -T "$2" -D users="$users" -f "$mine/$1.sql" \
 		-h "$server/socket" -p 5432 -U postgres postgres >"$mine/pgbench" 2>&1 ||
 		{ tail -n 20 "$mine/pgbench" >&2; give_up "pgbench failed on $1 (see above)."; }
 	tps=$(sed -n 's/^tps = \([0-9.]*\).*without initial.*/\1/p' "$mine/pgbench")
-	[ -n "$tps" ] || { cat "$mine/pgbench" >&2; die "pgbench said no tps."; }
+	count=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$mine/pgbench")
+	[ -n "$tps" ] && [ "${count:-0}" -gt 0 ] || { cat "$mine/pgbench" >&2; die "pgbench said no tps."; }
+	sleep 0.2		# pgbench does not wait until its sessions have ended
+	yardstick_cpu=$(awk "BEGIN { print ($(sessions_cpu) - $before) / $count }")
 }
 
 # pair ROUND NAME: the yardstick goes first in every other round, because what
@@ -405,13 +422,13 @@ pair()
 		yardstick "$2" "$seconds"
 		http "$2" "$seconds"
 	fi
-	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$rate" "$p50" "$p99" "$cpu" "$tps" >>"$mine/results"
+	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$rate" "$p50" "$p99" "$cpu" "$tps" "$yardstick_cpu" >>"$mine/results"
 	printf '.'
 }
 
 measure()
 {
-	local round name point
+	local round name point point_cpu
 
 	for name in get filter post patch; do
 		http $name 1
@@ -421,10 +438,10 @@ measure()
 	for round in $(seq "$rounds"); do
 		for name in get filter post patch; do
 			pair "$round" $name
-			[ $name != get ] || point=$tps
+			[ $name != get ] || { point=$tps; point_cpu=$yardstick_cpu; }
 		done
 		yardstick handle "$seconds"
-		printf '%s\thandle\t%s\t-\t-\t-\t%s\n' "$round" "$tps" "$point" >>"$mine/results"
+		printf '%s\thandle\t%s\t-\t-\t%s\t%s\t%s\n' "$round" "$tps" "$yardstick_cpu" "$point" "$point_cpu" >>"$mine/results"
 	done
 	printf '\n\n'
 }
@@ -478,7 +495,7 @@ report()
 			return best
 		}
 		function rounded(x, digits) {
-			return x ~ /^-/ ? x : sprintf("%." digits "f", x)
+			return sprintf("%." digits "f", x)
 		}
 		function text(s) {
 			gsub(/["\\]/, "\\\\&", s)
@@ -488,23 +505,24 @@ report()
 			http = name != "handle"
 			r = median(name, 7)
 			verdict = r >= great ? "great" : r >= least ? "ok" : "below"
-			printf "%-24s %9.0f %7s %7s %7s   %-38s %8.0f   %5.2f  %4.2f-%-4.2f  %4.2f %5.2f  %s\n", title, median(name, 1),
-				http ? rounded(median(name, 2), 2) : "", http ? rounded(median(name, 3), 2) : "", http ? rounded(median(name, 4), 0) : "",
-				against, median(name, 5), r, extreme(name, 7, -1), extreme(name, 7, 1), least, great, verdict
-			printf "%s\n    {\"name\": %s, \"rate\": %.1f, \"yardstick\": %s, \"tps\": %.1f, \"ratio\": %.4f, \"at_least\": %.2f, \"great\": %.2f",
-				operations++ ? "," : "", text(name), median(name, 1), text(against), median(name, 5), r, least, great > json
+			printf "%-24s %9.0f %7s %7s %7s   %-38s %8.0f %7s   %5.2f  %4.2f-%-4.2f  %4.2f %5.2f  %s\n", title, median(name, 1),
+				http ? rounded(median(name, 2), 2) : "", http ? rounded(median(name, 3), 2) : "", rounded(median(name, 4), 0),
+				against, median(name, 5), rounded(median(name, 6), 0), r, extreme(name, 7, -1), extreme(name, 7, 1), least, great, verdict
+			printf "%s\n    {\"name\": %s, \"rate\": %.1f, \"cpu_us\": %.1f, \"yardstick\": %s, \"tps\": %.1f, \"yardstick_cpu_us\": %.1f, \"ratio\": %.4f, \"at_least\": %.2f, \"great\": %.2f",
+				operations++ ? "," : "", text(name), median(name, 1), median(name, 4), text(against), median(name, 5), median(name, 6), r, least, great > json
 			if (http)
-				printf ", \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"cpu_us\": %.1f", median(name, 2), median(name, 3), median(name, 4) > json
+				printf ", \"p50_ms\": %.3f, \"p99_ms\": %.3f", median(name, 2), median(name, 3) > json
 			printf ", \"rounds\": [" > json
 			for (i = 1; i <= count; i++)
 				if (what[i] == name)
-					printf "%s{\"rate\": %.1f, \"tps\": %.1f, \"ratio\": %.4f%s}", comma++ ? ", " : "", value[i, 1], value[i, 5], value[i, 7],
-						http ? sprintf(", \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"cpu_us\": %.1f", value[i, 2], value[i, 3], value[i, 4]) : "" > json
+					printf "%s{\"rate\": %.1f, \"cpu_us\": %.1f, \"tps\": %.1f, \"yardstick_cpu_us\": %.1f, \"ratio\": %.4f%s}", comma++ ? ", " : "",
+						value[i, 1], value[i, 4], value[i, 5], value[i, 6], value[i, 7],
+						http ? sprintf(", \"p50_ms\": %.3f, \"p99_ms\": %.3f", value[i, 2], value[i, 3]) : "" > json
 			printf "]}" > json
 		}
 		{
 			what[++count] = $2
-			for (i = 3; i <= 7; i++)
+			for (i = 3; i <= 8; i++)
 				value[count, i - 2] = $i
 			value[count, 7] = $3 / $7
 		}
@@ -516,7 +534,7 @@ report()
 			printf "%s, %d CPUs, data on %s; %d users; median of %d rounds of %d s\n", postgres, cpus, disk, users, rounds, seconds
 			printf "HTTP: %d listeners, %d keep-alive connections, bearer token, no TLS; POST of %d bytes, GET of %d bytes\n", listeners, connections, body, answer
 			printf "One session that does nothing but commit: %.0f commits/s (what a flush of the WAL costs here)\n\n", flush
-			printf "%-24s %9s %7s %7s %7s   %-38s %8s   %5s  %-9s  %4s %5s\n", "", "per s", "p50 ms", "p99 ms", "CPU us", "yardstick: pgbench, " clients " clients", "tps", "ratio", "range", "min", "great"
+			printf "%-24s %9s %7s %7s %7s   %-38s %8s %7s   %5s  %-9s  %4s %5s\n", "", "per s", "p50 ms", "p99 ms", "CPU us", "yardstick: pgbench, " clients " clients", "tps", "CPU us", "ratio", "range", "min", "great"
 			row("get", "GET /Users/{id}", "SELECT * by (tenant, id)", 0.20, 0.40)
 			row("filter", "GET ?filter=userName eq", "SELECT * by (tenant, fold(user_name))", 0.20, 0.40)
 			row("post", "POST /Users", "INSERT of the same 12 rows, 1 statement", 0.35, 0.80)
