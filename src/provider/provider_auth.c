@@ -16,7 +16,6 @@
 static bool
 no_credential(ScimCall *call)
 {
-	call->failed_at_auth = true;
 	call->response->www_authenticate = "Bearer realm=\"scim\"";
 	return scim_fail(&call->err, 401, NULL, "authentication is required");
 }
@@ -24,7 +23,6 @@ no_credential(ScimCall *call)
 static bool
 invalid_credential(ScimCall *call)
 {
-	call->failed_at_auth = true;
 	call->response->www_authenticate = "Bearer realm=\"scim\", error=\"invalid_token\"";
 	return scim_fail(&call->err, 401, NULL, "the credential is not valid here");
 }
@@ -68,13 +66,17 @@ scim_auth_is_write(const ScimCall *call)
 }
 
 /*
- * Every path hashes and looks up, so that time tells as little as the answer.
+ * True: call->token is valid here.  Else err and the challenge are set.
+ *
+ * What is presented is hashed and looked up whatever it is, also what is no
+ * token at all, so that time tells as little as the answer.
  */
 bool
 scim_auth_check(ScimCall *call)
 {
 	const char *authorization = call->request->authorization;
-	char	   *text;
+	const char *text;
+	const char *hashed;
 	uint8		hash[32];
 	const ScimToken *token;
 
@@ -82,17 +84,15 @@ scim_auth_check(ScimCall *call)
 		return no_credential(call);
 	if (call->params.access_token)
 	{
-		call->failed_at_auth = true;
 		call->response->www_authenticate = "Bearer realm=\"scim\", error=\"invalid_request\"";
 		return scim_fail(&call->err, 400, NULL, "the token is sent in more than one way");
 	}
 	text = presented_token(authorization);
-	if (text == NULL)
-		return invalid_credential(call);
-	scim_sha256((const uint8 *) text, strlen(text), hash);
+	hashed = text ? text : authorization;
+	scim_sha256((const uint8 *) hashed, strlen(hashed), hash);
 	token = scim_token_by_hash(hash);
 
-	if (token == NULL || call->endpoint == NULL || token->endpoint_id != call->endpoint->id ||
+	if (text == NULL || token == NULL || call->endpoint == NULL || token->endpoint_id != call->endpoint->id ||
 		token->revoked || !call->endpoint->enabled ||
 		(token->expires != DT_NOEND && token->expires <= GetCurrentTimestamp()))
 		return invalid_credential(call);

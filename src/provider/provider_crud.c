@@ -14,6 +14,8 @@
 json_t *
 scim_crud_body(ScimCall *call)
 {
+	if (call->body)
+		return call->body;
 	if (call->request->body == NULL || call->request->body_len == 0)
 	{
 		scim_fail(&call->err, 400, SCIM_INVALID_SYNTAX, "the request has no body");
@@ -26,12 +28,6 @@ static ScimSelection *
 selection(ScimCall *call, const ScimEndpointType *target)
 {
 	return scim_selection_parse(target->type, call->params.attributes, call->params.excluded, &call->err);
-}
-
-static ScimSelection *
-everything(ScimCall *call, const ScimEndpointType *target)
-{
-	return scim_selection_make(target->type, NULL, 0, NULL, 0, &call->err);
 }
 
 static bool
@@ -47,7 +43,7 @@ respond_with(ScimCall *call, const ScimEndpointType *target, const char *id, con
 	ScimResponse *response = call->response;
 	ScimHead	head;
 
-	if (!scim_store_get(target, id, select, SCIM_NO_LOCK, &response->body, &head))
+	if (!scim_store_get(target, id, select, SCIM_NO_LOCK, call->head_only ? NULL : &response->body, &head))
 		return not_found(call, target);
 	response->status = status;
 	response->content_type = SCIM_MEDIA_TYPE;
@@ -71,6 +67,7 @@ scim_crud_create(ScimCall *call, const ScimEndpointType *target)
 	if (wanted == NULL)
 		return;
 	id = scim_store_insert(target, wanted, &call->err);
+	call->new_id = id;
 	if (id != NULL)
 		respond_with(call, target, id, select, 201);
 }
@@ -102,15 +99,32 @@ scim_crud_read(ScimCall *call, const ScimEndpointType *target, const char *id)
 }
 
 /*
- * Lock a resource and read it as a tree; NULL and err: it is not there, or a
- * precondition fails.  "without" (may be NULL) is left out.
+ * Lock a resource; false and err: it is not there, or a precondition fails.
+ * The text of what "select" names is appended to "out" (both may be NULL).
+ */
+static bool
+lock_resource(ScimCall *call, const ScimEndpointType *target, const char *id,
+			  const ScimSelection *select, StringInfo out)
+{
+	ScimHead	head;
+
+	if (!scim_store_get(target, id, select, SCIM_FOR_UPDATE, out, &head))
+		return not_found(call, target);
+	return scim_etag_write_allowed(call, head.version);
+}
+
+/*
+ * Lock a resource and read it as a tree, also what is never or only on request
+ * returned: a write compares with what is stored.  "without" (may be NULL) is
+ * left out.
  */
 static json_t *
-lock_resource(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimAttr *without)
+lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimAttr *without)
 {
-	ScimSelection *all = everything(call, target);
+	ScimSelection *all = scim_selection_all(target->type, &call->err);
 	StringInfoData text;
-	ScimHead	head;
+	ScimError	too_large;
+	json_t	   *tree;
 
 	if (all == NULL)
 		return NULL;
@@ -123,40 +137,69 @@ lock_resource(ScimCall *call, const ScimEndpointType *target, const char *id, co
 			all->has[attr->ord] = false;
 	}
 	initStringInfo(&text);
-	if (!scim_store_get(target, id, all, SCIM_FOR_UPDATE, &text, &head))
-	{
-		not_found(call, target);
+	if (!lock_resource(call, target, id, all, &text))
 		return NULL;
-	}
-	if (!scim_etag_write_allowed(call, head.version))
-		return NULL;
-	return scim_json_parse(text.data, text.len, &call->err);
+
+	/* the limits are those of a body, and what is stored is none */
+	memset(&too_large, 0, sizeof(too_large));
+	tree = scim_json_parse(text.data, text.len, &too_large);
+	if (tree == NULL)
+		scim_fail(&call->err, 413, NULL, "the stored %s is too large to be changed in this way", target->type->name);
+	return tree;
 }
 
+/*
+ * Members are replaced as a set, too: those stored are not read, so that a
+ * group that has become too large for a body can still be replaced.
+ */
 void
 scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id)
 {
 	ScimSelection *select = selection(call, target);
+	ScimAttr   *delta_attr = scim_store_delta_attr(target);
+	ScimDelta	delta;
 	json_t	   *body;
 	json_t	   *before;
 	json_t	   *after;
 	bool		changed;
 
-	if (select == NULL || (before = lock_resource(call, target, id, NULL)) == NULL ||
+	/* what is immutable has to be compared */
+	if (delta_attr && delta_attr->mutability != SCIM_READ_WRITE)
+		delta_attr = NULL;
+	if (select == NULL || (before = lock_and_read(call, target, id, delta_attr)) == NULL ||
 		(body = scim_crud_body(call)) == NULL)
 		return;
 	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
 								 call->endpoint->refuse_unknown, NULL, &call->err);
 	if (after == NULL)
 		return;
-	if (scim_store_update(target, id, before, after, NULL, NULL, &changed, &call->err))
+	memset(&delta, 0, sizeof(delta));
+	if (delta_attr)
+	{
+		delta.any = true;
+		delta.clear = true;
+		delta.add = json_object_get(scim_resource_part(target->type, after, delta_attr->ext), delta_attr->name);
+	}
+	if (scim_store_update(target, id, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
 		respond_with(call, target, id, select, 200);
 }
 
+/* Prefer: return=minimal (RFC 7240 4.2), among other preferences. */
 static bool
 prefers_minimal(const ScimCall *call)
 {
-	return call->request->prefer && strstr(call->request->prefer, "return=minimal") != NULL;
+	static const char minimal[] = "return=minimal";
+	const char *p = call->request->prefer;
+
+	while (p && *p)
+	{
+		p += strspn(p, ", \t");
+		if (pg_strncasecmp(p, minimal, sizeof(minimal) - 1) == 0 &&
+			strchr(",; \t", p[sizeof(minimal) - 1]) != NULL)
+			return true;
+		p += strcspn(p, ",");
+	}
+	return false;
 }
 
 /*
@@ -178,9 +221,10 @@ read_patch(ScimCall *call, const ScimEndpointType *target, ScimAttr *delta_attr,
 
 /*
  * Members of a group are changed as a set, without reading them, where the
- * operations allow it; then the answer is 204, because reading a million
- * members back is what the client did not ask for (Entra expects 204 for
- * groups, Okta takes both).
+ * operations allow it; then the answer is 204 (RFC 7644 3.5.2 leaves the choice,
+ * unless the client asks for attributes), because reading a million members
+ * back is what it did not ask for.  Entra expects 204 for groups, Okta takes
+ * both.
  */
 void
 scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
@@ -204,14 +248,15 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 	/* an unknown resource is 404, however wrong the body (R-7644-3.5.2-22) */
 	body_error = call->err;
 	memset(&call->err, 0, sizeof(call->err));
-	before = lock_resource(call, target, id, by_delta ? delta_attr : NULL);
-	if (before == NULL)
-		return;
 	if (patch == NULL)
 	{
-		call->err = body_error;
+		if (lock_resource(call, target, id, NULL, NULL))
+			call->err = body_error;
 		return;
 	}
+	before = lock_and_read(call, target, id, by_delta ? delta_attr : NULL);
+	if (before == NULL)
+		return;
 
 	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, NULL, &call->err);
 	if (after == NULL ||
@@ -226,19 +271,14 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 		call->response->etag = head.version;
 		call->response->location = head.location;
 	}
+	else
+		not_found(call, target);
 }
 
 void
 scim_crud_delete(ScimCall *call, const ScimEndpointType *target, const char *id)
 {
-	ScimHead	head;
-
-	if (!scim_store_get(target, id, NULL, SCIM_FOR_UPDATE, NULL, &head))
-	{
-		not_found(call, target);
-		return;
-	}
-	if (!scim_etag_write_allowed(call, head.version))
+	if (!lock_resource(call, target, id, NULL, NULL))
 		return;
 	if (!scim_store_delete(target, id))
 		not_found(call, target);

@@ -32,9 +32,11 @@ scim_discovery_config(ScimCall *call)
 	StringInfo	out = &call->response->body;
 	const char *location = psprintf("%s/ServiceProviderConfig", scim_endpoint_base_url(call->endpoint));
 
+	if (!refuse_filter(call))
+		return;
 	appendStringInfo(out, "{\"schemas\":[\"%s\"]"
 					 ",\"patch\":{\"supported\":true}"
-					 ",\"bulk\":{\"supported\":false,\"maxOperations\":0,\"maxPayloadSize\":0}"
+					 ",\"bulk\":{\"supported\":true,\"maxOperations\":%d,\"maxPayloadSize\":%d}"
 					 ",\"filter\":{\"supported\":true,\"maxResults\":%d}"
 					 ",\"changePassword\":{\"supported\":false}"
 					 ",\"sort\":{\"supported\":true}"
@@ -43,7 +45,8 @@ scim_discovery_config(ScimCall *call)
 					 ",\"description\":\"A token of this endpoint in the Authorization header (RFC 6750)\""
 					 ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}]"
 					 ",\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":",
-					 SCIM_URN_SERVICE_PROVIDER_CONFIG, scim_max_page_size);
+					 SCIM_URN_SERVICE_PROVIDER_CONFIG, SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024,
+					 scim_max_page_size);
 	escape_json(out, location);
 	appendStringInfoString(out, "}}");
 	respond_text(call);
@@ -120,31 +123,45 @@ typedef struct ServedSchema
 	const ScimResourceType *type;	/* NULL: whole */
 } ServedSchema;
 
-static int
-served_schemas(ScimCall *call, ServedSchema *served, int max)
+/*
+ * A schema that several types use is listed once, as the first of them shows
+ * it.
+ */
+static void
+add_schema(ServedSchema *served, int *n, const ScimSchema *schema, const ScimResourceType *type)
+{
+	for (int i = 0; i < *n; i++)
+		if (scim_name_eq(schema->uri, strlen(schema->uri), served[i].schema->uri))
+			return;
+	served[*n].schema = schema;
+	served[(*n)++].type = type;
+}
+
+static ServedSchema *
+served_schemas(ScimCall *call, int *n)
 {
 	static const char *const discovery[] = {
 		SCIM_URN_SERVICE_PROVIDER_CONFIG, SCIM_URN_RESOURCE_TYPE, SCIM_URN_SCHEMA
 	};
-	const ScimRegistry *registry = scim_catalog_registry();
-	int			n = 0;
+	const ScimEndpoint *endpoint = call->endpoint;
+	ServedSchema *served;
+	int			max = lengthof(discovery);
 
-	for (int i = 0; i < call->endpoint->ntypes; i++)
+	for (int i = 0; i < endpoint->ntypes; i++)
+		max += 1 + endpoint->types[i].type->nexts;
+	served = palloc(sizeof(ServedSchema) * max);
+	*n = 0;
+	for (int i = 0; i < endpoint->ntypes; i++)
 	{
-		const ScimResourceType *type = call->endpoint->types[i].type;
+		const ScimResourceType *type = endpoint->types[i].type;
 
-		for (int j = -1; j < type->nexts && n < max; j++)
-		{
-			served[n].schema = j < 0 ? type->schema : type->exts[j].schema;
-			served[n++].type = type;
-		}
+		add_schema(served, n, type->schema, type);
+		for (int j = 0; j < type->nexts; j++)
+			add_schema(served, n, type->exts[j].schema, type);
 	}
-	for (int i = 0; i < lengthof(discovery) && n < max; i++)
-	{
-		served[n].schema = scim_registry_schema(registry, discovery[i], strlen(discovery[i]));
-		served[n++].type = NULL;
-	}
-	return n;
+	for (int i = 0; i < lengthof(discovery); i++)
+		add_schema(served, n, scim_registry_schema(scim_catalog_registry(), discovery[i], strlen(discovery[i])), NULL);
+	return served;
 }
 
 static bool
@@ -164,12 +181,12 @@ void
 scim_discovery_schemas(ScimCall *call, const char *uri)
 {
 	StringInfo	out = &call->response->body;
-	ServedSchema served[128];
+	ServedSchema *served;
 	int			n;
 
 	if (!refuse_filter(call))
 		return;
-	n = served_schemas(call, served, lengthof(served));
+	served = served_schemas(call, &n);
 	if (uri)
 	{
 		for (int i = 0; i < n; i++)

@@ -33,10 +33,3 @@ scim_error_respond(const ScimError *err, ScimResponse *response)
 	resetStringInfo(&response->body);
 	scim_error_body(err, &response->body);
 }
-
-void
-scim_fail_internal(ScimCall *call, const char *what)
-{
-	ereport(LOG, (errmsg("scim: %s", what)));
-	scim_fail(&call->err, 500, NULL, "internal error");
-}

@@ -32,6 +32,7 @@ next_tag(const char **p, const char **opaque, size_t *len)
 	return true;
 }
 
+/* Does a list of tags, or "*", hold this version? */
 static bool
 matches(const char *header, const char *version)
 {
@@ -45,7 +46,7 @@ matches(const char *header, const char *version)
 	while (*p == ' ' || *p == '\t')
 		p++;
 	if (*p == '*')
-		return true;
+		return p[1 + strspn(p + 1, " \t")] == '\0';
 	if (!next_tag(&v, &own, &own_len))
 		return false;
 	while (next_tag(&p, &opaque, &len))

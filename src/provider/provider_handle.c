@@ -70,6 +70,25 @@ finish_response(ScimCall *call, MemoryContext context)
 }
 
 /*
+ * What is wrong with the query string is told only to who is authenticated: it
+ * says nothing about endpoints, but there are two 401 answers and no others
+ * (H1).
+ */
+static bool
+authenticate(ScimCall *call, bool needed)
+{
+	ScimError	bad_query;
+
+	(void) scim_route_params(call, call->request->query);
+	bad_query = call->err;
+	memset(&call->err, 0, sizeof(call->err));
+	if ((needed || call->request->authorization) && !scim_auth_check(call))
+		return false;
+	call->err = bad_query;
+	return call->err.status == 0;
+}
+
+/*
  * Authenticated: look at the rest of the request and serve it, as the owner.
  */
 static void
@@ -117,25 +136,15 @@ serve_http(ScimCall *call, ScimIdentity *identity)
 	const char *rest = "";
 
 	scim_catalog_begin();
+	call->own_transaction = true;
 	call->endpoint = scim_endpoint_by_path(call->request->path, &rest);
-	/* a bad query string must not tell about endpoints: authentication first */
-	if (!scim_route_params(call, call->request->query) && call->request->authorization == NULL)
-		memset(&call->err, 0, sizeof(call->err));
-	if (call->err.status)
-	{
-		ScimError	parameters = call->err;
-
-		memset(&call->err, 0, sizeof(call->err));
-		if (scim_auth_check(call))
-			call->err = parameters;
-		return;
-	}
-	if (!scim_auth_check(call))
+	if (!authenticate(call, true))
 		return;
 	scim_token_touch(call->token);
 	scim_identity_assume(identity, call->endpoint->owner, false);
 	serve(call, rest);
-	if (call->err.status == 0 && scim_auth_is_write(call))
+	/* after a read, too: expressions and policies are code of the owner's */
+	if (call->err.status == 0)
 		fire_all_constraints();
 	scim_identity_close_gucs(identity);
 }
@@ -146,14 +155,18 @@ is_retryable(int sqlstate)
 	return sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 }
 
-/* A detail for an operator: which SQLSTATE, where; never the message. */
+/*
+ * A line for an operator: which SQLSTATE, where; never the message, nor the
+ * statement, which is scim.handle with the whole body.
+ */
 static void
 log_failure(const ErrorData *edata)
 {
 	ereport(LOG,
 			(errmsg("scim: request failed with SQLSTATE %s", unpack_sql_state(edata->sqlerrcode)),
 			 errdetail("Raised in %s, %s:%d.", edata->funcname ? edata->funcname : "?",
-					   edata->filename ? edata->filename : "?", edata->lineno)));
+					   edata->filename ? edata->filename : "?", edata->lineno),
+			 errhidestmt(true), errhidecontext(true)));
 }
 
 /* After an error: everything as it was before the request. */
@@ -164,6 +177,18 @@ clean_up(ScimIdentity *identity)
 	scim_identity_restore(identity);
 	scim_core_reset();
 	scim_store_reset();
+}
+
+/*
+ * What was committed is done, what failed has failed: a cancel that comes late
+ * must not stop this.
+ */
+static void
+scrub(void)
+{
+	HOLD_INTERRUPTS();
+	scim_identity_scrub_session();
+	RESUME_INTERRUPTS();
 }
 
 void
@@ -205,7 +230,7 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 				scim_identity_restore(&identity);
 			}
 			if (call.token && has_owner_code(call.endpoint))
-				scim_identity_scrub_session();
+				scrub();
 		}
 		PG_CATCH();
 		{
@@ -215,7 +240,7 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 			edata = CopyErrorData();
 			FlushErrorState();
 			clean_up(&identity);
-			scim_identity_scrub_session();
+			scrub();
 
 			if (is_retryable(edata->sqlerrcode) && attempt < MAX_TRIES)
 				again = true;
@@ -311,7 +336,9 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 	PG_TRY();
 	{
 		SPI_connect();
-		if (call->request->authorization == NULL || scim_auth_check(call))
+		if (call->request->body_len > (size_t) scim_max_body_size * 1024)
+			scim_fail(&call->err, 413, NULL, "the body is larger than %d kB", scim_max_body_size);
+		else if (authenticate(call, false))
 		{
 			/*
 			 * Constraints of the mapped relations are checked at once, as the
@@ -397,6 +424,7 @@ scim_handle(PG_FUNCTION_ARGS)
 		*query++ = '\0';
 	request.path = path;
 	request.query = query;
+	scim_heap_begin((size_t) scim_request_memory * 1024);
 	if (!PG_ARGISNULL(3))
 		read_headers(&request, PG_GETARG_JSONB_P(3));
 	if (!PG_ARGISNULL(4))
@@ -428,13 +456,7 @@ scim_handle(PG_FUNCTION_ARGS)
 	if (strncmp(path, call.endpoint->base_path, base_len) == 0 && (path[base_len] == '/' || path[base_len] == '\0'))
 		rest = path + base_len;
 
-	scim_heap_begin((size_t) scim_request_memory * 1024);
-	if (request.body_len > (size_t) scim_max_body_size * 1024)
-		scim_fail(&call.err, 413, NULL, "the body is larger than %d kB", scim_max_body_size);
-	if (call.err.status == 0 && scim_route_params(&call, query))
-		serve_sql(&call, rest, context);
-	else
-		finish_response(&call, context);
+	serve_sql(&call, rest, context);
 	scim_catalog_end();
 
 	values[0] = Int32GetDatum(response.status);

@@ -32,13 +32,17 @@ typedef struct ScimCall
 	char	  **segments;		/* decoded path below the base */
 	int			nsegments;
 	ScimParams	params;
+	bool		own_transaction;	/* over HTTP: nobody else's work is in it */
+	bool		head_only;		/* in Bulk: the resource itself is not part of the answer */
+	json_t	   *body;			/* in Bulk: the body, parsed already; else NULL */
+	const char *new_id;			/* of the resource that was created */
 	ScimError	err;			/* status 0: none */
 	const char *allow;			/* with 405 */
-	bool		failed_at_auth;
 } ScimCall;
 
 /* provider_route.c */
 extern bool scim_route_split(ScimCall *call, const char *path);
+/* Reads all it can, also behind an error. */
 extern bool scim_route_params(ScimCall *call, const char *query);
 extern bool scim_route_negotiate(ScimCall *call);
 extern void scim_route_dispatch(ScimCall *call);
@@ -58,6 +62,13 @@ extern json_t *scim_crud_body(ScimCall *call);
 /* provider_search.c */
 extern void scim_search_list(ScimCall *call, const ScimEndpointType *target);
 extern void scim_search_post(ScimCall *call, const ScimEndpointType *target);
+/* The same over all resource types. */
+extern void scim_search_root_list(ScimCall *call);
+extern void scim_search_root_post(ScimCall *call);
+
+/* provider_bulk.c */
+#define SCIM_BULK_MAX_OPERATIONS 1000
+extern void scim_bulk(ScimCall *call);
 
 /* provider_discovery.c */
 extern void scim_discovery_config(ScimCall *call);
@@ -73,8 +84,6 @@ extern bool scim_etag_not_modified(const ScimCall *call, const char *version);
 /* provider_error.c */
 extern void scim_error_body(const ScimError *err, StringInfo body);
 extern void scim_error_respond(const ScimError *err, ScimResponse *response);
-/* The message of a body that has no room for it: 500 and a note in the log. */
-extern void scim_fail_internal(ScimCall *call, const char *what);
 
 #define SCIM_MEDIA_TYPE "application/scim+json"
 

@@ -119,15 +119,14 @@ scim_route_params(ScimCall *call, const char *query)
 			if (pg_strcasecmp(name, known[i].name) != 0)
 				continue;
 			if (value == NULL)
-				return scim_fail(&call->err, 400, known[i].value == &params->filter ? SCIM_INVALID_FILTER : SCIM_INVALID_VALUE,
-								 "parameter %s is not percent-encoded UTF-8", known[i].name);
-			if (*known[i].value != NULL)
-			{
-				if (known[i].value == &params->filter)
-					return scim_fail(&call->err, 400, SCIM_INVALID_FILTER, "there is more than one filter");
-				return scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "parameter %s is given more than once", known[i].name);
-			}
-			*known[i].value = value;
+				scim_fail(&call->err, 400, known[i].value == &params->filter ? SCIM_INVALID_FILTER : SCIM_INVALID_VALUE,
+						  "parameter %s is not percent-encoded UTF-8", known[i].name);
+			else if (*known[i].value == NULL)
+				*known[i].value = value;
+			else if (known[i].value == &params->filter)
+				scim_fail(&call->err, 400, SCIM_INVALID_FILTER, "there is more than one filter");
+			else
+				scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "parameter %s is given more than once", known[i].name);
 		}
 		query += len + (query[len] == '&');
 	}
@@ -136,7 +135,7 @@ scim_route_params(ScimCall *call, const char *query)
 		params->attributes = NULL;
 	if (params->excluded && params->excluded[0] == '\0')
 		params->excluded = NULL;
-	return true;
+	return call->err.status == 0;
 }
 
 /* Does a media type (with parameters) name JSON as we speak it? */
@@ -151,6 +150,28 @@ is_json_type(const char *type, size_t len)
 		(n == strlen("application/json") && pg_strncasecmp(type, "application/json", n) == 0);
 }
 
+/* Is there a parameter q=0: "anything but this" (RFC 9110 12.4.2)? */
+static bool
+is_refused(const char *range, size_t len)
+{
+	for (size_t i = 0; i + 2 < len; i++)
+	{
+		const char *q;
+
+		if (range[i] != ';')
+			continue;
+		q = range + i + 1;
+		q += strspn(q, " \t");
+		if (pg_strncasecmp(q, "q=0", 3) == 0)
+		{
+			q += 3;
+			q += strspn(q, ".0");
+			return q >= range + len || *q == ' ' || *q == '\t' || *q == ';';
+		}
+	}
+	return false;
+}
+
 static bool
 accepts_json(const char *accept)
 {
@@ -162,7 +183,8 @@ accepts_json(const char *accept)
 
 		p += strspn(p, ", \t");
 		len = strcspn(p, ",");
-		if (len > 0 && (is_json_type(p, len) || strncmp(p, "*/*", 3) == 0 || pg_strncasecmp(p, "application/*", 13) == 0))
+		if (len > 0 && !is_refused(p, len) &&
+			(is_json_type(p, len) || strncmp(p, "*/*", 3) == 0 || pg_strncasecmp(p, "application/*", 13) == 0))
 			return true;
 		p += len;
 	}
@@ -270,15 +292,21 @@ scim_route_dispatch(ScimCall *call)
 		scim_fail(&call->err, 503, NULL, "%s", call->endpoint->broken);
 		return;
 	}
-	if (call->nsegments == 0 || (call->nsegments == 1 && strcmp(first, ".search") == 0))
+	if (call->nsegments == 0)
 	{
-		if (call->nsegments == 0 ? is_read(call) : is_method(call, "POST"))
-			scim_fail(&call->err, 501, NULL, "queries over all resource types are not supported");
+		if (is_read(call))
+			scim_search_root_list(call);
 		else
-			not_allowed(call, call->nsegments == 0 ? "GET, HEAD" : "POST");
-		return;
+			not_allowed(call, "GET, HEAD");
 	}
-	if (strcmp(first, "ServiceProviderConfig") == 0 || strcmp(first, "ServiceProviderConfigs") == 0)
+	else if (strcmp(first, ".search") == 0 && call->nsegments == 1)
+	{
+		if (is_method(call, "POST"))
+			scim_search_root_post(call);
+		else
+			not_allowed(call, "POST");
+	}
+	else if (strcmp(first, "ServiceProviderConfig") == 0 || strcmp(first, "ServiceProviderConfigs") == 0)
 		dispatch_discovery(call, serve_config);
 	else if (strcmp(first, "ResourceTypes") == 0)
 		dispatch_discovery(call, scim_discovery_types);
@@ -287,7 +315,7 @@ scim_route_dispatch(ScimCall *call)
 	else if (strcmp(first, "Bulk") == 0 && call->nsegments == 1)
 	{
 		if (is_method(call, "POST"))
-			scim_fail(&call->err, 501, NULL, "bulk requests are not supported");
+			scim_bulk(call);
 		else
 			not_allowed(call, "POST");
 	}

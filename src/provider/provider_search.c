@@ -1,6 +1,13 @@
 /*
  * provider_search.c
- *		Lists: GET on a resource endpoint and POST .search (RFC 7644 3.4.2, 3.4.3).
+ *		Lists: GET on a resource endpoint or on the base, and POST .search on
+ *		either (RFC 7644 3.4.2, 3.4.3).
+ *
+ * A query on the base is one query on each resource type, in the order of the
+ * endpoint, whose pages are laid end to end.  There an attribute that a type
+ * lacks is unassigned (3.4.2.1): the filter of each type is the query's with
+ * those terms decided beforehand, and a type for which nothing is left to ask
+ * is not read.
  */
 #include "postgres.h"
 
@@ -75,47 +82,263 @@ filter_param(ScimCall *call, const ScimEndpointType *target, ScimQuery *query, s
 	return true;
 }
 
+/* startIndex and count, clipped (RFC 7644 3.4.2.4). */
+static bool
+page_params(ScimCall *call, ScimQuery *query)
+{
+	int64		count = scim_page_size;
+
+	query->start_index = 1;
+	if (!integer_param(call, "startIndex", call->params.start_index, &query->start_index) ||
+		!integer_param(call, "count", call->params.count, &count))
+		return false;
+	query->start_index = Max(query->start_index, 1);
+	query->count = Min(Max(count, 0), scim_max_page_size);
+	return true;
+}
+
 static void
-list(ScimCall *call, const ScimEndpointType *target, size_t max_filter)
+respond(ScimCall *call, const StringInfo resources, int64 total, int64 start_index, int n)
 {
 	ScimResponse *response = call->response;
-	ScimSelection *select;
-	ScimQuery	query;
-	StringInfoData resources;
-	int64		count = scim_page_size;
-	int64		total;
-	int			n;
-
-	memset(&query, 0, sizeof(query));
-	query.start_index = 1;
-	select = scim_selection_parse(target->type, call->params.attributes, call->params.excluded, &call->err);
-	if (select == NULL ||
-		!integer_param(call, "startIndex", call->params.start_index, &query.start_index) ||
-		!integer_param(call, "count", call->params.count, &count) ||
-		!sort_params(call, target, &query) ||
-		!filter_param(call, target, &query, max_filter))
-		return;
-	if (query.start_index < 1)
-		query.start_index = 1;
-	query.count = Min(Max(count, 0), scim_max_page_size);
-
-	initStringInfo(&resources);
-	scim_store_list(target, &query, select, &resources, &total, &n);
 
 	response->status = 200;
 	response->content_type = SCIM_MEDIA_TYPE;
 	appendStringInfo(&response->body,
 					 "{\"schemas\":[\"%s\"],\"totalResults\":" INT64_FORMAT ",\"startIndex\":" INT64_FORMAT
 					 ",\"itemsPerPage\":%d,\"Resources\":[",
-					 SCIM_URN_LIST_RESPONSE, total, query.start_index, n);
-	appendBinaryStringInfo(&response->body, resources.data, resources.len);
+					 SCIM_URN_LIST_RESPONSE, total, start_index, n);
+	appendBinaryStringInfo(&response->body, resources->data, resources->len);
 	appendStringInfoString(&response->body, "]}");
+}
+
+static void
+list(ScimCall *call, const ScimEndpointType *target, size_t max_filter)
+{
+	ScimSelection *select;
+	ScimQuery	query;
+	StringInfoData resources;
+	int64		total;
+	int			n;
+
+	memset(&query, 0, sizeof(query));
+	select = scim_selection_parse(target->type, call->params.attributes, call->params.excluded, &call->err);
+	if (select == NULL || !page_params(call, &query) || !sort_params(call, target, &query) ||
+		!filter_param(call, target, &query, max_filter))
+		return;
+	initStringInfo(&resources);
+	scim_store_list(target, &query, select, &resources, &total, &n);
+	respond(call, &resources, total, query.start_index, n);
 }
 
 void
 scim_search_list(ScimCall *call, const ScimEndpointType *target)
 {
 	list(call, target, SCIM_FILTER_MAX_LENGTH);
+}
+
+/* ---- the base: all resource types ---- */
+
+/* What is known of a filter before any resource is looked at. */
+typedef enum Truth
+{
+	TRUTH_OPEN,
+	TRUTH_ALWAYS,
+	TRUTH_NEVER
+} Truth;
+
+/* The part of a query that one resource type answers. */
+typedef struct RootPart
+{
+	const ScimEndpointType *target;
+	ScimSelection *select;
+	ScimQuery	query;
+	bool		nothing;		/* the filter matches no resource of this type */
+} RootPart;
+
+static bool
+has_attribute(const ScimCall *call, const ScimResourceType *type, const char *name, ScimPath *path)
+{
+	return scim_path_resolve(type, name, strlen(name), call->endpoint->mode, path) == strlen(name) &&
+		path->attr != NULL;
+}
+
+static bool
+known_to_any(const ScimCall *call, const char *name)
+{
+	ScimPath	path;
+
+	for (int i = 0; i < call->endpoint->ntypes; i++)
+		if (has_attribute(call, call->endpoint->types[i].type, name, &path))
+			return true;
+	return false;
+}
+
+/*
+ * A comparison or value path, which is bound unless only other types know its
+ * attribute.  False and err: what it says is wrong.
+ */
+static bool
+decide_leaf(ScimCall *call, const ScimResourceType *type, ScimFilter *filter, Truth *truth)
+{
+	const ScimOperand *operand = &filter->operand;
+	ScimPath	path;
+	bool		is_equality = filter->kind == SCIM_FILTER_COMPARE &&
+		(filter->op == SCIM_OP_EQ || filter->op == SCIM_OP_NE);
+	bool		known = has_attribute(call, type, filter->name, &path);
+
+	*truth = TRUTH_OPEN;
+	if (!known && known_to_any(call, filter->name))
+	{
+		/* unassigned: eq null, and ne anything else */
+		*truth = is_equality && (filter->op == SCIM_OP_EQ) == (operand->kind == SCIM_OPERAND_NULL) ?
+			TRUTH_ALWAYS : TRUTH_NEVER;
+		return true;
+	}
+	if (!scim_filter_bind(type, filter, call->endpoint->mode, &call->err))
+		return false;
+	if (is_equality && path.attr == type->a_meta && path.sub != NULL &&
+		strcmp(path.sub->name, "resourceType") == 0 && operand->kind == SCIM_OPERAND_STRING)
+	{
+		bool		same = path.sub->case_exact ? strcmp(operand->text, type->name) == 0 :
+			scim_name_eq(operand->text, operand->len, type->name);
+
+		*truth = same == (filter->op == SCIM_OP_EQ) ? TRUTH_ALWAYS : TRUTH_NEVER;
+	}
+	return true;
+}
+
+/*
+ * The filter, bound, without what is decided for every resource of the type;
+ * *truth says whether anything is left.  NULL and err: the filter is wrong.
+ * Depth is bounded by the parser.
+ */
+static ScimFilter *
+decide(ScimCall *call, const ScimResourceType *type, ScimFilter *filter, Truth *truth)
+{
+	Truth		decides;
+	Truth		right;
+
+	switch (filter->kind)
+	{
+		case SCIM_FILTER_NOT:
+			filter->left = decide(call, type, filter->left, truth);
+			if (*truth != TRUTH_OPEN)
+				*truth = *truth == TRUTH_ALWAYS ? TRUTH_NEVER : TRUTH_ALWAYS;
+			return filter->left ? filter : NULL;
+		case SCIM_FILTER_AND:
+		case SCIM_FILTER_OR:
+			decides = filter->kind == SCIM_FILTER_AND ? TRUTH_NEVER : TRUTH_ALWAYS;
+			filter->left = decide(call, type, filter->left, truth);
+			filter->right = decide(call, type, filter->right, &right);
+			if (filter->left == NULL || filter->right == NULL)
+				return NULL;
+			if (*truth == decides || right == decides)
+			{
+				*truth = decides;
+				return filter;
+			}
+			if (*truth == TRUTH_OPEN)
+				return right == TRUTH_OPEN ? filter : filter->left;
+			*truth = right;
+			return filter->right;
+		default:
+			return decide_leaf(call, type, filter, truth) ? filter : NULL;
+	}
+}
+
+static bool
+root_filter(ScimCall *call, RootPart *part, size_t max_length)
+{
+	const char *text = call->params.filter;
+	ScimFilter *filter;
+	Truth		truth;
+
+	if (text == NULL)
+		return true;
+	/* deciding and binding change the tree: each type has its own */
+	filter = scim_filter_parse(text, strlen(text), max_length, call->endpoint->mode, &call->err);
+	if (filter == NULL || (filter = decide(call, part->target->type, filter, &truth)) == NULL)
+		return false;
+	part->nothing = truth == TRUTH_NEVER;
+	part->query.filter = truth == TRUTH_OPEN ? filter : NULL;
+	return true;
+}
+
+/*
+ * Sorting would have to merge the types' pages; it is offered where one type
+ * is left to ask.
+ */
+static bool
+root_sort(ScimCall *call, RootPart *parts)
+{
+	RootPart   *only = NULL;
+
+	if (call->params.sort_by == NULL || call->params.sort_by[0] == '\0')
+		return true;
+	for (int i = 0; i < call->endpoint->ntypes; i++)
+	{
+		if (parts[i].nothing)
+			continue;
+		if (only != NULL)
+			return scim_fail(&call->err, 400, SCIM_INVALID_PATH,
+							 "sortBy is available for one resource type: query its endpoint, or filter on meta.resourceType");
+		only = &parts[i];
+	}
+	return only == NULL || sort_params(call, only->target, &only->query);
+}
+
+static void
+list_root(ScimCall *call, size_t max_filter)
+{
+	const ScimEndpoint *endpoint = call->endpoint;
+	RootPart   *parts = palloc0(sizeof(RootPart) * Max(endpoint->ntypes, 1));
+	ScimQuery	page;
+	StringInfoData resources;
+	int64		total = 0;
+	int			n = 0;
+
+	memset(&page, 0, sizeof(page));
+	if (!page_params(call, &page))
+		return;
+	for (int i = 0; i < endpoint->ntypes; i++)
+	{
+		parts[i].target = &endpoint->types[i];
+		parts[i].select = scim_selection_parse(parts[i].target->type, call->params.attributes,
+											   call->params.excluded, &call->err);
+		if (parts[i].select == NULL || !root_filter(call, &parts[i], max_filter))
+			return;
+	}
+	if (!root_sort(call, parts))
+		return;
+
+	initStringInfo(&resources);
+	for (int i = 0; i < endpoint->ntypes; i++)
+	{
+		StringInfoData some;
+		int64		some_total;
+		int			some_n;
+
+		if (parts[i].nothing)
+			continue;
+		/* where the page begins, counted within this type */
+		parts[i].query.start_index = Max(page.start_index - total, 1);
+		parts[i].query.count = page.count - n;
+		initStringInfo(&some);
+		scim_store_list(parts[i].target, &parts[i].query, parts[i].select, &some, &some_total, &some_n);
+		if (resources.len > 0 && some_n > 0)
+			appendStringInfoChar(&resources, ',');
+		appendBinaryStringInfo(&resources, some.data, some.len);
+		total += some_total;
+		n += some_n;
+	}
+	respond(call, &resources, total, page.start_index, n);
+}
+
+void
+scim_search_root_list(ScimCall *call)
+{
+	list_root(call, SCIM_FILTER_MAX_LENGTH);
 }
 
 /* ---- SearchRequest ---- */
@@ -197,26 +420,37 @@ check_search_schemas(ScimCall *call, const json_t *body)
 	return scim_fail(&call->err, 400, SCIM_INVALID_SYNTAX, "schemas must hold %s", SCIM_URN_SEARCH_REQUEST);
 }
 
-void
-scim_search_post(ScimCall *call, const ScimEndpointType *target)
+/* The body's members become the parameters. */
+static bool
+search_request(ScimCall *call)
 {
 	json_t	   *body = scim_crud_body(call);
 	ScimParams *params = &call->params;
 
 	if (body == NULL)
-		return;
+		return false;
 	if (!json_is_object(body))
-	{
-		scim_fail(&call->err, 400, SCIM_INVALID_SYNTAX, "the body is no JSON object");
-		return;
-	}
-	if (check_search_schemas(call, body) &&
+		return scim_fail(&call->err, 400, SCIM_INVALID_SYNTAX, "the body is no JSON object");
+	return check_search_schemas(call, body) &&
 		names_member(call, body, "attributes", &params->attributes) &&
 		names_member(call, body, "excludedAttributes", &params->excluded) &&
 		text_member(call, body, "filter", &params->filter) &&
 		text_member(call, body, "sortBy", &params->sort_by) &&
 		text_member(call, body, "sortOrder", &params->sort_order) &&
 		integer_member(call, body, "startIndex", &params->start_index) &&
-		integer_member(call, body, "count", &params->count))
+		integer_member(call, body, "count", &params->count);
+}
+
+void
+scim_search_post(ScimCall *call, const ScimEndpointType *target)
+{
+	if (search_request(call))
 		list(call, target, 2 * SCIM_FILTER_MAX_LENGTH);
+}
+
+void
+scim_search_root_post(ScimCall *call)
+{
+	if (search_request(call))
+		list_root(call, 2 * SCIM_FILTER_MAX_LENGTH);
 }
