@@ -39,6 +39,7 @@ typedef struct Reference
 	const char *key;
 	json_t	   *array;			/* ... element "index" of this array */
 	size_t		index;
+	int			literal;		/* text is a path: where "bulkId:x" stands, quotes included; else -1 */
 	/* the attribute that it is part of, for circles */
 	ScimAttr   *attr;
 	json_t	   *holder;			/* object that has the whole attribute ... */
@@ -243,18 +244,28 @@ operation_of(const Bulk *bulk, const char *bulk_id)
 	return found && is_op(*found, "POST") ? *found : NULL;
 }
 
-/* Does this attribute refer to resources here: complex, with $ref, or a reference? */
+/*
+ * Does this attribute refer to resources here: complex, with $ref, or a
+ * reference?  What is readOnly is not written, so it refers to nothing.
+ */
 static bool
 is_reference(const ScimAttr *attr)
 {
 	const ScimAttr *ref = attr->type == SCIM_TYPE_COMPLEX ? scim_attr_sub(attr, "$ref", 4) : attr;
 
-	if (ref == NULL || ref->type != SCIM_TYPE_REFERENCE)
+	if (attr->mutability == SCIM_READ_ONLY || ref == NULL || ref->type != SCIM_TYPE_REFERENCE)
 		return false;
 	for (int i = 0; i < ref->nref_types; i++)
 		if (pg_strcasecmp(ref->ref_types[i], "external") != 0 && pg_strcasecmp(ref->ref_types[i], "uri") != 0)
 			return true;
 	return ref != attr;
+}
+
+/* Of the sub-attributes, those that hold an id or a URI; NULL: the whole value. */
+static bool
+is_reference_part(const ScimAttr *sub)
+{
+	return sub == NULL || strcmp(sub->name, "value") == 0 || strcmp(sub->name, "$ref") == 0;
 }
 
 static Reference *
@@ -264,6 +275,7 @@ new_reference(const Bulk *bulk, const char *bulk_id, size_t len)
 
 	r->bulk_id = pnstrdup(bulk_id, len);
 	r->to = operation_of(bulk, r->bulk_id);
+	r->literal = -1;
 	return r;
 }
 
@@ -358,7 +370,8 @@ note_members(const Bulk *bulk, Operation *op, json_t *object, int ext, bool in_p
 			place.attr = scim_type_attr(type, ext, key, strlen(key));
 		else if (scim_path_resolve(type, key, strlen(key), bulk->call->endpoint->mode, &path) == strlen(key))
 		{
-			place.attr = path.attr;
+			/* compat: a dotted key */
+			place.attr = is_reference_part(path.sub) ? path.attr : NULL;
 			if (path.attr == NULL && path.ext != SCIM_EXT_CORE && json_is_object(value))
 				note_members(bulk, op, value, path.ext, in_patch);
 		}
@@ -367,26 +380,36 @@ note_members(const Bulk *bulk, Operation *op, json_t *object, int ext, bool in_p
 	}
 }
 
-/* "bulkId:x" in the filter of a path: members[value eq "bulkId:x"]. */
+/*
+ * "bulkId:x" compared with an id in the filter of a path: members[value eq
+ * "bulkId:x"].  The last comes first, so that replacing one does not move those
+ * that are still to do.  Depth is bounded by the parser.
+ */
 static void
-note_path(const Bulk *bulk, const Place *place, json_t *operation, const char *key, const char *text)
+note_filter(const Bulk *bulk, const ScimFilter *filter, const Place *place,
+			json_t *operation, const char *key, const char *text, List **found)
 {
-	const char *p = text;
+	const char *literal;
+	Reference  *r;
 
-	while ((p = strstr(p, "\"" BULK_PREFIX)) != NULL)
+	if (filter->kind != SCIM_FILTER_COMPARE)
 	{
-		size_t		len;
-		Reference  *r;
-
-		p += 1 + BULK_PREFIX_LEN;
-		len = strcspn(p, "\"");
-		r = new_reference(bulk, p, len);
-		r->object = operation;
-		r->key = key;
-		r->attr = place->attr;
-		place->op->references = lappend(place->op->references, r);
-		p += len;
+		if (filter->left)
+			note_filter(bulk, filter->left, place, operation, key, text, found);
+		if (filter->right)
+			note_filter(bulk, filter->right, place, operation, key, text, found);
+		return;
 	}
+	if (filter->operand.kind != SCIM_OPERAND_STRING || !is_reference_part(filter->sub) ||
+		strncmp(filter->operand.text, BULK_PREFIX, BULK_PREFIX_LEN) != 0 ||
+		(literal = strchr(text + filter->position, '"')) == NULL)
+		return;
+	r = new_reference(bulk, filter->operand.text + BULK_PREFIX_LEN, filter->operand.len - BULK_PREFIX_LEN);
+	r->object = operation;
+	r->key = key;
+	r->literal = literal - text;
+	r->attr = place->attr;
+	*found = lcons(r, *found);
 }
 
 static void
@@ -403,7 +426,9 @@ note_patch(const Bulk *bulk, Operation *op)
 		const char *text;
 		json_t	   *value;
 		Place		place = {op, NULL, NULL, NULL};
-		ScimPath	path;
+		ScimPath   *path;
+		ScimError	ignored;
+		List	   *found = NIL;
 
 		if (!json_is_object(operation))
 			continue;
@@ -415,18 +440,23 @@ note_patch(const Bulk *bulk, Operation *op)
 				note_members(bulk, op, value, SCIM_EXT_CORE, true);
 			continue;
 		}
-		if (scim_path_resolve(type, text, strlen(text), bulk->call->endpoint->mode, &path) == 0)
+		/* a path that is wrong is the PATCH's to refuse */
+		memset(&ignored, 0, sizeof(ignored));
+		path = scim_path_parse(type, text, strlen(text), bulk->call->endpoint->mode, &ignored);
+		if (path == NULL)
 			continue;
-		place.attr = path.attr;
-		if (path.attr == NULL)
+		place.attr = path->attr;
+		if (path->attr == NULL)
 		{
 			if (json_is_object(value))
-				note_members(bulk, op, value, path.ext, true);
+				note_members(bulk, op, value, path->ext, true);
 		}
-		else if (is_reference(path.attr))
+		else if (is_reference(path->attr))
 		{
-			note_path(bulk, &place, operation, path_key, text);
-			if (value)
+			if (path->filter)
+				note_filter(bulk, path->filter, &place, operation, path_key, text, &found);
+			op->references = list_concat(op->references, found);
+			if (value && is_reference_part(path->sub))
 				note_attribute(bulk, &place, operation, value_key);
 		}
 	}
@@ -445,6 +475,22 @@ note_references(const Bulk *bulk, Operation *op)
 		note_members(bulk, op, op->data, SCIM_EXT_CORE, false);
 }
 
+/* The path "text" with an id in the place of the string at "literal". */
+static char *
+path_with_id(const char *text, int literal, const char *id)
+{
+	const char *end = text + literal + 1;
+	StringInfoData out;
+
+	while (*end && *end != '"')
+		end += end[0] == '\\' && end[1] ? 2 : 1;
+	initStringInfo(&out);
+	appendBinaryStringInfo(&out, text, literal);
+	escape_json(&out, id);
+	appendStringInfoString(&out, *end ? end + 1 : end);
+	return out.data;
+}
+
 /* Put an id into the place of "bulkId:x"; false: memory is out. */
 static bool
 resolve(Reference *r, const char *id)
@@ -452,17 +498,17 @@ resolve(Reference *r, const char *id)
 	ScimCoreFrame frame;
 	const json_t *value = r->object ? json_object_get(r->object, r->key) : json_array_get(r->array, r->index);
 	const char *text = json_string_value(value);
-	char	   *pattern = psprintf(BULK_PREFIX "%s", r->bulk_id);
-	const char *found = text ? strstr(text, pattern) : NULL;
+	const char *last;
 	char	   *replaced;
 	int			status;
 
-	/* "bulkId:1" is in "bulkId:10", too */
-	while (found && found[strlen(pattern)] != '\0' && found[strlen(pattern)] != '"')
-		found = strstr(found + 1, pattern);
-	if (found == NULL)
+	if (text == NULL)
 		return true;
-	replaced = psprintf("%.*s%s%s", (int) (found - text), text, id, found + strlen(pattern));
+	last = strrchr(text, '/');
+	if (r->literal >= 0)
+		replaced = path_with_id(text, r->literal, id);
+	else
+		replaced = psprintf("%.*s%s", last ? (int) (last + 1 - text) : 0, text, id);
 
 	scim_core_enter(&frame);
 	if (r->object)
@@ -811,8 +857,8 @@ append_result(Bulk *bulk, StringInfo out, const Operation *op)
 	/* of a resource that is there, or was */
 	if (location == NULL && op->target && op->id &&
 		strncmp(op->id, BULK_PREFIX, BULK_PREFIX_LEN) != 0)
-		location = psprintf("%s%s", scim_endpoint_base_url(bulk->call->endpoint),
-							op->id_ref ? psprintf("%s/%s", op->target->type->endpoint, op->id) : op->path);
+		location = op->id_ref ? op->id_ref->to->location :
+			psprintf("%s%s", scim_endpoint_base_url(bulk->call->endpoint), op->path);
 	appendStringInfoChar(out, '{');
 	if (location)
 	{

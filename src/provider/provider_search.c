@@ -37,19 +37,24 @@ integer_param(ScimCall *call, const char *name, const char *text, int64 *value)
 }
 
 static bool
+order_param(ScimCall *call, bool *descending)
+{
+	const char *order = call->params.sort_order;
+
+	*descending = order && pg_strcasecmp(order, "descending") == 0;
+	if (order && order[0] && !*descending && pg_strcasecmp(order, "ascending") != 0)
+		return scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "sortOrder is ascending or descending");
+	return true;
+}
+
+static bool
 sort_params(ScimCall *call, const ScimEndpointType *target, ScimQuery *query)
 {
 	const char *by = call->params.sort_by;
-	const char *order = call->params.sort_order;
 	ScimPath   *path;
 
-	if (order && order[0])
-	{
-		if (pg_strcasecmp(order, "descending") == 0)
-			query->descending = true;
-		else if (pg_strcasecmp(order, "ascending") != 0)
-			return scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "sortOrder is ascending or descending");
-	}
+	if (!order_param(call, &query->descending))
+		return false;
 	if (by == NULL || by[0] == '\0')
 	{
 		query->descending = false;
@@ -273,7 +278,10 @@ static bool
 root_sort(ScimCall *call, RootPart *parts)
 {
 	RootPart   *only = NULL;
+	bool		descending;
 
+	if (!order_param(call, &descending))
+		return false;
 	if (call->params.sort_by == NULL || call->params.sort_by[0] == '\0')
 		return true;
 	for (int i = 0; i < call->endpoint->ntypes; i++)
