@@ -7,6 +7,9 @@
 #include <string.h>
 
 #include "core_error.h"
+#include "core_fold.h"
+
+static const char no_memory[] = "the request needs more memory than it may use";
 
 /* Cut an over-long detail before the character that does not fit whole. */
 static void
@@ -28,25 +31,34 @@ static void fill(ScimError *err, int status, const char *scim_type, int position
 static void
 fill(ScimError *err, int status, const char *scim_type, int position, const char *fmt, va_list args)
 {
+	char		suffix[40] = "";
+	size_t		room;
+	size_t		bad;
 	int			n;
 
 	if (err->status != 0)
 		return;
+	/* What is said about a request after that is no fact. */
+	if (scim_alloc_failed())
+	{
+		status = 413;
+		scim_type = NULL;
+		position = -1;
+		fmt = no_memory;
+	}
 	err->status = status;
 	err->scim_type = scim_type;
 	err->position = position;
-	n = vsnprintf(err->detail, sizeof(err->detail), fmt, args);
-	if (n >= (int) sizeof(err->detail))
-	{
-		n = sizeof(err->detail) - 1;
-		cut_at_character(err->detail, (size_t) n);
-	}
 	if (position >= 0)
-	{
-		size_t		len = strlen(err->detail);
-
-		snprintf(err->detail + len, sizeof(err->detail) - len, " (at position %d)", position);
-	}
+		snprintf(suffix, sizeof(suffix), " (at position %d)", position);
+	room = sizeof(err->detail) - strlen(suffix);
+	n = vsnprintf(err->detail, room, fmt, args);
+	if (n >= (int) room)
+		cut_at_character(err->detail, room - 1);
+	/* "%.100s" may have cut a character in two */
+	while (!scim_utf8_valid(err->detail, strlen(err->detail), &bad))
+		err->detail[bad] = '?';
+	strcat(err->detail, suffix);
 }
 
 bool
@@ -74,5 +86,5 @@ scim_fail_at(ScimError *err, int status, const char *scim_type, int position, co
 bool
 scim_fail_memory(ScimError *err)
 {
-	return scim_fail(err, 413, NULL, "the request needs more memory than it may use");
+	return scim_fail(err, 413, NULL, no_memory);
 }

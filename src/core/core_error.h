@@ -29,7 +29,9 @@ typedef enum ScimMode
 
 /*
  * Fill "err" (the first error wins: a filled one is left alone) and return
- * false, so that callers can write "return scim_fail(...)".
+ * false, so that callers can write "return scim_fail(...)".  Once an allocation
+ * has failed every error is scim_fail_memory(): functions that only answer yes
+ * or no cannot say that they lacked memory, and their callers need not ask.
  */
 extern bool scim_fail(ScimError *err, int status, const char *scim_type,
 					  const char *fmt,...)

@@ -23,6 +23,8 @@
 #define N_COUNT (V_COUNT * T_COUNT)
 #define S_COUNT (L_COUNT * N_COUNT)
 
+#define N_CLASSES 256			/* combining classes are 0 to 254 */
+
 const char *
 scim_fold_unicode_version(void)
 {
@@ -243,6 +245,54 @@ map_one(CodePoints *out, const ScimFoldMapping *table, int n, uint32_t cp)
 		push(out, scim_fold_pool[m->offset + i]);
 }
 
+/*
+ * Canonical order: each run of marks sorted by class, equal classes as they
+ * were.  A run is as long as the client likes, hence by counting.
+ */
+static bool
+order_run(uint32_t *run, size_t n)
+{
+	size_t		place[N_CLASSES + 1] = {0};
+	uint32_t   *copy = scim_alloc(n * sizeof(uint32_t));
+
+	if (copy == NULL)
+		return false;
+	memcpy(copy, run, n * sizeof(uint32_t));
+	for (size_t i = 0; i < n; i++)
+		place[combining_class(copy[i]) + 1]++;
+	for (int class = 1; class < N_CLASSES; class++)
+		place[class] += place[class - 1];
+	for (size_t i = 0; i < n; i++)
+		run[place[combining_class(copy[i])]++] = copy[i];
+	scim_free(copy);
+	return true;
+}
+
+static bool
+order_marks(CodePoints *list)
+{
+	size_t		first = 0;		/* of the run */
+	uint32_t	last = 0;
+	bool		ordered = true;
+
+	for (size_t i = 0; i <= list->n; i++)
+	{
+		uint32_t	class = i < list->n ? combining_class(list->cp[i]) : 0;
+
+		if (class == 0)
+		{
+			if (!ordered && !order_run(list->cp + first, i - first))
+				return false;
+			first = i + 1;
+			ordered = true;
+		}
+		else
+			ordered = ordered && class >= last;
+		last = class;
+	}
+	return true;
+}
+
 /* Canonical decomposition and canonical order. */
 static bool
 nfd(const CodePoints *in, CodePoints *out)
@@ -267,50 +317,7 @@ nfd(const CodePoints *in, CodePoints *out)
 		else
 			map_one(out, scim_fold_canonical, scim_n_fold_canonical, cp);
 	}
-	/*
-	 * Stable sort of each run of marks by class.  A run is as long as the
-	 * client likes: insertion sort would be quadratic, so long ones are merged.
-	 */
-	for (size_t i = 0; i < out->n;)
-	{
-		size_t		first = i;
-
-		while (i < out->n && combining_class(out->cp[i]) != 0)
-			i++;
-		if (i - first > 1)
-		{
-			size_t		n = i - first;
-			uint32_t   *run = out->cp + first;
-			uint32_t   *copy = scim_alloc(n * sizeof(uint32_t));
-
-			if (copy == NULL)
-				return false;
-			/* bottom-up merge sort, stable */
-			for (size_t size = 1; size < n; size *= 2)
-			{
-				for (size_t left = 0; left < n; left += 2 * size)
-				{
-					size_t		middle = left + size < n ? left + size : n;
-					size_t		right = left + 2 * size < n ? left + 2 * size : n;
-					size_t		a = left;
-					size_t		b = middle;
-
-					for (size_t k = left; k < right; k++)
-					{
-						if (a < middle && (b >= right || combining_class(run[a]) <= combining_class(run[b])))
-							copy[k] = run[a++];
-						else
-							copy[k] = run[b++];
-					}
-				}
-				memcpy(run, copy, n * sizeof(uint32_t));
-			}
-			scim_free(copy);
-		}
-		if (i == first)
-			i++;
-	}
-	return !out->failed;
+	return !out->failed && order_marks(out);
 }
 
 /* Canonical composition, in place. */

@@ -7,7 +7,7 @@
  * jansson 71 MB), and its recursion within bounds.  The grammar itself is
  * jansson's business.
  */
-#include <math.h>
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +17,8 @@
 
 /* A decimal with more digits could come back as another number. */
 #define MAX_SIGNIFICANT_DIGITS 15
+
+#define MAX_EXPONENT 100000		/* far beyond what a double can hold, and the length of a text */
 
 static char
 ascii_lower(char c)
@@ -94,8 +96,9 @@ scim_json_unassigned(const json_t *value)
 /* ---- the pass before parsing ---- */
 
 /*
- * A number token: at most 15 significant digits, unless it is an integer (whose
- * range jansson checks).  Sets *end behind it.
+ * A number token: at most 15 significant digits and no smaller than a double
+ * holds, unless it is an integer (whose range jansson checks, as it checks that
+ * of large ones).  Sets *end behind it.
  */
 static bool
 scan_number(const char *text, size_t len, size_t start, size_t *end, ScimError *err)
@@ -103,38 +106,56 @@ scan_number(const char *text, size_t len, size_t start, size_t *end, ScimError *
 	size_t		i = start;
 	int			digits = 0;
 	int			zeros = 0;		/* pending: trailing zeros are not significant */
-	bool		integer = true;
-	bool		exponent = false;
+	long		scale = 0;		/* decimal exponent of the first significant digit */
+	long		exponent = 0;
+	bool		fraction = false;
+	bool		negative = false;
 
-	for (; i < len && (strchr("+-.eE", text[i]) || (text[i] >= '0' && text[i] <= '9')); i++)
+	i += text[i] == '-';
+	for (; i < len && (text[i] == '.' || (text[i] >= '0' && text[i] <= '9')); i++)
 	{
-		if (text[i] == '\0')
-			break;
-		if (text[i] == 'e' || text[i] == 'E')
-			exponent = true;
-		if (text[i] == '.' || exponent)
-			integer = false;
-		if (exponent || text[i] < '0' || text[i] > '9')
-			continue;
-		if (text[i] == '0')
-			zeros += digits > 0;
-		else
+		if (text[i] == '.')
 		{
+			fraction = true;
+			continue;
+		}
+		if (digits > 0 ? !fraction : (fraction && text[i] == '0'))
+			scale += fraction ? -1 : 1;
+		if (text[i] != '0')
+		{
+			/* the place that this digit holds itself */
+			scale -= digits == 0 && fraction;
 			digits += zeros + 1;
 			zeros = 0;
 		}
+		else
+			zeros += digits > 0;
+	}
+	if (i < len && (text[i] == 'e' || text[i] == 'E'))
+	{
+		fraction = true;
+		i++;
+		negative = i < len && text[i] == '-';
+		i += i < len && (text[i] == '-' || text[i] == '+');
+		for (; i < len && text[i] >= '0' && text[i] <= '9'; i++)
+			exponent = exponent > MAX_EXPONENT ? exponent : exponent * 10 + (text[i] - '0');
 	}
 	*end = i;
-	if (!integer && digits > MAX_SIGNIFICANT_DIGITS)
+	if (!fraction)
+		return true;
+	if (digits > MAX_SIGNIFICANT_DIGITS)
 		return scim_fail_at(err, 400, SCIM_INVALID_VALUE, (int) start,
 							"a number has more than %d significant digits", MAX_SIGNIFICANT_DIGITS);
+	if (digits > 0 && scale + (negative ? -exponent : exponent) < DBL_MIN_10_EXP)
+		return scim_fail_at(err, 400, SCIM_INVALID_VALUE, (int) start, "a number is out of range");
 	return true;
 }
 
+/* The pass over text[start, len). */
 static bool
-prescan(const char *text, size_t len, ScimError *err)
+prescan(const char *text, size_t start, size_t len, ScimError *err)
 {
-	size_t		i = 0;
+	size_t		i = start;
 	int			depth = 0;
 	long		tokens = 0;
 	size_t		bad;
@@ -153,18 +174,18 @@ prescan(const char *text, size_t len, ScimError *err)
 		}
 		if (++tokens > SCIM_JSON_MAX_TOKENS)
 			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) i,
-								"the body holds more than %d values", SCIM_JSON_MAX_TOKENS);
+								"the body holds more than %d names, values and brackets", SCIM_JSON_MAX_TOKENS);
 		if (c == '"')
 		{
-			size_t		start = i++;
+			size_t		first = i++;
 
 			for (; i < len && text[i] != '"'; i += text[i] == '\\' ? 2 : 1)
 				if (text[i] == '\\' && len - i >= 6 && memcmp(text + i + 1, "u0000", 5) == 0)
 					return scim_fail_at(err, 400, SCIM_INVALID_VALUE, (int) i, "a string holds the character U+0000");
 			if (i >= len)
-				return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) start, "a string does not end");
-			if (i - start - 1 > SCIM_JSON_MAX_STRING)
-				return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) start,
+				return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) first, "a string does not end");
+			if (i - first - 1 > SCIM_JSON_MAX_STRING)
+				return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) first,
 									"a string is longer than %d bytes", SCIM_JSON_MAX_STRING);
 			i++;
 		}
@@ -185,8 +206,15 @@ prescan(const char *text, size_t len, ScimError *err)
 			if (!scan_number(text, len, i, &i, err))
 				return false;
 		}
+		else if (c == '\0')
+			/* jansson would take it for the end of the text */
+			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) i, "the body is not valid JSON");
 		else
-			i++;
+		{
+			/* true, false, null, or what jansson will refuse */
+			for (i++; i < len && text[i] >= 'a' && text[i] <= 'z'; i++)
+				;
+		}
 	}
 	return true;
 }
@@ -235,10 +263,6 @@ check_tree(const json_t *value, ScimError *err)
 
 	switch (json_typeof(value))
 	{
-		case JSON_STRING:
-			if (strlen(json_string_value(value)) != json_string_length(value))
-				return scim_fail(err, 400, SCIM_INVALID_VALUE, "a string holds the character U+0000");
-			return true;
 		case JSON_ARRAY:
 			for (size_t i = 0; i < json_array_size(value); i++)
 				if (!check_tree(json_array_get(value, i), err))
@@ -256,26 +280,26 @@ check_tree(const json_t *value, ScimError *err)
 	}
 }
 
+/* "skipped": bytes before the text that jansson saw. */
 static bool
-parse_failed(const json_error_t *error, ScimError *err)
+parse_failed(const json_error_t *error, int skipped, ScimError *err)
 {
+	int			position = skipped + error->position;
+
 	switch (json_error_code(error))
 	{
 		case json_error_out_of_memory:
 			return scim_fail_memory(err);
 		case json_error_numeric_overflow:
-			return scim_fail_at(err, 400, SCIM_INVALID_VALUE, error->position, "a number is out of range");
-		case json_error_null_character:
-		case json_error_null_byte_in_key:
-			return scim_fail_at(err, 400, SCIM_INVALID_VALUE, error->position, "a string holds the character U+0000");
+			return scim_fail_at(err, 400, SCIM_INVALID_VALUE, position, "a number is out of range");
 		case json_error_duplicate_key:
-			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, error->position, "an object has the same member twice");
+			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, position, "an object has the same member twice");
 		case json_error_premature_end_of_input:
-			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, error->position, "the JSON text ends too early");
+			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, position, "the JSON text ends too early");
 		case json_error_end_of_input_expected:
-			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, error->position, "something follows the JSON text");
+			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, position, "something follows the JSON text");
 		default:
-			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, error->position, "the body is not valid JSON");
+			return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, position, "the body is not valid JSON");
 	}
 }
 
@@ -285,20 +309,24 @@ scim_json_parse(const char *text, size_t len, ScimError *err)
 	ScimCoreFrame frame;
 	json_t	   *value;
 	json_error_t error;
+	size_t		start = 0;
 
 	/* RFC 8259 8.1: a byte order mark may be ignored */
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
-	{
-		text += 3;
-		len -= 3;
-	}
-	if (!prescan(text, len, err))
+		start = 3;
+	if (!prescan(text, start, len, err))
 		return NULL;
 
 	scim_core_enter(&frame);
-	value = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+	value = json_loadb(text + start, len - start, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 	if (value == NULL)
-		parse_failed(&error, err);
+		parse_failed(&error, (int) start, err);
+	else if (scim_alloc_failed())
+	{
+		/* jansson's lexer drops characters it has no room for, and goes on */
+		scim_fail_memory(err);
+		value = NULL;
+	}
 	else if (!check_tree(value, err))
 		value = NULL;
 	scim_core_leave(&frame);
@@ -394,6 +422,8 @@ put_real(PrintBuffer *out, double value)
 {
 	char		buf[40];
 
+	if (value == 0)
+		value = 0;				/* not -0, which reads back as an integer without a sign */
 	for (int digits = 15; digits <= 17; digits++)
 	{
 		snprintf(buf, sizeof(buf), "%.*g", digits, value);

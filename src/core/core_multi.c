@@ -17,9 +17,6 @@
 
 #define SHORT_SET	16			/* up to here no table is built */
 
-/* More than folding one string can take. */
-#define RESERVE		(4 * SCIM_JSON_MAX_STRING)
-
 static ScimAttr *
 sub_named(const ScimAttr *attr, const char *name)
 {
@@ -57,17 +54,6 @@ is_conjunction(const ScimFilter *filter)
 }
 
 bool
-scim_multi_memory_left(ScimError *err)
-{
-	void	   *reserve = scim_alloc(RESERVE);
-
-	if (reserve == NULL)
-		return scim_fail_memory(err);
-	scim_free(reserve);
-	return true;
-}
-
-bool
 scim_multi_describe(const ScimFilter *filter, json_t *value, bool *described, ScimError *err)
 {
 	*described = is_conjunction(filter);
@@ -77,7 +63,7 @@ scim_multi_describe(const ScimFilter *filter, json_t *value, bool *described, Sc
 		return scim_fail_memory(err);
 	/* type eq "a" and type eq "b" describes nothing. */
 	*described = scim_filter_eval_value(filter, value);
-	return scim_multi_memory_left(err);
+	return true;
 }
 
 void
@@ -366,71 +352,4 @@ void
 scim_multi_replace(ScimMultiSet *set, int i, const json_t *value)
 {
 	set->items[i] = value;
-}
-
-bool
-scim_multi_same(const ScimAttr *attr, const json_t *a, const json_t *b, bool *same, ScimError *err)
-{
-	size_t		n = json_array_size(a);
-	ScimMultiSet set;
-	bool		short_taken[SHORT_SET] = {false};
-	bool	   *taken = short_taken;
-	size_t		i;
-	size_t		j;
-	uint64_t	hash;
-	int			found = -1;
-
-	*same = false;
-	if (!json_is_array(a) || !json_is_array(b) || n != json_array_size(b))
-	{
-		/* No lists of one length: nothing is allocated for the answer. */
-		*same = scim_value_same(attr, a, b);
-		return true;
-	}
-	for (i = 0; i < n && json_array_get(a, i) == json_array_get(b, i); i++)
-		;
-	*same = i == n;
-	if (*same)
-		return true;
-
-	if (n > SHORT_SET)
-	{
-		scim_multi_init(&set, attr, false);
-		for (i = 0; i < n && found == -1; i++)
-		{
-			found = scim_multi_find(&set, json_array_get(a, i), &hash, err);
-			if (found == -2 || !scim_multi_add(&set, json_array_get(a, i), hash, err))
-				return false;
-		}
-		taken = scim_alloc0(n);
-		if (taken == NULL)
-			return scim_fail_memory(err);
-	}
-	for (i = 0; i < n; i++)
-	{
-		const json_t *value = json_array_get(b, i);
-
-		if (n > SHORT_SET && found == -1)
-		{
-			int			twin = scim_multi_find(&set, value, &hash, err);
-
-			if (twin == -2)
-				return false;
-			j = twin == -1 || taken[twin] || !scim_value_same(attr, set.items[twin], value) ? n : (size_t) twin;
-		}
-		else
-		{
-			/* Short, or with identical values (which only PATCH by filter makes). */
-			for (j = 0; j < n; j++)
-			{
-				if (!taken[j] && scim_value_same(attr, json_array_get(a, j), value))
-					break;
-			}
-		}
-		if (j == n)
-			return true;
-		taken[j] = true;
-	}
-	*same = true;
-	return true;
 }

@@ -37,12 +37,6 @@ typedef struct ScimMultiSet
 extern bool scim_multi_is_reference(const ScimAttr *attr);
 
 /*
- * To be asked after scim_filter_eval_value(): it says "no match" when memory
- * is out, and that must not pass for an answer.
- */
-extern bool scim_multi_memory_left(ScimError *err);
-
-/*
  * Makes the value that a value filter describes: a conjunction of eq terms,
  * which the value then matches.  *described is false for any other filter;
  * returns false (and err) when memory is out.
@@ -63,12 +57,6 @@ extern bool scim_multi_add(ScimMultiSet *set, const json_t *value, uint64_t hash
 
 /* Adds all elements of an array (NULL and other values: none). */
 extern bool scim_multi_add_all(ScimMultiSet *set, const json_t *array, ScimError *err);
-
-/*
- * scim_value_same() at the cost of a look-up for each value: deep equality of
- * two values of an attribute, arrays without order.
- */
-extern bool scim_multi_same(const ScimAttr *attr, const json_t *a, const json_t *b, bool *same, ScimError *err);
 
 /* Item "i" is now described by another, identical value. */
 extern void scim_multi_replace(ScimMultiSet *set, int i, const json_t *value);

@@ -99,7 +99,7 @@ apply_schemas(ScimPatchApply *a)
 			if (scim_name_eq(json_string_value(uri), json_string_length(uri), a->type->schema->uri))
 				return scim_patch_refuse(a, attr, SCIM_MUTABILITY, "the core schema cannot be removed");
 		}
-		return op->path->filter == NULL || scim_multi_memory_left(a->err);
+		return true;
 	}
 	if (op->path->filter != NULL)
 		return scim_patch_refuse(a, attr, SCIM_MUTABILITY, "the values are those of the resource type");
@@ -188,10 +188,9 @@ check_unassigned(ScimPatchApply *a)
 
 /* Does the state differ?  Derived attributes do not count. */
 static bool
-compare_states(ScimPatchApply *a, bool *changed)
+state_differs(ScimPatchApply *a)
 {
 	int			i;
-	bool		same;
 
 	for (i = 0; i < a->type->ntop; i++)
 	{
@@ -205,17 +204,10 @@ compare_states(ScimPatchApply *a, bool *changed)
 		after = scim_resource_part(a->type, a->after, attr->ext);
 		before = before == NULL ? NULL : json_object_get(before, attr->name);
 		after = after == NULL ? NULL : json_object_get(after, attr->name);
-		if (before == after)
-			continue;
-		if (!scim_multi_same(attr, before, after, &same, a->err))
-			return false;
-		if (!same)
-		{
-			*changed = true;
+		if (!scim_value_same(attr, before, after))
 			return true;
-		}
 	}
-	return true;
+	return false;
 }
 
 /* About the length of a value's JSON text. */
@@ -281,9 +273,16 @@ patch_apply(ScimPatchApply *a, const ScimPatch *patch, bool *changed)
 		if (!apply_op(a))
 			return NULL;
 	}
-	if (!check_unassigned(a) || !scim_resource_check(a->type, a->after, a->err) ||
-		!compare_states(a, changed) || (*changed && !check_size(a)))
+	if (!check_unassigned(a) || !scim_resource_check(a->type, a->after, a->err))
 		return NULL;
+	*changed = state_differs(a);
+	if (*changed && !check_size(a))
+		return NULL;
+	if (scim_alloc_failed())
+	{
+		out_of_memory(a);
+		return NULL;
+	}
 	return a->after;
 }
 

@@ -120,15 +120,9 @@ bool
 scim_patch_assign(ScimPatchApply *a, json_t *holder, const ScimAttr *attr, json_t *value)
 {
 	const json_t *old = json_object_get(holder, attr->name);
-	bool		same;
 
-	if (attr->mutability == SCIM_IMMUTABLE && !unassigned(old))
-	{
-		if (!scim_multi_same(attr, old, value, &same, a->err))
-			return false;
-		if (!same)
-			return scim_patch_immutable(a, attr);
-	}
+	if (attr->mutability == SCIM_IMMUTABLE && !unassigned(old) && !scim_value_same(attr, old, value))
+		return scim_patch_immutable(a, attr);
 	if (json_object_set_new_nocheck(holder, attr->name, value) != 0)
 		return out_of_memory(a);
 	return true;

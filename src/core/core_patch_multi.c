@@ -470,8 +470,6 @@ scim_patch_selected(ScimPatchApply *a, json_t *part, ScimAttr *attr)
 			matches++;
 		}
 	}
-	if (path->filter != NULL && n > 0 && !scim_multi_memory_left(a->err))
-		return false;
 	if (matches == 0)
 	{
 		if (op->kind == SCIM_PATCH_REMOVE)

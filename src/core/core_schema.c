@@ -144,21 +144,24 @@ get_texts(const json_t *def, const char *member, const char ***out, int *nout, S
 	return true;
 }
 
-static ScimAttr *read_attr(const json_t *def, ScimAttr *parent, ScimError *err);
+static ScimAttr *read_attr(const json_t *def, ScimAttr *parent, int levels, ScimError *err);
 
-/* The attributes of an array; none may come twice. */
+/* The attributes of an array; none may come twice.  "levels" may nest below. */
 static bool
-read_attrs(const json_t *array, ScimAttr *parent, ScimAttr ***out, int *nout, ScimError *err)
+read_attrs(const json_t *array, ScimAttr *parent, int levels, ScimAttr ***out, int *nout, ScimError *err)
 {
 	size_t		n = json_array_size(array);
 
+	if (n > SCIM_SCHEMA_MAX_ATTRS)
+		return scim_fail(err, 400, SCIM_INVALID_VALUE, "a schema has at most %d attributes, and an attribute %d sub-attributes",
+						 SCIM_SCHEMA_MAX_ATTRS, SCIM_SCHEMA_MAX_ATTRS);
 	*out = scim_alloc((n + 1) * sizeof(ScimAttr *));
 	if (*out == NULL)
 		return scim_fail_memory(err);
 	*nout = 0;
 	for (size_t i = 0; i < n; i++)
 	{
-		ScimAttr   *attr = read_attr(json_array_get(array, i), parent, err);
+		ScimAttr   *attr = read_attr(json_array_get(array, i), parent, levels, err);
 
 		if (attr == NULL)
 			return false;
@@ -175,13 +178,13 @@ check_sub(const ScimAttr *attr, ScimError *err)
 {
 	if (attr->parent == NULL)
 		return true;
-	if (strcmp(attr->name, "primary") == 0 && attr->type != SCIM_TYPE_BOOLEAN)
-		return bad(err, attr->name, "is a boolean wherever a schema uses it (RFC 7643 2.4)");
+	if (scim_name_eq(attr->name, strlen(attr->name), "primary") && (attr->type != SCIM_TYPE_BOOLEAN || attr->multi))
+		return bad(err, attr->name, "is a single boolean wherever a schema uses it (RFC 7643 2.4)");
 	return true;
 }
 
 static ScimAttr *
-read_attr(const json_t *def, ScimAttr *parent, ScimError *err)
+read_attr(const json_t *def, ScimAttr *parent, int levels, ScimError *err)
 {
 	ScimAttr   *attr = scim_alloc0(sizeof(ScimAttr));
 	int			type = SCIM_TYPE_STRING;
@@ -227,7 +230,7 @@ read_attr(const json_t *def, ScimAttr *parent, ScimError *err)
 	subs = scim_json_get(def, "subAttributes", NULL);
 	if (attr->type == SCIM_TYPE_COMPLEX)
 	{
-		if (parent != NULL)
+		if (levels == 0)
 		{
 			bad(err, attr->name, "a sub-attribute must not be complex (RFC 7643 2.3.8)");
 			return NULL;
@@ -237,7 +240,7 @@ read_attr(const json_t *def, ScimAttr *parent, ScimError *err)
 			bad(err, attr->name, "a complex attribute needs subAttributes");
 			return NULL;
 		}
-		if (!read_attrs(subs, attr, &attr->subs, &attr->nsubs, err))
+		if (!read_attrs(subs, attr, levels - 1, &attr->subs, &attr->nsubs, err))
 			return NULL;
 	}
 	else if (!scim_json_unassigned(subs))
@@ -281,27 +284,6 @@ valid_uri(const char *uri)
 	return strspn(uri, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789:.-_()+,=@;$!*'%/") == n;
 }
 
-/*
- * The Schema schema nests one level deeper than schemas may (RFC 7643 7,
- * "subAttributes" of "attributes"): its inner level is left out.
- */
-static json_t *
-flatten_schema_schema(const json_t *definition)
-{
-	json_t	   *copy = json_deep_copy(definition);
-	json_t	   *attributes = copy ? json_object_get(copy, "attributes") : NULL;
-
-	for (size_t i = 0; i < json_array_size(attributes); i++)
-	{
-		json_t	   *subs = json_object_get(json_array_get(attributes, i), "subAttributes");
-
-		for (size_t j = json_array_size(subs); j > 0; j--)
-			if (json_object_get(json_array_get(subs, j - 1), "subAttributes"))
-				json_array_remove(subs, j - 1);
-	}
-	return copy;
-}
-
 static bool
 add_schema(ScimRegistry *registry, const json_t *definition, bool builtin, ScimError *err)
 {
@@ -325,7 +307,8 @@ add_schema(ScimRegistry *registry, const json_t *definition, bool builtin, ScimE
 		schema->description = "";
 	if (!json_is_array(attributes))
 		return scim_fail(err, 400, SCIM_INVALID_VALUE, "a schema needs an array \"attributes\"");
-	if (!read_attrs(attributes, NULL, &schema->attrs, &schema->nattrs, err))
+	/* only the Schema schema nests deeper (RFC 7643 7: attributes.subAttributes) */
+	if (!read_attrs(attributes, NULL, builtin ? 2 : 1, &schema->attrs, &schema->nattrs, err))
 		return false;
 
 	if (registry->nschemas == registry->capacity)
@@ -361,7 +344,7 @@ add_builtin(ScimRegistry *registry, ScimError *err)
 {
 	json_t	   *common = scim_json_parse(scim_builtin_common, strlen(scim_builtin_common), err);
 
-	if (common == NULL || !read_attrs(common, NULL, &registry->common, &registry->ncommon, err))
+	if (common == NULL || !read_attrs(common, NULL, 1, &registry->common, &registry->ncommon, err))
 		return false;
 	for (int i = 0; i < registry->ncommon; i++)
 	{
@@ -375,10 +358,6 @@ add_builtin(ScimRegistry *registry, ScimError *err)
 
 		if (definition == NULL)
 			return false;
-		if (strcmp(json_string_value(json_object_get(definition, "id")), SCIM_URN_SCHEMA) == 0)
-			definition = flatten_schema_schema(definition);
-		if (definition == NULL)
-			return scim_fail_memory(err);
 		if (!add_schema(registry, definition, true, err))
 			return false;
 		json_decref(definition);
@@ -456,15 +435,19 @@ copy_attr(TypeBuilder *b, const ScimAttr *from, ScimAttr *parent, int ext)
 	return attr;
 }
 
-/* Copy an attribute with the sub-attributes that are kept; *kept: it was. */
+/*
+ * Copy an attribute with the sub-attributes that are kept; *kept: it was.
+ * "given" is its extension's place among those given, "ext" among those of the
+ * type, where an extension before it may have been dropped.
+ */
 static bool
-take_attr(TypeBuilder *b, const ScimAttr *from, int ext, bool *kept)
+take_attr(TypeBuilder *b, const ScimAttr *from, int given, int ext, bool *kept)
 {
 	ScimAttr	probe = *from;
 	ScimAttr   *attr;
 
 	*kept = false;
-	probe.ext = ext;
+	probe.ext = given;
 	if (b->keep && !b->keep(&probe, b->arg))
 		return true;
 	attr = copy_attr(b, from, NULL, ext);
@@ -481,8 +464,9 @@ take_attr(TypeBuilder *b, const ScimAttr *from, int ext, bool *kept)
 		ScimAttr   *sub;
 
 		probe = *from->subs[i];
-		probe.ext = ext;
-		if (b->keep && !b->keep(&probe, b->arg))
+		probe.ext = given;
+		/* resources nest no deeper than that, whatever the Schema schema says */
+		if (from->subs[i]->type == SCIM_TYPE_COMPLEX || (b->keep && !b->keep(&probe, b->arg)))
 			continue;
 		sub = copy_attr(b, from->subs[i], attr, ext);
 		if (sub == NULL || !append_attr(b, sub))
@@ -493,24 +477,38 @@ take_attr(TypeBuilder *b, const ScimAttr *from, int ext, bool *kept)
 }
 
 static bool
+is_common(const ScimRegistry *registry, const ScimAttr *attr)
+{
+	for (int i = 0; i < registry->ncommon; i++)
+		if (scim_name_eq(attr->name, strlen(attr->name), registry->common[i]->name))
+			return true;
+	return false;
+}
+
+static bool
 build_type(TypeBuilder *b, const ScimRegistry *registry, const ScimExtension *exts, int nexts)
 {
 	ScimResourceType *type = b->type;
 	bool		kept;
 
 	for (int i = 0; i < registry->ncommon; i++)
-		if (!take_attr(b, registry->common[i], SCIM_EXT_CORE, &kept))
+		if (!take_attr(b, registry->common[i], SCIM_EXT_CORE, SCIM_EXT_CORE, &kept))
 			return false;
 	for (int i = 0; i < type->schema->nattrs; i++)
-		if (!take_attr(b, type->schema->attrs[i], SCIM_EXT_CORE, &kept))
+	{
+		const ScimAttr *attr = type->schema->attrs[i];
+
+		/* a schema that lists id or meta describes what every resource has */
+		if (!is_common(registry, attr) && !take_attr(b, attr, SCIM_EXT_CORE, SCIM_EXT_CORE, &kept))
 			return false;
+	}
 	for (int i = 0; i < nexts; i++)
 	{
 		bool		any = false;
 
 		for (int j = 0; j < exts[i].schema->nattrs; j++)
 		{
-			if (!take_attr(b, exts[i].schema->attrs[j], type->nexts, &kept))
+			if (!take_attr(b, exts[i].schema->attrs[j], i, type->nexts, &kept))
 				return false;
 			any = any || kept;
 		}

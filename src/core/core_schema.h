@@ -131,13 +131,16 @@ typedef struct ScimResourceType
 
 typedef struct ScimRegistry ScimRegistry;
 
+#define SCIM_SCHEMA_MAX_ATTRS 2000	/* of a schema; sub-attributes of an attribute */
+
 /* With the six standard schemas; NULL and err: memory is out. */
 extern ScimRegistry *scim_registry_create(ScimError *err);
 
 /*
  * Adds a schema given as a Schema resource (RFC 7643 7).  400 invalidValue
  * names what is wrong: id, a name (7643 2.1: ALPHA *("$"/"-"/"_"/DIGIT/ALPHA)),
- * complex inside complex, an unknown characteristic value, a duplicate.
+ * complex inside complex (of all schemas only the Schema schema has it), an
+ * unknown characteristic value, a duplicate.
  */
 extern bool scim_registry_add_schema(ScimRegistry *registry, const json_t *definition, ScimError *err);
 
@@ -152,8 +155,10 @@ typedef bool (*ScimKeepAttr) (const ScimAttr *attr, void *arg);
 /*
  * Makes a resource type from schemas of the registry.  "exts" may be NULL.
  * The type is allocated apart from the registry and not linked into it.
+ * Attributes of the core schema that are named like a common attribute are that.
  * An extension of which "keep" leaves nothing is dropped.  In "keep", attr is
- * the attribute of the schema (parent and name set; ord is -1), ext is set.
+ * the attribute of the schema (parent and name set; ord is -1), ext is its
+ * place in "exts".
  */
 extern ScimResourceType *scim_resource_type_make(const ScimRegistry *registry,
 												 const char *name, const char *endpoint, const char *description,

@@ -19,27 +19,29 @@
 static int	bracket_depth = 0;
 static json_malloc_t outer_malloc;	/* jansson's functions outside all brackets */
 static json_free_t outer_free;
+static size_t heap_used = 0;
+static size_t heap_limit = SIZE_MAX;
+static bool failed = false;
 
 #ifndef SCIM_STANDALONE
 
 /* Where scim_alloc() allocates; valid inside a bracket. */
 static MemoryContext heap_context = NULL;
-static size_t heap_used = 0;
-static size_t heap_limit = SIZE_MAX;
 
 void *
 scim_alloc(size_t size)
 {
 	MemoryContext context = heap_context ? heap_context : CurrentMemoryContext;
-	void	   *p;
+	void	   *p = NULL;
 
 	if (size == 0)
 		size = 1;
-	if (!AllocSizeIsValid(size) || heap_used + size > heap_limit)
-		return NULL;
-	p = MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM);
+	if (AllocSizeIsValid(size) && heap_used + size <= heap_limit)
+		p = MemoryContextAllocExtended(context, size, MCXT_ALLOC_NO_OOM);
 	if (p != NULL)
 		heap_used += GetMemoryChunkSpace(p);
+	else
+		failed = true;
 	return p;
 }
 
@@ -55,13 +57,6 @@ scim_free(void *p)
 	pfree(p);
 }
 
-void
-scim_heap_begin(size_t limit)
-{
-	heap_used = 0;
-	heap_limit = limit;
-}
-
 #else							/* SCIM_STANDALONE */
 
 /* Every block is preceded by its links in the arena and its size. */
@@ -74,24 +69,24 @@ typedef struct ArenaBlock
 } ArenaBlock;
 
 static ArenaBlock *arena = NULL;
-static size_t heap_used = 0;
-static size_t heap_limit = SIZE_MAX;
 static long alloc_count = 0;
 static long alloc_fail_at = 0;
+static bool alloc_fail_single = false;
 
 void *
 scim_alloc(size_t size)
 {
-	ArenaBlock *block;
+	ArenaBlock *block = NULL;
 
 	alloc_count++;
-	if (alloc_fail_at > 0 && alloc_count >= alloc_fail_at)
-		return NULL;
-	if (size > SIZE_MAX / 2 || heap_used + size > heap_limit)
-		return NULL;
-	block = malloc(sizeof(ArenaBlock) + (size ? size : 1));
+	if ((alloc_fail_at == 0 || alloc_count < alloc_fail_at || (alloc_fail_single && alloc_count > alloc_fail_at)) &&
+		size <= SIZE_MAX / 2 && heap_used + size <= heap_limit)
+		block = malloc(sizeof(ArenaBlock) + (size ? size : 1));
 	if (block == NULL)
+	{
+		failed = true;
 		return NULL;
+	}
 	block->prev = NULL;
 	block->next = arena;
 	block->size = size;
@@ -121,13 +116,6 @@ scim_free(void *p)
 }
 
 void
-scim_heap_begin(size_t limit)
-{
-	heap_used = 0;
-	heap_limit = limit;
-}
-
-void
 scim_arena_reset(void)
 {
 	while (arena)
@@ -140,6 +128,15 @@ scim_alloc_fail_at(long n)
 {
 	alloc_count = 0;
 	alloc_fail_at = n;
+	alloc_fail_single = false;
+	failed = false;
+}
+
+void
+scim_alloc_fail_once(long n)
+{
+	scim_alloc_fail_at(n);
+	alloc_fail_single = true;
 }
 
 long
@@ -149,6 +146,20 @@ scim_alloc_count(void)
 }
 
 #endif							/* SCIM_STANDALONE */
+
+void
+scim_heap_begin(size_t limit)
+{
+	heap_used = 0;
+	heap_limit = limit;
+	failed = false;
+}
+
+bool
+scim_alloc_failed(void)
+{
+	return failed;
+}
 
 void *
 scim_alloc0(size_t size)

@@ -43,7 +43,10 @@ extern void scim_core_leave(ScimCoreFrame *frame);
 /* After an error has jumped over the end of a bracket: none is open. */
 extern void scim_core_reset(void);
 
-/* Starts a new budget: at most "limit" bytes may be held until the next call. */
+/*
+ * Starts a new budget: at most "limit" bytes may be held until the next call.
+ * No allocation has failed so far.
+ */
 extern void scim_heap_begin(size_t limit);
 
 extern void *scim_alloc(size_t size);
@@ -52,9 +55,17 @@ extern void *scim_realloc(void *p, size_t size);
 extern void scim_free(void *p);
 extern char *scim_strndup(const char *s, size_t len);
 
+/*
+ * Has an allocation failed since scim_heap_begin()?  To be asked after
+ * functions that answer a question: their answer means nothing then.
+ */
+extern bool scim_alloc_failed(void);
+
 #ifdef SCIM_STANDALONE
 extern void scim_arena_reset(void);			/* frees all that scim_alloc gave */
-extern void scim_alloc_fail_at(long n);		/* the n-th allocation from now fails; 0: none */
+/* From the n-th allocation on all fail (0: none); only the n-th fails.  None has failed so far. */
+extern void scim_alloc_fail_at(long n);
+extern void scim_alloc_fail_once(long n);
 extern long scim_alloc_count(void);			/* allocations since scim_alloc_fail_at() */
 #endif
 

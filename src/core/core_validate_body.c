@@ -197,8 +197,6 @@ take_path(ScimWanted *w, json_t *out, const char *text, const json_t *value, boo
 			if (scim_filter_eval_value(path->filter, json_array_get(array, i)))
 				holder = json_array_get(array, i);
 		}
-		if (!scim_multi_memory_left(w->err))
-			return false;
 		if (holder == NULL)
 		{
 			holder = scim_json_object();
@@ -383,7 +381,6 @@ keep_current(ScimWanted *w, ScimAttr *attr, json_t *out, const json_t *current)
 	json_t	   *new_part;
 	json_t	   *new_value;
 	char		path[PATH_SIZE];
-	bool		same;
 	int			i;
 
 	if (unassigned(old))
@@ -402,9 +399,7 @@ keep_current(ScimWanted *w, ScimAttr *attr, json_t *out, const json_t *current)
 				return scim_fail_memory(w->err);
 			return true;
 		}
-		if (!scim_multi_same(attr, old, new_value, &same, w->err))
-			return false;
-		if (attr->mutability == SCIM_IMMUTABLE && !same)
+		if (attr->mutability == SCIM_IMMUTABLE && !scim_value_same(attr, old, new_value))
 			return scim_fail(w->err, 400, SCIM_MUTABILITY, "attribute \"%s\" is immutable and has another value",
 							 scim_attr_path(w->type, attr, path, sizeof(path)));
 		return true;
@@ -592,6 +587,11 @@ scim_resource_wanted(const ScimResourceType *type, const json_t *body,
 
 	scim_core_enter(&frame);
 	result = resource_wanted(&w, body, current);
+	if (result != NULL && scim_alloc_failed())
+	{
+		scim_fail_memory(err);
+		result = NULL;
+	}
 	scim_core_leave(&frame);
 	return result;
 }

@@ -9,7 +9,13 @@
 #include "core_fold.h"
 #include "core_value.h"
 
+#define FEW 16					/* up to here lists are compared without allocation */
+
 #define USEC_PER_SEC INT64_C(1000000)
+
+/* 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z */
+#define MIN_USEC (INT64_C(-62135596800) * USEC_PER_SEC)
+#define MAX_USEC (INT64_C(253402300800) * USEC_PER_SEC - 1)
 
 /* ---- dateTime ---- */
 
@@ -116,6 +122,7 @@ scim_datetime_parse(const char *text, size_t len, int64_t *usec)
 				second,
 				offset;
 	int64_t		fraction = 0;
+	bool		past = false;	/* some fraction, however small */
 
 	if (!digits(&p, end, 4, &year) || !literal(&p, end, '-') ||
 		!digits(&p, end, 2, &month) || !literal(&p, end, '-') ||
@@ -131,17 +138,21 @@ scim_datetime_parse(const char *text, size_t len, int64_t *usec)
 		if (p >= end || *p < '0' || *p > '9')
 			return false;
 		for (; p < end && *p >= '0' && *p <= '9'; p++, unit /= 10)
+		{
 			fraction += (*p - '0') * unit;
+			past = past || *p != '0';
+		}
 	}
 	if (!parse_zone(&p, end, &offset))
 		return false;
 	if (year < 1 || month < 1 || month > 12 || day < 1 || day > days_in_month(year, month) ||
 		minute > 59 || second > 59 || hour > 24 ||
-		(hour == 24 && (minute > 0 || second > 0 || fraction > 0)))
+		(hour == 24 && (minute > 0 || second > 0 || past)))
 		return false;
 	*usec = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second - offset;
 	*usec = *usec * USEC_PER_SEC + fraction;
-	return true;
+	/* a zone may lead to where scim_datetime_print() has no four digits */
+	return *usec >= MIN_USEC && *usec <= MAX_USEC;
 }
 
 void
@@ -188,6 +199,8 @@ scim_base64_valid(const char *text, size_t len)
 {
 	size_t		n = len;
 	size_t		padding = 0;
+	bool		plain = false;
+	bool		url = false;
 
 	while (n > 0 && text[n - 1] == '=')
 	{
@@ -198,14 +211,17 @@ scim_base64_valid(const char *text, size_t len)
 	{
 		char		c = text[i];
 
-		if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-			  c == '+' || c == '/' || c == '-' || c == '_'))
+		if (c == '+' || c == '/')
+			plain = true;
+		else if (c == '-' || c == '_')
+			url = true;
+		else if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9')))
 			return false;
 	}
 	/* a rest of one character holds six bits, less than a byte */
-	if (n % 4 == 1)
+	if (n % 4 == 1 || (plain && url))
 		return false;
-	return padding == 0 || (n + padding) % 4 == 0;
+	return padding == 0 || (padding <= 2 && (n + padding) % 4 == 0);
 }
 
 /* ---- types ---- */
@@ -252,6 +268,31 @@ compare_bytes(const char *a, size_t alen, const char *b, size_t blen)
 	return n != 0 ? sign(n) : (alen > blen) - (alen < blen);
 }
 
+static bool
+is_ascii(const char *s, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		if ((unsigned char) s[i] >= 0x80)
+			return false;
+	return true;
+}
+
+static int
+lower(char c)
+{
+	return c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+}
+
+/* The order of the folded strings, for which ASCII needs no memory. */
+static int
+compare_ascii(const char *a, size_t alen, const char *b, size_t blen)
+{
+	for (size_t i = 0; i < alen && i < blen; i++)
+		if (a[i] != b[i] && lower(a[i]) != lower(b[i]))
+			return sign(lower(a[i]) - lower(b[i]));
+	return (alen > blen) - (alen < blen);
+}
+
 static int
 compare_strings(const ScimAttr *attr, const json_t *a, const json_t *b)
 {
@@ -262,16 +303,44 @@ compare_strings(const ScimAttr *attr, const json_t *a, const json_t *b)
 
 	if (!attr->case_exact && attr->type == SCIM_TYPE_STRING)
 	{
-		const char *fx = scim_fold(x, xlen, &xlen);
-		const char *fy = scim_fold(y, ylen, &ylen);
+		size_t		fxlen;
+		size_t		fylen;
+		char	   *fx;
+		char	   *fy;
+		bool		folded;
+		int			result = 0;
 
+		if (is_ascii(x, xlen) && is_ascii(y, ylen))
+			return compare_ascii(x, xlen, y, ylen);
+		fx = scim_fold(x, xlen, &fxlen);
+		fy = scim_fold(y, ylen, &fylen);
+		folded = fx != NULL && fy != NULL;
+		if (folded)
+			result = compare_bytes(fx, fxlen, fy, fylen);
+		/* whoever sorts asks often */
+		scim_free(fx);
+		scim_free(fy);
+		if (folded)
+			return result;
 		/* out of memory: the unfolded strings still give a definite order */
-		if (fx != NULL && fy != NULL)
-			return compare_bytes(fx, xlen, fy, ylen);
-		xlen = strlen(x);
-		ylen = strlen(y);
 	}
 	return compare_bytes(x, xlen, y, ylen);
+}
+
+/* Exactly, although a double cannot hold every 64-bit integer. */
+static int
+compare_integer_real(int64_t i, double d)
+{
+	int64_t		whole;
+
+	if (d >= 9223372036854775808.0)
+		return -1;
+	if (d < -9223372036854775808.0)
+		return 1;
+	whole = (int64_t) d;
+	if (i != whole)
+		return i < whole ? -1 : 1;
+	return ((double) whole > d) - ((double) whole < d);
 }
 
 int
@@ -288,8 +357,12 @@ scim_value_compare(const ScimAttr *attr, const json_t *a, const json_t *b)
 		return compare_strings(attr, a, b);
 	if (json_is_integer(a) && json_is_integer(b))
 		return (json_integer_value(a) > json_integer_value(b)) - (json_integer_value(a) < json_integer_value(b));
-	if (json_is_number(a) && json_is_number(b))
-		return (json_number_value(a) > json_number_value(b)) - (json_number_value(a) < json_number_value(b));
+	if (json_is_integer(a) && json_is_real(b))
+		return compare_integer_real(json_integer_value(a), json_real_value(b));
+	if (json_is_real(a) && json_is_integer(b))
+		return -compare_integer_real(json_integer_value(b), json_real_value(a));
+	if (json_is_real(a) && json_is_real(b))
+		return (json_real_value(a) > json_real_value(b)) - (json_real_value(a) < json_real_value(b));
 	if (json_is_boolean(a) && json_is_boolean(b))
 		return (int) json_is_true(a) - (int) json_is_true(b);
 	return (int) json_typeof(a) - (int) json_typeof(b);
@@ -297,10 +370,83 @@ scim_value_compare(const ScimAttr *attr, const json_t *a, const json_t *b)
 
 /* ---- equality of state ---- */
 
+/* An element of an array, found again by its hash. */
+typedef struct Hashed
+{
+	uint64_t	hash;
+	const json_t *value;
+} Hashed;
+
 static bool
 is_false_primary(const ScimAttr *sub, const json_t *value)
 {
-	return value != NULL && json_is_false(value) && strcmp(sub->name, "primary") == 0;
+	return value != NULL && json_is_false(value) && scim_name_eq(sub->name, strlen(sub->name), "primary");
+}
+
+/* A sub-attribute's value as far as it is part of the state, else NULL. */
+static const json_t *
+state_of(const json_t *value, const ScimAttr *sub)
+{
+	const json_t *part = json_object_get(value, sub->name);
+
+	return is_false_primary(sub, part) || scim_json_unassigned(part) ? NULL : part;
+}
+
+static uint64_t
+mix(uint64_t h)
+{
+	h ^= h >> 33;
+	h *= UINT64_C(0xff51afd7ed558ccd);
+	h ^= h >> 33;
+	return h;
+}
+
+static uint64_t
+hash_bytes(const void *data, size_t len)
+{
+	const unsigned char *bytes = data;
+	uint64_t	h = UINT64_C(0xcbf29ce484222325);
+
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return mix(h);
+}
+
+/*
+ * A hash that agrees with same_single(): what is the same hashes alike.  What
+ * no schema allows where it stands shares one hash.
+ */
+static uint64_t
+hash_single(const ScimAttr *attr, const json_t *value)
+{
+	uint64_t	h = 0;
+	double		number;
+
+	if (json_is_string(value))
+		return hash_bytes(json_string_value(value), json_string_length(value));
+	if (json_is_number(value))
+	{
+		number = json_number_value(value);
+		if (number == 0)
+			number = 0;			/* -0 and 0 are one number */
+		return hash_bytes(&number, sizeof(number));
+	}
+	if (attr->type != SCIM_TYPE_COMPLEX || !json_is_object(value))
+		return (uint64_t) json_typeof(value);
+	for (int i = 0; i < attr->nsubs; i++)
+	{
+		const json_t *part = state_of(value, attr->subs[i]);
+		uint64_t	sum = 0;
+
+		if (part == NULL)
+			continue;
+		if (!json_is_array(part))
+			sum = hash_single(attr->subs[i], part);
+		for (size_t j = 0; j < json_array_size(part); j++)
+			sum += hash_single(attr->subs[i], json_array_get(part, j));
+		h += mix(sum + (uint64_t) i);
+	}
+	return h;
 }
 
 static bool
@@ -315,52 +461,95 @@ same_single(const ScimAttr *attr, const json_t *a, const json_t *b)
 	for (int i = 0; i < attr->nsubs; i++)
 	{
 		const ScimAttr *sub = attr->subs[i];
-		const json_t *x = json_object_get(a, sub->name);
-		const json_t *y = json_object_get(b, sub->name);
 
-		if (is_false_primary(sub, x))
-			x = NULL;
-		if (is_false_primary(sub, y))
-			y = NULL;
-		if (!scim_value_same(sub, x, y))
+		if (!scim_value_same(sub, state_of(a, sub), state_of(b, sub)))
 			return false;
 	}
 	return true;
 }
 
-bool
-scim_value_same(const ScimAttr *attr, const json_t *a, const json_t *b)
+static int
+compare_hashes(const void *a, const void *b)
 {
-	bool		a_empty = scim_json_unassigned(a);
-	bool		b_empty = scim_json_unassigned(b);
-	size_t		n;
-	bool	   *taken;
-	bool		same = true;
+	uint64_t	x = ((const Hashed *) a)->hash;
+	uint64_t	y = ((const Hashed *) b)->hash;
 
-	if (a_empty || b_empty)
-		return a_empty && b_empty;
-	if (!json_is_array(a) || !json_is_array(b))
-		return json_is_array(a) == json_is_array(b) && same_single(attr, a, b);
+	return (x > y) - (x < y);
+}
 
-	n = json_array_size(a);
+static void
+hash_elements(const ScimAttr *attr, const json_t *array, size_t first, size_t n, Hashed *out)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		out[i].value = json_array_get(array, first + i);
+		out[i].hash = hash_single(attr, out[i].value);
+	}
+	qsort(out, n, sizeof(Hashed), compare_hashes);
+}
+
+/*
+ * Pair the elements of two sorted lists.  Elements of one hash are the same
+ * but for accidents, so that the first one left is nearly always the partner.
+ */
+static bool
+pair_elements(const ScimAttr *attr, const Hashed *a, Hashed *b, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		size_t		j = i;
+
+		while (j < n && b[j].hash == a[i].hash && !same_single(attr, a[i].value, b[j].value))
+			j++;
+		if (j == n || b[j].hash != a[i].hash)
+			return false;
+		b[j].value = b[i].value;
+	}
+	return true;
+}
+
+static bool
+same_elements(const ScimAttr *attr, const json_t *a, const json_t *b)
+{
+	size_t		n = json_array_size(a);
+	size_t		first = 0;
+	Hashed		few[2 * FEW];
+	Hashed	   *both = few;
+	bool		same;
+
 	if (n != json_array_size(b))
 		return false;
 	/* the usual case costs one comparison an element */
-	for (size_t i = 0; same && i < n; i++)
-		same = same_single(attr, json_array_get(a, i), json_array_get(b, i));
-	if (same)
+	while (first < n && same_single(attr, json_array_get(a, first), json_array_get(b, first)))
+		first++;
+	n -= first;
+	if (n == 0)
 		return true;
-	taken = scim_alloc0(n * sizeof(bool));
-	if (taken == NULL)
+	if (n > FEW)
+		both = scim_alloc(2 * n * sizeof(Hashed));
+	if (both == NULL)
 		return false;
-	same = true;
-	for (size_t i = 0; same && i < n; i++)
-	{
-		same = false;
-		for (size_t j = 0; !same && j < n; j++)
-			if (!taken[j] && same_single(attr, json_array_get(a, i), json_array_get(b, j)))
-				taken[j] = same = true;
-	}
-	scim_free(taken);
+	hash_elements(attr, a, first, n, both);
+	hash_elements(attr, b, first, n, both + n);
+	same = pair_elements(attr, both, both + n, n);
+	if (both != few)
+		scim_free(both);
 	return same;
+}
+
+bool
+scim_value_same(const ScimAttr *attr, const json_t *a, const json_t *b)
+{
+	bool		a_empty;
+	bool		b_empty;
+
+	if (a == b)
+		return true;
+	a_empty = scim_json_unassigned(a);
+	b_empty = scim_json_unassigned(b);
+	if (a_empty || b_empty)
+		return a_empty && b_empty;
+	if (json_is_array(a) && json_is_array(b))
+		return same_elements(attr, a, b);
+	return json_is_array(a) == json_is_array(b) && same_single(attr, a, b);
 }

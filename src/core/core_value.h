@@ -11,7 +11,7 @@
  * xsd:dateTime with date and time.  Microseconds since 1970-01-01 UTC
  * (proleptic Gregorian; further fraction digits are cut).  An absent zone
  * means UTC.  False if the text is no dateTime.  24:00:00 is the next day;
- * second 60 is refused.
+ * second 60 is refused, and what is not of the years 1 to 9999 in UTC.
  */
 extern bool scim_datetime_parse(const char *text, size_t len, int64_t *usec);
 
@@ -19,7 +19,7 @@ extern bool scim_datetime_parse(const char *text, size_t len, int64_t *usec);
 #define SCIM_DATETIME_SIZE 40
 extern void scim_datetime_print(int64_t usec, char *buf);
 
-/* base64 or base64url, padding optional; no blanks. */
+/* base64 or base64url (not both mixed), padding optional; no blanks. */
 extern bool scim_base64_valid(const char *text, size_t len);
 
 /* Is "value" of the type of "attr" (a single value, not the array)? */
@@ -31,7 +31,8 @@ extern int	scim_value_compare(const ScimAttr *attr, const json_t *a, const json_
 /*
  * Deep equality of two values of an attribute: arrays without order, complex
  * values by sub-attribute, null/[]/absent equal, primary false equal to
- * absent, strings exactly (a change of case only is a change).
+ * absent, strings exactly (a change of case only is a change).  Long arrays
+ * cost a sort; false, too, when memory is out (scim_alloc_failed()).
  */
 extern bool scim_value_same(const ScimAttr *attr, const json_t *a, const json_t *b);
 

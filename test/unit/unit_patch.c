@@ -502,8 +502,9 @@ test_size(void)
 /* ---- lack of memory ---- */
 
 /*
- * Every n-th allocation of every vector fails in turn: the outcome is the
- * error of lack of memory, or the outcome without failure, never another.
+ * Every n-th allocation of every vector fails in turn, with all that follow
+ * and alone: the outcome is the error of lack of memory, or the outcome without
+ * failure, never another.
  */
 static void
 torture_item(const json_t *item, const json_t *resources, const ScimResourceType *type)
@@ -519,9 +520,12 @@ torture_item(const json_t *item, const json_t *resources, const ScimResourceType
 	scim_alloc_fail_at(0);
 	run_patch(type, before, request, mode, &whole);
 	total = scim_alloc_count();
-	for (n = 1; n <= total; n++)
+	for (n = 1; n <= 2 * total; n++)
 	{
-		scim_alloc_fail_at(n);
+		if (n <= total)
+			scim_alloc_fail_at(n);
+		else
+			scim_alloc_fail_once(n - total);
 		run_patch(type, before, request, mode, &out);
 		scim_alloc_fail_at(0);
 		if (out.after == NULL)

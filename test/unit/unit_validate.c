@@ -286,12 +286,15 @@ test_torture(void)
 		scim_alloc_fail_at(0);
 		whole = scim_resource_wanted(type, body, current, mode, refuse, NULL, &err);
 		total = scim_alloc_count();
-		for (n = 1; n <= total; n++)
+		for (n = 1; n <= 2 * total; n++)
 		{
 			ScimError	failed;
 
 			memset(&failed, 0, sizeof(failed));
-			scim_alloc_fail_at(n);
+			if (n <= total)
+				scim_alloc_fail_at(n);
+			else
+				scim_alloc_fail_once(n - total);
 			wanted = scim_resource_wanted(type, body, current, mode, refuse, NULL, &failed);
 			scim_alloc_fail_at(0);
 			if (wanted == NULL)
