@@ -76,12 +76,17 @@ typedef void (*shmem_request_hook_type) (void);
 
 /*
  * What GetMemoryChunkSpace() counts beyond a chunk's usable bytes.  Until 16 it
- * was twice as much.
+ * was more; a server with assertions keeps the requested size there, too.
  */
-#if PG_VERSION_NUM < 160000
-#define SCIM_CHUNK_HEADER 16
+#ifdef MEMORY_CONTEXT_CHECKING
+#define SCIM_CHUNK_REQUESTED sizeof(Size)
 #else
-#define SCIM_CHUNK_HEADER 8
+#define SCIM_CHUNK_REQUESTED 0
+#endif
+#if PG_VERSION_NUM < 160000
+#define SCIM_CHUNK_HEADER (16 + SCIM_CHUNK_REQUESTED)
+#else
+#define SCIM_CHUNK_HEADER (8 + SCIM_CHUNK_REQUESTED)
 #endif
 
 /* Until 16: every member of a role could SET ROLE to it. */
@@ -129,6 +134,11 @@ scim_forbid_transaction_timeout(void)
 	SetConfigOption("transaction_timeout", "0", PGC_USERSET, PGC_S_OVERRIDE);
 	find_option("transaction_timeout", false, false, ERROR)->context = PGC_SUSET;
 }
+#endif
+
+/* Until 18: an attribute behind the declaration, of another name. */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
 #endif
 
 #endif							/* SCIM_COMPAT_H */

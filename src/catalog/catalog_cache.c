@@ -89,9 +89,9 @@ static CatalogCache *cache = NULL;
 static bool cache_stale = false;
 static int	request_depth = 0;
 
-/* request_depth when each open subtransaction began. */
-#define MAX_TRACKED_LEVELS 64
-static int	depth_at_level[MAX_TRACKED_LEVELS];
+/* request_depth when each open subtransaction began, by nest level. */
+static int *depth_at_level = NULL;
+static int	ndepths = 0;
 
 /* Relations whose invalidation makes the cache stale; 0 until looked up. */
 static Oid	config_relids[5];
@@ -170,10 +170,20 @@ transaction_ended(XactEvent event, void *arg)
 static void
 subtransaction_event(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
-	int			level = Min(GetCurrentTransactionNestLevel(), MAX_TRACKED_LEVELS - 1);
+	int			level = GetCurrentTransactionNestLevel();
 
 	if (event == SUBXACT_EVENT_START_SUB)
+	{
+		if (level >= ndepths)
+		{
+			int			n = Max(64, level * 2);
+
+			depth_at_level = depth_at_level ? repalloc(depth_at_level, sizeof(int) * n) :
+				MemoryContextAlloc(TopMemoryContext, sizeof(int) * n);
+			ndepths = n;
+		}
 		depth_at_level[level] = request_depth;
+	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
 		set_depth(depth_at_level[level]);
 }
@@ -507,6 +517,20 @@ same_texts(List *a, List *b)
 	return true;
 }
 
+/* An error that says nothing about a mapping: the next try may have none. */
+static bool
+is_passing(int sqlerrcode)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlerrcode))
+	{
+		case ERRCODE_TRANSACTION_ROLLBACK:
+		case ERRCODE_INSUFFICIENT_RESOURCES:
+		case ERRCODE_OPERATOR_INTERVENTION:
+			return true;
+	}
+	return sqlerrcode == ERRCODE_LOCK_NOT_AVAILABLE;
+}
+
 /*
  * The set of these mappings for this owner, compiled at first use.  A mapping
  * that cannot be resolved (a dropped column, say) gives a set that is marked
@@ -568,8 +592,7 @@ mapping_set(Oid owner, List *names, List *scope)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(saved);
 		CurrentResourceOwner = saved_owner;
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN)
+		if (is_passing(edata->sqlerrcode))
 			ReThrowError(edata);
 		set = MemoryContextAllocZero(context, sizeof(ScimMappingSet));
 		set->owner = owner;

@@ -34,19 +34,45 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "parser/parse_expr.h"
+#include "parser/parser.h"
 #include "utils/acl.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
 #include "utils/guc.h"
 #include "utils/hsearch.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/portal.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "catalog.h"
 #include "../compat.h"
 
 #define SAFE_SEARCH_PATH "pg_catalog, pg_temp"
+
+/*
+ * What decides how values become text and how text is read: the same whoever
+ * calls, so that a resource and its version do not depend on it.  (The time
+ * zone is left alone: nothing here depends on it, and triggers of the owner
+ * may well do.)
+ */
+static const struct
+{
+	const char *name;
+	const char *value;
+}			safe_settings[] = {
+	{"search_path", SAFE_SEARCH_PATH},
+	{"row_security", "on"},
+	{"datestyle", "ISO, MDY"},
+	{"intervalstyle", "postgres"},
+	{"extra_float_digits", "1"},
+	{"bytea_output", "hex"},
+	{"standard_conforming_strings", "on"},
+	{"transform_null_equals", "off"}
+};
 
 /*
  * Raise 42501 if a role must not own what requests run as: it is gone, or has
@@ -85,12 +111,22 @@ check_owner(Oid owner)
 static void
 pin_settings(void)
 {
-	if (namespace_search_path == NULL || strcmp(namespace_search_path, SAFE_SEARCH_PATH) != 0)
-		(void) set_config_option("search_path", SAFE_SEARCH_PATH,
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
-	if (!row_security)
-		(void) set_config_option("row_security", "on",
-								 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	const bool	right[] = {
+		namespace_search_path != NULL && strcmp(namespace_search_path, SAFE_SEARCH_PATH) == 0,
+		row_security,
+		DateStyle == USE_ISO_DATES && DateOrder == DATEORDER_MDY,
+		IntervalStyle == INTSTYLE_POSTGRES,
+		extra_float_digits == 1,
+		bytea_output == BYTEA_OUTPUT_HEX,
+		standard_conforming_strings,
+		!Transform_null_equals
+	};
+
+	StaticAssertStmt(lengthof(right) == lengthof(safe_settings), "one test for each setting");
+	for (int i = 0; i < lengthof(right); i++)
+		if (!right[i])
+			(void) set_config_option(safe_settings[i].name, safe_settings[i].value,
+									 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* Advisory locks that this process holds; for a transaction or beyond it. */
@@ -212,7 +248,10 @@ scim_identity_scrub_session(void)
 	DropAllPreparedStatements();
 	Async_UnlistenAll();
 	LockReleaseAll(USER_LOCKMETHOD, true);
+	/* dropping tables reads catalogs with toast tables */
+	PushActiveSnapshot(GetTransactionSnapshot());
 	ResetTempTableNamespace();
+	PopActiveSnapshot();
 	ResetSequenceCaches();
 	CommitTransactionCommand();
 }
@@ -300,7 +339,15 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 		entry->plan = plan;
 	}
 
+	/*
+	 * What is read here may be cached for longer than the snapshot of whoever
+	 * asks: it has to be what every invalidation that has arrived is about.
+	 */
+	if (read_only)
+		PushActiveSnapshot(GetLatestSnapshot());
 	code = SPI_execute_plan(entry->plan, values, nulls, read_only, count);
+	if (read_only)
+		PopActiveSnapshot();
 
 	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(saved_user, saved_context);

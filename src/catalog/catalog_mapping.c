@@ -17,6 +17,7 @@
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
 #include "parser/parser.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
 #include "utils/lsyscache.h"
@@ -40,9 +41,8 @@ typedef struct ResolveContext
 	List	   *scope;			/* names of scope columns */
 } ResolveContext;
 
-static void
-mapping_error(const ResolveContext *ctx, const char *path, int sqlstate, const char *problem)
-			pg_attribute_noreturn();
+pg_noreturn static void mapping_error(const ResolveContext *ctx, const char *path, int sqlstate,
+									  const char *problem);
 
 static void
 mapping_error(const ResolveContext *ctx, const char *path, int sqlstate, const char *problem)
@@ -94,8 +94,12 @@ set_source_type(ScimSource *src, Oid typid)
 {
 	src->typid = typid;
 	src->cls = sql_class(typid);
-	/* without a type modifier: a cast to varchar(3) would cut in silence */
-	src->type_name = format_type_be_qualified(typid);
+	src->pads = getBaseType(typid) == BPCHAROID;
+	/*
+	 * Without a type modifier: a cast to varchar(3) would cut in silence.  And
+	 * "character" would be character(1).
+	 */
+	src->type_name = format_type_extended(typid, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
 }
 
 /*
@@ -109,6 +113,8 @@ column_source(Oid relid, const char *alias, const char *name, ScimSource *src)
 	HeapTuple	tuple;
 	Form_pg_attribute att;
 	bool		generated;
+	Oid			base;
+	int32		typmod;
 
 	if (attnum <= 0)
 		return false;
@@ -118,8 +124,12 @@ column_source(Oid relid, const char *alias, const char *name, ScimSource *src)
 	att = (Form_pg_attribute) GETSTRUCT(tuple);
 	memset(src, 0, sizeof(*src));
 	set_source_type(src, att->atttypid);
-	if ((att->atttypid == VARCHAROID || att->atttypid == BPCHAROID) && att->atttypmod > VARHDRSZ)
-		src->max_length = att->atttypmod - VARHDRSZ;
+	/* also of a domain, a cast to which would cut */
+	typmod = att->atttypmod;
+	base = getBaseTypeAndTypmod(att->atttypid, &typmod);
+	if ((base == VARCHAROID || base == BPCHAROID) && typmod > VARHDRSZ)
+		src->max_length = typmod - VARHDRSZ;
+	src->not_null = att->attnotnull;
 	generated = att->attgenerated != '\0' || att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
 	ReleaseSysCache(tuple);
 
@@ -324,7 +334,7 @@ child_relation(ResolveContext *ctx, const char *path, const json_t *spec)
 	rv = makeRangeVarFromNameList(stringToQualifiedNameList(name, NULL));
 	if (rv->schemaname == NULL)
 		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "name the child table with its schema");
-	relid = RangeVarGetRelid(rv, NoLock, true);
+	relid = RangeVarGetRelid(rv, AccessShareLock, true);
 	if (!OidIsValid(relid))
 		mapping_error(ctx, path, ERRCODE_UNDEFINED_TABLE, "its child table does not exist");
 	return relid;
@@ -345,6 +355,9 @@ child_column(ResolveContext *ctx, const char *path, Oid relid, const json_t *spe
 	if (name == NULL || !column_source(relid, "c", name, src))
 		mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
 					  psprintf("\"%s\" does not name a column of its child table", member));
+	if (src->column == NULL && strcmp(member, "order") != 0)
+		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
+					  psprintf("\"%s\" names a generated column", member));
 }
 
 /* One entry of a multi-valued attribute in a child relation. */
@@ -534,8 +547,11 @@ add_slot(ResolveContext *ctx, const char *text, const ScimPath *path, const Scim
 static void
 check_relation(ResolveContext *ctx)
 {
-	char		kind = get_rel_relkind(ctx->row->relid);
+	char		kind;
 
+	/* or it may be gone in the middle of all the look-ups that follow */
+	LockRelationOid(ctx->row->relid, AccessShareLock);
+	kind = get_rel_relkind(ctx->row->relid);
 	if (kind == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
@@ -643,6 +659,50 @@ count_children(json_t *attributes)
 	return n;
 }
 
+/* A scope column is set by the endpoint and by nobody else (T1). */
+static void
+check_scope_column(const ScimMapping *m, const char *scope_column, const char *column, const char *attribute)
+{
+	if (scope_column && column && strcmp(column, scope_column) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping \"%s\" maps attribute \"%s\" to a scope column", m->name, attribute)));
+}
+
+static void
+check_scope(const ScimMapping *m)
+{
+	const struct
+	{
+		const ScimSource *src;
+		const char *name;
+	}			times[] = {
+		{m->created, "meta.created"}, {m->last_modified, "meta.lastModified"}, {m->version, "meta.version"}
+	};
+
+	for (int i = 0; i < m->nscope; i++)
+	{
+		const char *scope = m->scope_columns[i];
+
+		for (int j = 0; j < m->nscalars; j++)
+			check_scope_column(m, scope, m->scalars[j].src.column, m->scalars[j].attr->name);
+		for (int j = 0; j < m->nslots; j++)
+			for (int k = 0; k < m->slots[j].nsubs; k++)
+				check_scope_column(m, scope, m->slots[j].srcs[k].column, m->slots[j].attr->name);
+		for (int j = 0; j < lengthof(times); j++)
+			check_scope_column(m, scope, times[j].src ? times[j].src->column : NULL, times[j].name);
+		check_scope_column(m, scope, m->present, "$present");
+		for (int j = 0; j < m->nchildren; j++)
+		{
+			const ScimChild *child = &m->children[j];
+
+			for (int k = 0; k < child->nsubs; k++)
+				check_scope_column(m, child->scope[i], child->srcs[k].column, child->attr->name);
+			check_scope_column(m, child->scope[i], child->ref.column, child->attr->name);
+		}
+	}
+}
+
 /*
  * Resolve one row.  Two passes over the attributes: the first against the full
  * resource type tells which attributes have a source; the second against the
@@ -729,13 +789,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	ctx.kept = NULL;
 	resolve_members(&ctx, m->type, attributes);
 
-	/* A scope column is set by the endpoint and by nobody else (T1). */
-	for (int i = 0; i < m->nscope; i++)
-		for (int j = 0; j < m->nscalars; j++)
-			if (m->scalars[j].src.column && strcmp(m->scalars[j].src.column, m->scope_columns[i]) == 0)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("mapping \"%s\" maps attribute \"%s\" to a scope column", row->name, m->scalars[j].attr->name)));
+	check_scope(m);
 	return m;
 }
 

@@ -49,6 +49,8 @@ typedef struct ScimSource
 	ScimSqlClass cls;
 	const char *type_name;		/* qualified, without type modifier, for casts */
 	int			max_length;		/* characters that varchar(n) or char(n) takes; 0: no limit */
+	bool		not_null;		/* a column that is declared so */
+	bool		pads;			/* char(n): its output ends in blanks */
 } ScimSource;
 
 typedef struct ScimScalar

@@ -329,6 +329,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 {
 	ResourceOwner saved_owner = CurrentResourceOwner;
 	ScimIdentity identity;
+	volatile bool open = true;	/* the subtransaction */
 
 	memset(&identity, 0, sizeof(identity));
 	BeginInternalSubTransaction(NULL);
@@ -358,10 +359,13 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 			RollbackAndReleaseCurrentSubTransaction();
 		else
 			ReleaseCurrentSubTransaction();
+		open = false;
 		scim_identity_restore(&identity);
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = saved_owner;
-		scim_store_set_constraints(call->endpoint, false);
+		/* a constraint may be gone meanwhile */
+		if (call->err.status == 0)
+			scim_store_set_constraints(call->endpoint, false);
 	}
 	PG_CATCH();
 	{
@@ -370,12 +374,16 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
 		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
+		if (open)
+			RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = saved_owner;
 		scim_identity_restore(&identity);
 		scim_core_reset();
 		scim_store_reset();
+		/* what was done cannot be undone here: the caller's transaction can */
+		if (!open)
+			ReThrowError(edata);
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
 			edata->sqlerrcode == ERRCODE_CRASH_SHUTDOWN)

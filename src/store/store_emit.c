@@ -19,6 +19,10 @@
 /* Microseconds between the epochs of Unix and of PostgreSQL. */
 #define EPOCH_OFFSET ((POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * USECS_PER_DAY)
 
+/* Years 1 to 9999. */
+#define FIRST_TIME ((INT64CONST(1721426) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+#define LAST_TIME ((INT64CONST(5373485) - POSTGRES_EPOCH_JDATE) * USECS_PER_DAY)
+
 typedef struct Emitter
 {
 	const ScimEndpointType *target;
@@ -79,6 +83,19 @@ emit_text_value(StringInfo out, const ScimAttr *attr, const char *text)
 	}
 }
 
+/* RFC 3339 knows four digits for the year, and no infinity; NULL: not that. */
+static char *
+time_text(Timestamp t)
+{
+	char	   *buf;
+
+	if (t < FIRST_TIME || t >= LAST_TIME)
+		return NULL;
+	buf = palloc(SCIM_DATETIME_SIZE);
+	scim_datetime_print(t + EPOCH_OFFSET, buf);
+	return buf;
+}
+
 char *
 scim_store_datum_text(const ScimSource *src, Datum value)
 {
@@ -91,16 +108,18 @@ scim_store_datum_text(const ScimSource *src, Datum value)
 		case SCIM_SQL_BOOLEAN:
 			return DatumGetBool(value) ? "true" : "false";
 		case SCIM_SQL_TIMESTAMPTZ:
-			if (TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
-				return NULL;
-			buf = palloc(SCIM_DATETIME_SIZE);
-			scim_datetime_print(DatumGetTimestampTz(value) + EPOCH_OFFSET, buf);
-			return buf;
+			return time_text(DatumGetTimestampTz(value));
 		default:
 			if (src->typid == TEXTOID || src->typid == VARCHAROID)
 				return TextDatumGetCString(value);
+			if (src->typid == TIMESTAMPOID)	/* by convention UTC */
+				return time_text(DatumGetTimestamp(value));
 			getTypeOutputInfo(src->typid, &output, &varlena);
-			return OidOutputFunctionCall(output, value);
+			buf = OidOutputFunctionCall(output, value);
+			/* what a cast to text, which filters compare, leaves out as well */
+			for (size_t len = strlen(buf); src->pads && len > 0 && buf[len - 1] == ' '; len--)
+				buf[len - 1] = '\0';
+			return buf;
 	}
 }
 
@@ -323,6 +342,9 @@ emit_multi(Emitter *e, const ScimAttr *attr)
 	{
 		if (row->child->attr != attr)
 			continue;
+		/* a simple value that is null is none */
+		if (attr->type != SCIM_TYPE_COMPLEX && row->values[0] == NULL)
+			continue;
 		if (any)
 			appendStringInfoChar(e->out, ',');
 		emit_child_value(e, row->child, row->values);
@@ -349,7 +371,7 @@ emit_meta(Emitter *e)
 		{"created", e->state->col_created}, {"lastModified", e->state->col_modified}
 	};
 	const ScimAttr *sub;
-	char		buf[SCIM_DATETIME_SIZE];
+	int			start = e->out->len;
 
 	emit_name(e->out, "meta");
 	appendStringInfoChar(e->out, '{');
@@ -361,8 +383,7 @@ emit_meta(Emitter *e)
 		sub = sub_named(meta, times[i].name);
 		if (sub == NULL || times[i].column < 0 || e->row->nulls[times[i].column] || !wanted(e, sub))
 			continue;
-		scim_datetime_print(DatumGetTimestampTz(e->row->values[times[i].column]) + EPOCH_OFFSET, buf);
-		emit_sub(e, sub, buf);
+		emit_sub(e, sub, time_text(DatumGetTimestampTz(e->row->values[times[i].column])));
 	}
 	sub = sub_named(meta, "location");
 	if (sub && wanted(e, sub))
@@ -370,7 +391,13 @@ emit_meta(Emitter *e)
 	sub = sub_named(meta, "version");
 	if (sub && wanted(e, sub))
 		emit_sub(e, sub, scim_store_version(e->mapping, e->desc, e->row->values, e->row->nulls));
-	appendStringInfoChar(e->out, '}');
+	if (e->out->data[e->out->len - 1] == '{')
+	{
+		e->out->len = start;
+		e->out->data[start] = '\0';
+	}
+	else
+		appendStringInfoChar(e->out, '}');
 }
 
 /* Does the row hold anything of extension "ext"? */

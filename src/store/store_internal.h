@@ -48,7 +48,7 @@ extern void scim_sql_child_scope(ScimSql *sql, const ScimMapping *mapping, const
 typedef struct ScimStoreState
 {
 	MemoryContext context;
-	struct HTAB *plans;			/* text hash -> plan */
+	struct ScimPlans *plans;	/* text hash -> plan */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
 	const char *select_list;	/* of the parent: see ScimColumn */
 	int			ncolumns;

@@ -16,6 +16,7 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
@@ -85,7 +86,13 @@ source_value(const ScimSource *src)
 
 	v.expr = src->expr ? src->expr : psprintf("%s::pg_catalog.text", quote_literal_cstr(src->constant));
 	v.cls = src->expr ? src->cls : SCIM_SQL_TEXT;
-	v.is_text = src->expr == NULL || src->typid == 25 /* TEXTOID */ ;
+	v.is_text = src->expr == NULL || src->typid == TEXTOID;
+	if (src->expr && src->typid == TIMESTAMPOID)
+	{
+		/* by convention UTC */
+		v.expr = psprintf("(%s AT TIME ZONE 'UTC')", src->expr);
+		v.cls = SCIM_SQL_TIMESTAMPTZ;
+	}
 	return v;
 }
 

@@ -11,6 +11,7 @@
 
 #include "access/htup_details.h"
 #include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -35,6 +36,8 @@ scim_store_value_sql(const ScimSource *src)
 		case SCIM_SQL_TIMESTAMPTZ:
 			return psprintf("pg_catalog.to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 		default:
+			if (src->typid == TIMESTAMPOID)
+				return psprintf("pg_catalog.to_char(%s, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 			return psprintf("%s::pg_catalog.text", src->expr);
 	}
 }
@@ -300,6 +303,37 @@ push_snapshot(void)
 }
 
 static void
+check_type(const ScimMapping *m, TupleDesc desc, int column, Oid typid)
+{
+	if (TupleDescAttr(desc, column)->atttypid != typid)
+		ereport(ERROR,
+				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+				 errmsg("a column of mapping \"%s\" has changed its type", m->name)));
+}
+
+/*
+ * A statement waits for an ALTER TABLE and then goes on with the new columns,
+ * while the mapping is that of before: what is read must be of the type that it
+ * is taken for.  Another try has the new mapping.
+ */
+static void
+check_types(const ScimMapping *m, const ScimStoreState *state, TupleDesc desc)
+{
+	int			column = state->col_slots;
+
+	if (state->col_created >= 0)
+		check_type(m, desc, state->col_created, m->created->typid);
+	if (state->col_modified >= 0)
+		check_type(m, desc, state->col_modified, m->last_modified->typid);
+	for (int i = 0; i < m->nscalars; i++)
+		check_type(m, desc, state->col_scalars + i, m->scalars[i].src.typid);
+	for (int i = 0; i < m->nslots; i++)
+		for (int j = 0; j < m->slots[i].nsubs; j++)
+			if (m->slots[i].srcs[j].expr)
+				check_type(m, desc, column++, m->slots[i].srcs[j].typid);
+}
+
+static void
 deform_parent(TupleDesc desc, HeapTuple tuple, ScimParentRow *row)
 {
 	row->values = palloc(sizeof(Datum) * desc->natts);
@@ -349,6 +383,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 		push_snapshot();
 
 	desc = SPI_tuptable->tupdesc;
+	check_types(m, state, desc);
 	deform_parent(desc, SPI_tuptable->vals[0], &row);
 	if (head)
 	{
@@ -371,6 +406,9 @@ append_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *quer
 {
 	appendStringInfo(&sql->text, " FROM %s r WHERE ", target->mapping->relation);
 	scim_sql_scope(sql, target->mapping, "r", scope);
+	/* what has no id is no resource (a view, a key that is not the primary one) */
+	if (!target->mapping->key.not_null)
+		appendStringInfo(&sql->text, " AND %s IS NOT NULL", target->mapping->key.expr);
 	if (query->filter)
 	{
 		appendStringInfoString(&sql->text, " AND ");
@@ -431,6 +469,7 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 0);
 	n = (int) SPI_processed;
 	desc = SPI_tuptable->tupdesc;
+	check_types(target->mapping, scim_store_state(target->mapping), desc);
 	rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
 	for (int i = 0; i < n; i++)
 		deform_parent(desc, SPI_tuptable->vals[i], &rows[i]);

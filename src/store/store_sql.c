@@ -29,6 +29,20 @@ typedef struct PlanEntry
 	SPIPlanPtr	plan;
 } PlanEntry;
 
+/*
+ * The plans of a mapping.  Freeing them with the mapping needs "kept": a hash
+ * table has a context of its own below the mapping's, and is gone by then.
+ */
+typedef struct ScimPlans
+{
+	HTAB	   *table;
+	int			nkept;
+	SPIPlanPtr	kept[MAX_PLANS];
+} ScimPlans;
+
+/* Statements that run: a trigger may call scim.handle in the middle of one. */
+static int	running = 0;
+
 void
 scim_sql_init(ScimSql *sql)
 {
@@ -123,18 +137,42 @@ scim_sql_child_scope(ScimSql *sql, const ScimMapping *mapping, const ScimChild *
  * filters; what is used comes back at its next use.
  */
 static void
-drop_plans(HTAB *plans)
+drop_plans(ScimPlans *plans)
 {
 	HASH_SEQ_STATUS status;
 	PlanEntry  *entry;
 
-	hash_seq_init(&status, plans);
+	hash_seq_init(&status, plans->table);
 	while ((entry = (PlanEntry *) hash_seq_search(&status)) != NULL)
 	{
 		SPI_freeplan(entry->plan);
 		pfree(entry->text);
-		(void) hash_search(plans, &entry->key, HASH_REMOVE, NULL);
+		(void) hash_search(plans->table, &entry->key, HASH_REMOVE, NULL);
 	}
+	plans->nkept = 0;
+}
+
+/* Keep a plan, unless there is no room that can be made now. */
+static void
+keep_plan(ScimStoreState *state, uint64 key, const char *text, SPIPlanPtr plan)
+{
+	ScimPlans  *plans = state->plans;
+	PlanEntry  *entry;
+	char	   *copy;
+
+	if (plans->nkept >= MAX_PLANS)
+	{
+		if (running > 0)
+			return;
+		drop_plans(plans);
+	}
+	copy = MemoryContextStrdup(state->context, text);
+	if (SPI_keepplan(plan) != 0)
+		elog(ERROR, "SPI_keepplan failed");
+	plans->kept[plans->nkept++] = plan;
+	entry = (PlanEntry *) hash_search(plans->table, &key, HASH_ENTER, NULL);
+	entry->text = copy;
+	entry->plan = plan;
 }
 
 void
@@ -143,7 +181,7 @@ scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
 {
 	ScimStoreState *state = scim_store_state(mapping);
 	uint64		key = hash_bytes_extended((const unsigned char *) sql->text.data, sql->text.len, 0);
-	PlanEntry  *entry = (PlanEntry *) hash_search(state->plans, &key, HASH_FIND, NULL);
+	PlanEntry  *entry = (PlanEntry *) hash_search(state->plans->table, &key, HASH_FIND, NULL);
 	SPIPlanPtr	plan;
 	int			code;
 
@@ -155,21 +193,19 @@ scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
 		if (plan == NULL)
 			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
 		if (entry == NULL)
-		{
-			char	   *text;
-
-			if (hash_get_num_entries(state->plans) >= MAX_PLANS)
-				drop_plans(state->plans);
-			text = MemoryContextStrdup(state->context, sql->text.data);
-			if (SPI_keepplan(plan) != 0)
-				elog(ERROR, "SPI_keepplan failed");
-			entry = (PlanEntry *) hash_search(state->plans, &key, HASH_ENTER, NULL);
-			entry->text = text;
-			entry->plan = plan;
-		}
+			keep_plan(state, key, sql->text.data, plan);
 	}
 
-	code = SPI_execute_plan(plan, sql->values, sql->nulls, shared_snapshot, count);
+	running++;
+	PG_TRY();
+	{
+		code = SPI_execute_plan(plan, sql->values, sql->nulls, shared_snapshot, count);
+	}
+	PG_FINALLY();
+	{
+		running--;
+	}
+	PG_END_TRY();
 	if (code != expected)
 		elog(ERROR, "unexpected result of a statement on mapping \"%s\": %s",
 			 mapping->name, SPI_result_code_string(code));
@@ -179,28 +215,26 @@ scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
 static void
 free_plans_callback(void *arg)
 {
-	HASH_SEQ_STATUS status;
-	PlanEntry  *entry;
+	ScimPlans  *plans = (ScimPlans *) arg;
 
-	hash_seq_init(&status, (HTAB *) arg);
-	while ((entry = (PlanEntry *) hash_seq_search(&status)) != NULL)
-		SPI_freeplan(entry->plan);
+	while (plans->nkept > 0)
+		SPI_freeplan(plans->kept[--plans->nkept]);
 }
 
-/* The plan table of a mapping, in the given context. */
-static HTAB *
-make_plan_table(MemoryContext context)
+/* No plans yet, in the given context. */
+static ScimPlans *
+make_plans(MemoryContext context)
 {
 	HASHCTL		control;
-	HTAB	   *plans;
-	MemoryContextCallback *callback;
+	ScimPlans  *plans = MemoryContextAlloc(context, sizeof(ScimPlans));
+	MemoryContextCallback *callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
 
 	memset(&control, 0, sizeof(control));
 	control.keysize = sizeof(uint64);
 	control.entrysize = sizeof(PlanEntry);
 	control.hcxt = context;
-	plans = hash_create("scim plans", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
-	callback = MemoryContextAlloc(context, sizeof(MemoryContextCallback));
+	plans->table = hash_create("scim plans", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	plans->nkept = 0;
 	callback->func = free_plans_callback;
 	callback->arg = plans;
 	MemoryContextRegisterResetCallback(context, callback);
@@ -214,8 +248,15 @@ scim_store_version_sql(const ScimMapping *mapping)
 {
 	if (mapping->version)
 		return mapping->version->expr;
-	/* the row's own version; a view has none, there the row as a whole stands for it */
-	return get_rel_relkind(mapping->relid) == RELKIND_VIEW ? "pg_catalog.md5(r::pg_catalog.text)" : "r.xmin";
+	/* the row's own version; a view or foreign table has none, there the row as a whole stands for it */
+	switch (get_rel_relkind(mapping->relid))
+	{
+		case RELKIND_VIEW:
+		case RELKIND_FOREIGN_TABLE:
+			return "pg_catalog.md5(r::pg_catalog.text)";
+		default:
+			return "r.xmin";
+	}
 }
 
 static void
@@ -302,7 +343,7 @@ scim_store_state(const ScimMapping *mapping)
 	saved = MemoryContextSwitchTo(context);
 	state = palloc0(sizeof(ScimStoreState));
 	state->context = context;
-	state->plans = make_plan_table(context);
+	state->plans = make_plans(context);
 	state->scalar_of = palloc(sizeof(int) * Max(mapping->type->nattrs, 1));
 	for (int i = 0; i < mapping->type->nattrs; i++)
 		state->scalar_of[i] = -1;

@@ -108,11 +108,30 @@ check_length(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, 
 					scim_attr_path(m->type, attr, path, sizeof(path)), src->max_length)));
 }
 
+/*
+ * A dateTime without a zone is UTC (core_value.h), and so is a column without
+ * one: no cast of the server's has to guess.
+ */
+static const char *
+time_in_utc(const ScimAttr *attr, const ScimSource *src, const char *text)
+{
+	int64_t		usec;
+	char	   *buf;
+
+	if (text == NULL || attr->type != SCIM_TYPE_DATETIME || src->cls == SCIM_SQL_TEXT ||
+		!scim_datetime_parse(text, strlen(text), &usec))
+		return text;
+	buf = palloc(SCIM_DATETIME_SIZE);
+	scim_datetime_print(usec, buf);
+	return buf;
+}
+
 /* "$n::type", or "NOT $n::type" for a column that holds the opposite. */
 static char *
 parameter_sql(ScimSql *sql, const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
 {
 	check_length(m, attr, src, text);
+	text = time_in_utc(attr, src, text);
 	return psprintf("%s$%d::%s", src->negated ? "NOT " : "", scim_sql_text(sql, text), src->type_name);
 }
 
@@ -253,8 +272,11 @@ element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const
 			continue;
 		for (int i = 0; i < n; i++)
 		{
+			const ScimAttr *leaf = child->subs[j] ? child->subs[j] : child->attr;
+
 			column[i] = value_text(child->subs[j] ? json_object_get(elements[i], child->subs[j]->name) : elements[i]);
-			check_length(m, child->subs[j] ? child->subs[j] : child->attr, &child->srcs[j], column[i]);
+			check_length(m, leaf, &child->srcs[j], column[i]);
+			column[i] = time_in_utc(leaf, &child->srcs[j], column[i]);
 		}
 		param = scim_sql_text_array(sql, column, n);
 		if (first == 0)
@@ -473,11 +495,31 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 				(errcode(ERRCODE_CHECK_VIOLATION),
 				 errmsg("the mapped relation did not take the row")));
 	id = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	if (id == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("the relation of mapping \"%s\" gives a new row no key", m->name)));
 
 	scim_store_writing = true;
 	update_children(target, id, NULL, wanted, NULL, &changed, err);
 	scim_store_writing = saved_writing;
 	return err->status ? NULL : id;
+}
+
+/* A column that may be set to what it is; NULL: there is none. */
+static const char *
+own_column(const ScimMapping *m)
+{
+	const char *column = m->key.column;
+
+	if (column == NULL && m->nscope > 0)
+		column = m->scope_columns[0];
+	for (int i = 0; column == NULL && i < m->nscalars; i++)
+		column = m->scalars[i].src.column;
+	for (int i = 0; column == NULL && i < m->nslots; i++)
+		for (int j = 0; column == NULL && j < m->slots[i].nsubs; j++)
+			column = m->slots[i].srcs[j].column;
+	return column;
 }
 
 /*
@@ -499,8 +541,13 @@ update_parent(const ScimEndpointType *target, const char *id, ScimSql *sql, Colu
 				   psprintf("$%d::pg_catalog.int4", scim_sql_text(sql, psprintf("%d", presence_mask(m, after)))));
 	/* no column tells of changes in child rows: rewriting the row moves its version */
 	if (list->n == 0)
-		add_column(list, m->key.column ? m->key.column : m->scope_columns[0],
-				   m->key.column ? m->key.expr : psprintf("r.%s", m->scope_columns[0]));
+	{
+		const char *column = own_column(m);
+
+		if (column == NULL)
+			return;
+		add_column(list, column, psprintf("r.%s", column));
+	}
 	appendStringInfo(&sql->text, "UPDATE %s r SET %s WHERE ", m->relation, list->columns.data);
 	scim_sql_scope(sql, m, "r", scope);
 	appendStringInfo(&sql->text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",

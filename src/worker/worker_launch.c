@@ -274,7 +274,7 @@ scim_start_workers(PG_FUNCTION_ARGS)
 	PG_RETURN_INT32(0);
 #else
 	int			port = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
-	int			n = PG_ARGISNULL(1) ? scim_listeners : PG_GETARG_INT32(1);
+	volatile int n = PG_ARGISNULL(1) ? scim_listeners : PG_GETARG_INT32(1);
 	BackgroundWorkerHandle **handles;
 	ScimWorkerArgs args;
 	ScimWorkerInfo *list;
