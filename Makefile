@@ -15,7 +15,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test bench docs fuzz conformance unit floors pretty
+.PHONY: quickstart test bench fuzz unit floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -29,6 +29,10 @@ bench:
 # Core alone, without a server: test/unit/Makefile builds and runs it.
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check
+
+# Every fuzzer of core, SECONDS each (60): test/fuzz/Makefile.
+fuzz:
+	@$(MAKE) --no-print-directory -C test/fuzz run $(if $(SECONDS),SECONDS=$(SECONDS))
 
 floors:
 	@test/floors.sh
