@@ -1,0 +1,388 @@
+# 020_model.pl - random requests against a model.
+#
+# Four endpoints, two on the built-in store and two on one mapped table with a
+# scope column, which know nothing of each other.  Some thousands of random
+# requests, through HTTP and through scim.handle, also with ids, names and
+# references of the other tenants.  After each the answer is compared with what
+# a model in perl says; at the end all lists are.  Nothing of another tenant
+# may be seen: every value carries the mark of its tenant.
+#
+# The run is that of a seed, which is printed; SCIM_SEED=n runs it again,
+# SCIM_REQUESTS=n makes it longer.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+use ScimTest;
+use Test::More;
+use Time::HiRes qw(time);
+
+my $requests = $ENV{SCIM_REQUESTS} || 8000;
+my $seed = $ENV{SCIM_SEED} || int(rand(1_000_000));
+my $most_seconds = $ENV{SCIM_REQUESTS} ? 100_000 : 30;
+
+ScimTest->watchdog($ENV{SCIM_REQUESTS} ? 100_000 : 90);
+note("SCIM_SEED=$seed");
+diag("SCIM_SEED=$seed") if $ENV{SCIM_SEED};
+srand($seed);
+
+my $t = ScimTest->start(listeners => 2);
+$t->sql(<<'SQL');
+CREATE ROLE app NOLOGIN;
+CREATE SCHEMA app AUTHORIZATION app;
+SET ROLE app;
+CREATE TABLE app.users (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, org int NOT NULL, login text NOT NULL, title text, disabled boolean, mail text);
+CREATE TABLE app.teams (id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, org int NOT NULL, name text NOT NULL);
+CREATE TABLE app.members (team bigint REFERENCES app.teams ON DELETE CASCADE, member bigint REFERENCES app.users ON DELETE CASCADE, PRIMARY KEY (team, member));
+RESET ROLE;
+CREATE UNIQUE INDEX ON app.users (org, scim.fold(login));
+SELECT scim.create_mapping('app_users', 'User', 'app.users', owner => 'app',
+	attributes => '{"userName": "login", "title": "title", "active": "NOT disabled", "emails[type eq \"work\"].value": "mail"}');
+SELECT scim.create_mapping('app_teams', 'Group', 'app.teams', owner => 'app',
+	attributes => '{"displayName": "name", "members": {"table": "app.members", "parent": "team", "ref": "member", "type": "User"}}');
+SQL
+
+# A tenant: its client, and what the model knows: users and groups by id.
+my @tenants;
+for my $i (0 .. 3)
+{
+	my $name = (qw(red green blue grey))[$i];
+	my $mapped = $i >= 2;
+	$t->create_endpoint($name, base_path => "/$name", mode => $mapped ? 'strict' : 'compat',
+		$mapped ? (mappings => '{app_users,app_teams}', scope => qq({"org": $i})) : ());
+	push @tenants, { name => $name, mapped => $mapped, users => {}, groups => {}, dead => [],
+		client => $t->client(base_path => "/$name", token => $t->create_token($name)) };
+}
+
+my $enough = 0;				# differences: stop after a few
+sub differs
+{
+	my ($tenant, $what, $r, $want) = @_;
+	fail("$tenant->{name}: $what (SCIM_SEED=$seed)");
+	diag("wanted $want, got " . $r->status . ' ' . substr($r->text, 0, 600));
+	return ++$enough;
+}
+
+# One request, by HTTP mostly.
+sub request
+{
+	my ($tenant, $method, $path, $body) = @_;
+	my $r = rand() < 0.05
+	  ? $t->handle($method, $path, $body, endpoint => $tenant->{name})
+	  : $tenant->{client}->request($method, $path, $body);
+	for my $other (@tenants)
+	{
+		next if $other == $tenant;
+		# names are in paths of references of the tenant itself only
+		differs($tenant, "$method $path shows something of $other->{name}", $r, 'nothing') if $r->text =~ /\Q$other->{name}\E/;
+	}
+	differs($tenant, "$method $path", $r, 'no failure') if $r->status >= 500;
+	return $r;
+}
+
+sub pick { return $_[ int(rand(@_)) ] }
+sub some { my ($n, @from) = @_; my %got = map { pick(@from) => 1 } @from ? 1 .. int(rand($n + 1)) : (); return sort keys %got }
+
+# The same few names, in both cases, so that they meet.
+sub new_name { my ($tenant) = @_; my $n = "$tenant->{name}-" . int(rand(25)); return rand() < 0.3 ? uc $n : $n }
+sub new_title { my ($tenant) = @_; return rand() < 0.3 ? undef : "t-$tenant->{name}-" . int(rand(6)) }
+sub new_mail { my ($tenant) = @_; return rand() < 0.3 ? undef : "m$tenant->{name}" . int(rand(9)) . '@Example.org' }
+
+# An id: of the tenant, deleted, of another tenant, or of nothing.
+sub an_id
+{
+	my ($tenant, $type) = @_;
+	my $way = rand();
+	my $other = pick(@tenants);
+	my @own = sort keys %{ $tenant->{$type} };
+	my @foreign = sort keys %{ $other->{$type} };
+	return pick(@own) if @own && $way < 0.8;
+	return pick(@{ $tenant->{dead} }) if @{ $tenant->{dead} } && $way < 0.87;
+	return pick(@foreign) if @foreign && $way < 0.97;
+	return $tenant->{mapped} ? 999_999 : '11111111-2222-4333-8444-555555555555';
+}
+
+sub taken
+{
+	my ($tenant, $name, $id) = @_;
+	return scalar grep { $_ ne $id && lc $tenant->{users}{$_}{userName} eq lc $name } keys %{ $tenant->{users} };
+}
+
+sub user_body
+{
+	my ($u) = @_;
+	return { schemas => [CORE_USER], userName => $u->{userName}, (defined $u->{title} ? (title => $u->{title}) : ()), (defined $u->{active} ? (active => $u->{active} ? TRUE : FALSE) : ()),
+		(defined $u->{mail} ? (emails => [ { type => 'work', value => $u->{mail} } ]) : ()) };
+}
+
+sub group_body
+{
+	my ($g) = @_;
+	return { schemas => [CORE_GROUP], displayName => $g->{displayName}, members => [ map { { value => $_ } } sort keys %{ $g->{members} } ] };
+}
+
+# What an answer says, and what the model does, as one string each.
+sub user_text
+{
+	my ($id, $u) = @_;
+	return join('|', $id, map { defined $_ ? $_ : '-' } $u->{userName}, $u->{title}, defined $u->{active} ? ($u->{active} ? 1 : 0) : undef, $u->{mail});
+}
+
+sub user_seen
+{
+	my ($j) = @_;
+	return user_text($j->{id}, { userName => $j->{userName}, title => $j->{title}, active => $j->{active}, mail => ($j->{emails} || [])->[0]{value} });
+}
+
+sub groups_of
+{
+	my ($tenant, $id) = @_;
+	return join(',', grep { $tenant->{groups}{$_}{members}{$id} } sort keys %{ $tenant->{groups} });
+}
+
+sub check_user
+{
+	my ($tenant, $what, $r, $status, $id) = @_;
+	my $u = $tenant->{users}{$id};
+	return differs($tenant, $what, $r, $status) if $r->status != $status;
+	my $want = user_text($id, $u);
+	return differs($tenant, $what, $r, $want) if user_seen($r->json) ne $want;
+	my $groups = join(',', sort map { $_->{value} } @{ $r->json->{groups} || [] });
+	return differs($tenant, "$what: groups", $r, groups_of($tenant, $id)) if $groups ne groups_of($tenant, $id);
+	return;
+}
+
+sub check_group
+{
+	my ($tenant, $what, $r, $status, $id) = @_;
+	my $g = $tenant->{groups}{$id};
+	return differs($tenant, $what, $r, $status) if $r->status != $status;
+	return if $status == 204;
+	my $want = join('|', $id, $g->{displayName}, sort keys %{ $g->{members} });
+	my $got = join('|', $r->json->{id}, $r->json->{displayName}, sort map { $_->{value} } @{ $r->json->{members} || [] });
+	return differs($tenant, $what, $r, $want) if $got ne $want;
+	return;
+}
+
+# Are all of them users that the tenant has?  (Others are kept in compat mode, and refused in strict mode.)
+sub refused { my ($tenant, @ids) = @_; return $tenant->{mapped} && grep { !$tenant->{users}{$_} } @ids }
+
+my %do = (
+	post_user => sub {
+		my ($tenant) = @_;
+		my $u = { userName => new_name($tenant), title => new_title($tenant), active => pick(0, 1), mail => new_mail($tenant) };
+		my $r = request($tenant, 'POST', '/Users', user_body($u));
+		if (taken($tenant, $u->{userName}, '')) { return $r->status == 409 || differs($tenant, 'POST of a name that is taken', $r, 409) }
+		return differs($tenant, 'POST /Users', $r, 201) if $r->status != 201;
+		$tenant->{users}{ $r->id } = $u;
+		check_user($tenant, 'POST /Users', $r, 201, $r->id);
+	},
+	put_user => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'users');
+		my $u = { userName => new_name($tenant), title => new_title($tenant), active => pick(0, 1), mail => new_mail($tenant) };
+		my $r = request($tenant, 'PUT', "/Users/$id", user_body($u));
+		if (!$tenant->{users}{$id}) { return $r->status == 404 || differs($tenant, 'PUT of nobody', $r, 404) }
+		if (taken($tenant, $u->{userName}, $id)) { return $r->status == 409 || differs($tenant, 'PUT of a name that is taken', $r, 409) }
+		$tenant->{users}{$id} = $u;
+		check_user($tenant, "PUT /Users/$id", $r, 200, $id);
+	},
+	patch_user => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'users');
+		my %change;
+		my @ops;
+		if (rand() < 0.4) { $change{userName} = new_name($tenant); push @ops, { op => 'replace', path => 'userName', value => $change{userName} } }
+		if (rand() < 0.5)
+		{
+			$change{title} = new_title($tenant);
+			push @ops, defined $change{title} ? { op => pick('add', 'replace'), path => 'title', value => $change{title} } : { op => 'remove', path => 'title' };
+		}
+		if (!@ops || rand() < 0.5) { $change{active} = pick(0, 1); push @ops, { op => 'replace', value => { active => $change{active} ? TRUE : FALSE } } }
+		if (rand() < 0.3) { $change{mail} = undef; push @ops, { op => 'remove', path => 'emails[type eq "work"]' } }
+		my $r = request($tenant, 'PATCH', "/Users/$id", { schemas => [PATCH_OP], Operations => \@ops });
+		if (!$tenant->{users}{$id}) { return $r->status == 404 || differs($tenant, 'PATCH of nobody', $r, 404) }
+		if ($tenant->{mapped} && exists $change{mail} && !defined $tenant->{users}{$id}{mail} && $r->status == 400) { return }	# strict: noTarget
+		if (exists $change{userName} && taken($tenant, $change{userName}, $id)) { return $r->status == 409 || differs($tenant, 'PATCH to a name that is taken', $r, 409) }
+		$tenant->{users}{$id} = { %{ $tenant->{users}{$id} }, %change };
+		check_user($tenant, "PATCH /Users/$id " . json_bytes(\@ops), $r, 200, $id);
+	},
+	delete_user => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'users');
+		my $r = request($tenant, 'DELETE', "/Users/$id");
+		my $want = $tenant->{users}{$id} ? 204 : 404;
+		differs($tenant, "DELETE /Users/$id", $r, $want) if $r->status != $want;
+		return if $want == 404;
+		delete $tenant->{users}{$id};
+		push @{ $tenant->{dead} }, $id;
+		delete $_->{members}{$id} for values %{ $tenant->{groups} };
+	},
+	get_user => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'users');
+		my $r = request($tenant, 'GET', "/Users/$id");
+		if (!$tenant->{users}{$id}) { return $r->status == 404 || differs($tenant, 'GET of nobody', $r, 404) }
+		check_user($tenant, "GET /Users/$id", $r, 200, $id);
+	},
+	post_group => sub {
+		my ($tenant) = @_;
+		my $g = { displayName => "g-" . new_name($tenant), members => { map { $_ => 1 } map { an_id($tenant, 'users') } 1 .. int(rand(4)) } };
+		my $r = request($tenant, 'POST', '/Groups', group_body($g));
+		if (refused($tenant, keys %{ $g->{members} })) { return $r->status == 400 || differs($tenant, 'POST with strangers', $r, 400) }
+		return differs($tenant, 'POST /Groups', $r, 201) if $r->status != 201;
+		$tenant->{groups}{ $r->id } = $g;
+		check_group($tenant, 'POST /Groups', $r, 201, $r->id);
+	},
+	put_group => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'groups');
+		my $g = { displayName => "g-" . new_name($tenant), members => { map { $_ => 1 } map { an_id($tenant, 'users') } 1 .. int(rand(4)) } };
+		my $r = request($tenant, 'PUT', "/Groups/$id", group_body($g));
+		if (!$tenant->{groups}{$id}) { return $r->status == 404 || differs($tenant, 'PUT of no group', $r, 404) }
+		if (refused($tenant, keys %{ $g->{members} })) { return $r->status == 400 || differs($tenant, 'PUT with strangers', $r, 400) }
+		$tenant->{groups}{$id} = $g;
+		check_group($tenant, "PUT /Groups/$id", $r, 200, $id);
+	},
+	patch_group => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'groups');
+		my @ids = map { an_id($tenant, 'users') } 1 .. 1 + int(rand(3));
+		my %now = $tenant->{groups}{$id} ? %{ $tenant->{groups}{$id}{members} } : ();
+		my $way = int(rand(4));
+		my @values = map { { value => $_ } } @ids;
+		my $op = $way == 0 ? { op => 'add', path => 'members', value => \@values }
+		  : $way == 1 ? { op => 'remove', path => qq(members[value eq "$ids[0]"]) }
+		  : $way == 2 ? { op => 'replace', path => 'members', value => \@values }
+		  : { op => 'remove', path => 'members' };
+		my $r = request($tenant, 'PATCH', "/Groups/$id", { schemas => [PATCH_OP], Operations => [$op] });
+		if (!$tenant->{groups}{$id}) { return $r->status == 404 || differs($tenant, 'PATCH of no group', $r, 404) }
+		if ($way % 2 == 0 && refused($tenant, @ids)) { return $r->status == 400 || differs($tenant, 'PATCH with strangers', $r, 400) }
+		if ($way == 1 && $tenant->{mapped} && !$now{ $ids[0] } && $r->status == 400) { return }	# strict: noTarget
+		if ($way == 1) { delete $now{ $ids[0] } }
+		else { %now = () if $way != 0; $now{$_} = 1 for $way == 3 ? () : @ids }
+		$tenant->{groups}{$id}{members} = \%now;
+		check_group($tenant, "PATCH /Groups/$id " . json_bytes($op), $r, 204, $id);
+	},
+	delete_group => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'groups');
+		my $r = request($tenant, 'DELETE', "/Groups/$id");
+		my $want = $tenant->{groups}{$id} ? 204 : 404;
+		differs($tenant, "DELETE /Groups/$id", $r, $want) if $r->status != $want;
+		delete $tenant->{groups}{$id};
+	},
+	get_group => sub {
+		my ($tenant) = @_;
+		my $id = an_id($tenant, 'groups');
+		my $r = request($tenant, 'GET', "/Groups/$id");
+		if (!$tenant->{groups}{$id}) { return $r->status == 404 || differs($tenant, 'GET of no group', $r, 404) }
+		check_group($tenant, "GET /Groups/$id", $r, 200, $id);
+	},
+	filter => sub {
+		my ($tenant) = @_;
+		my @terms = map { term($tenant) } 1 .. 1 + int(rand(3));
+		my ($text, $code) = @{ shift @terms };
+		for my $next (@terms)
+		{
+			my ($left, $right) = ($code, $next->[1]);
+			if (rand() < 0.5) { $text = "($text) and $next->[0]"; $code = sub { $left->(@_) && $right->(@_) } }
+			else { $text = "$text or $next->[0]"; $code = sub { $left->(@_) || $right->(@_) } }
+		}
+		if (rand() < 0.2) { my $inner = $code; $text = "not ($text)"; $code = sub { !$inner->(@_) } }
+		check_list($tenant, $text, grep { $code->($tenant->{users}{$_}, $_) } keys %{ $tenant->{users} });
+	});
+
+# A comparison: its text, and what it means.
+sub term
+{
+	my ($tenant) = @_;
+	my $from = rand() < 0.85 ? $tenant : pick(@tenants);
+	my $name = new_name($from);
+	my $title = "t-$from->{name}-" . int(rand(6));
+	my $id = an_id($tenant, 'users');
+	my $group = an_id($tenant, 'groups');
+	my $tail = int(rand(10));
+	return pick(
+		[ qq(userName eq "$name"), sub { lc $_[0]{userName} eq lc $name } ],
+		[ qq(userName ne "$name"), sub { lc $_[0]{userName} ne lc $name } ],
+		[ qq(userName sw "$name"), sub { index(lc $_[0]{userName}, lc $name) == 0 } ],
+		[ qq(userName ew "$tail"), sub { $_[0]{userName} =~ /$tail\z/ } ],
+		[ qq(userName co "-1"), sub { $_[0]{userName} =~ /-1/ } ],
+		[ qq(userName gt "$name"), sub { lc $_[0]{userName} gt lc $name } ],
+		[ qq(title eq "$title"), sub { defined $_[0]{title} && $_[0]{title} eq $title } ],
+		[ qq(title ne "$title"), sub { !defined $_[0]{title} || $_[0]{title} ne $title } ],
+		[ 'title pr', sub { defined $_[0]{title} } ],
+		[ 'title eq null', sub { !defined $_[0]{title} } ],
+		[ 'active eq true', sub { $_[0]{active} } ],
+		[ 'active eq false', sub { !$_[0]{active} } ],
+		[ qq(emails.value sw "M$from->{name}1"), sub { defined $_[0]{mail} && index(lc $_[0]{mail}, "m$from->{name}1") == 0 } ],
+		[ 'emails[type eq "work" and value co "3@"]', sub { defined $_[0]{mail} && index($_[0]{mail}, '3@') >= 0 } ],
+		[ 'emails[type eq "home"]', sub { 0 } ],
+		[ qq(id eq "$id"), sub { $_[1] eq $id } ],
+		[ qq(groups.value eq "$group"), sub { $tenant->{groups}{$group} && $tenant->{groups}{$group}{members}{ $_[1] } } ]);
+}
+
+# A list: all of it, or page by page, in an order or none.
+sub check_list
+{
+	my ($tenant, $filter, @want) = @_;
+	my $by = pick('', 'id', 'userName', 'title');
+	my $order = pick('', 'ascending', 'descending');
+	my $count = rand() < 0.5 ? 200 : 1 + int(rand(7));
+	my $query = 'filter=' . escape($filter) . "&count=$count" . ($by ? "&sortBy=$by" . ($order ? "&sortOrder=$order" : '') : '');
+	my @got;
+	for (my $start = 1;; $start += $count)
+	{
+		my $r = request($tenant, 'GET', "/Users?$query&startIndex=$start");
+		return differs($tenant, "list of $filter", $r, 200) if $r->status != 200;
+		return differs($tenant, "total of $filter", $r, scalar @want) if $r->json->{totalResults} != @want;
+		push @got, map { user_seen($_) } $r->resources;
+		last if $start + $count > @want;
+	}
+	my @texts = map { user_text($_, $tenant->{users}{$_}) } @want;
+	return diag("query $query") && differs($tenant, "list of $filter", ScimTest::Reply->new(status => 200, headers => {}, text => join(' ', sort @got)), join(' ', sort @texts))
+	  if join(' ', sort @got) ne join(' ', sort @texts);
+	if ($by eq 'userName')
+	{
+		my @names = map { lc((split /\|/)[1]) } @got;
+		my @sorted = sort @names;
+		@sorted = reverse @sorted if $order eq 'descending';
+		differs($tenant, "order of $query", ScimTest::Reply->new(status => 200, headers => {}, text => "@names"), "@sorted") if "@names" ne "@sorted";
+	}
+	return;
+}
+
+sub escape { my ($s) = @_; $s =~ s/([^A-Za-z0-9_.-])/sprintf('%%%02X', ord $1)/ge; return $s }
+
+my %weight = (post_user => 12, put_user => 8, patch_user => 12, delete_user => 4, get_user => 8, post_group => 3, put_group => 4, patch_group => 12, delete_group => 1, get_group => 5, filter => 14);
+my @wheel = map { ($_) x $weight{$_} } sort keys %weight;
+
+my $start = time;
+my %done;
+my $n = 0;
+while ($n < $requests && $enough < 5 && time - $start < $most_seconds)
+{
+	my $what = pick(@wheel);
+	$do{$what}->(pick(@tenants));
+	$done{$what}++;
+	$n++;
+}
+note(sprintf('%d steps in %.1f s: %s', $n, time - $start, join(', ', map { "$_ $done{$_}" } sort keys %done)));
+cmp_ok($n, '>=', $enough ? 0 : 1000, 'some thousands of steps');
+
+for my $tenant (@tenants)
+{
+	check_list($tenant, 'userName pr', keys %{ $tenant->{users} });
+	for my $id (sort keys %{ $tenant->{groups} })
+	{
+		check_group($tenant, "GET /Groups/$id", request($tenant, 'GET', "/Groups/$id"), 200, $id);
+	}
+	is($t->handle('GET', '/Groups?count=0', undef, endpoint => $tenant->{name})->json->{totalResults}, scalar(keys %{ $tenant->{groups} }), "$tenant->{name}: number of groups");
+}
+is($enough, 0, "no difference (SCIM_SEED=$seed)");
+$t->no_crash;
+
+done_testing();
