@@ -111,6 +111,17 @@ COMMENT ON TABLE scim._token_use IS 'Internal: when a token was last used, to th
 COMMENT ON COLUMN scim._token_use.token_id IS 'The token.';
 COMMENT ON COLUMN scim._token_use.last_used IS 'Time of a request with it; written at most once a minute by each process.';
 
+-- Not dumped: a copy of the database shall not be able to read or make cursors
+-- of this one.
+CREATE TABLE scim._cursor_keys (
+	endpoint_id bigint PRIMARY KEY REFERENCES scim._endpoints ON DELETE CASCADE,
+	key bytea NOT NULL CHECK (pg_catalog.octet_length(key) = 64)
+);
+REVOKE ALL ON TABLE scim._cursor_keys FROM PUBLIC;
+COMMENT ON TABLE scim._cursor_keys IS 'Internal: what cursors (RFC 9865) of an endpoint are sealed with; made at their first use. Delete a row to make all cursors of an endpoint invalid.';
+COMMENT ON COLUMN scim._cursor_keys.endpoint_id IS 'The endpoint.';
+COMMENT ON COLUMN scim._cursor_keys.key IS 'Two random keys of 32 bytes: for the tag, and for the text.';
+
 -- ---- views ----
 
 CREATE VIEW scim.endpoints AS

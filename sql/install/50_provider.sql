@@ -22,12 +22,16 @@ Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 bad argum
 CREATE FUNCTION scim.explain(
 	endpoint text,
 	resource_type text,
-	filter text DEFAULT NULL
+	filter text DEFAULT NULL,
+	sort_by text DEFAULT NULL,
+	sort_order text DEFAULT 'ascending',
+	start_index bigint DEFAULT 1,
+	count integer DEFAULT 100
 ) RETURNS SETOF text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_explain';
-REVOKE ALL ON FUNCTION scim.explain(text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION scim.explain(text, text, text) IS
+REVOKE ALL ON FUNCTION scim.explain(text, text, text, text, text, bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION scim.explain(text, text, text, text, text, bigint, integer) IS
 'Show the SQL statement that a list query becomes (first row) and its plan (the others); nothing is executed.
-endpoint: name; resource_type: User or Group; filter: RFC 7644 section 3.4.2.2.
-Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 22023 bad filter.';
+endpoint: name; resource_type: User, Group or another that the endpoint serves; filter: RFC 7644 section 3.4.2.2; sort_by, sort_order, start_index, count: as in a request.
+Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 22023 bad filter or order.';

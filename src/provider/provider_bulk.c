@@ -809,8 +809,8 @@ run_unit(Bulk *bulk, const List *unit)
 		if (good && bulk->call->own_transaction)
 		{
 			/* through scim.handle they are immediate all the time */
-			scim_store_set_constraints(endpoint, true);
-			scim_store_set_constraints(endpoint, false);
+			scim_store_set_constraints(endpoint, true, NIL);
+			scim_store_set_constraints(endpoint, false, NIL);
 		}
 		SPI_finish();
 		if (good)
@@ -840,7 +840,7 @@ run_unit(Bulk *bulk, const List *unit)
 			edata->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
 			edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
 			ReThrowError(edata);
-		scim_store_error(endpoint, edata, &(*current_pointer)->err);
+		scim_error_caught(endpoint, (*current_pointer)->method, edata, &(*current_pointer)->err);
 		FreeErrorData(edata);
 		unit_failed(bulk, unit);
 	}
@@ -907,7 +907,7 @@ scim_bulk(ScimCall *call)
 	bulk.context = CurrentMemoryContext;
 	if (call->request->body_len > (size_t) scim_max_body_size * 1024)
 	{
-		scim_fail(&call->err, 413, NULL, "the body is larger than maxPayloadSize (%d)", scim_max_body_size * 1024);
+		scim_fail(&call->err, 413, NULL, "the body is larger than maxPayloadSize (%d bytes)", scim_max_body_size * 1024);
 		return;
 	}
 	if ((body = scim_crud_body(call)) == NULL || !check_envelope(&bulk, body) || !read_operations(&bulk, body))
@@ -921,6 +921,8 @@ scim_bulk(ScimCall *call)
 	foreach(lc, bulk.units)
 	{
 		CHECK_FOR_INTERRUPTS();
+		if (call->request->next_operation)
+			call->request->next_operation();
 		run_unit(&bulk, (List *) lfirst(lc));
 		if (bulk.fail_on_errors > 0 && bulk.nerrors >= bulk.fail_on_errors)
 			break;

@@ -41,12 +41,14 @@ scim_discovery_config(ScimCall *call)
 					 ",\"changePassword\":{\"supported\":false}"
 					 ",\"sort\":{\"supported\":true}"
 					 ",\"etag\":{\"supported\":true}"
+					 ",\"pagination\":{\"cursor\":true,\"index\":true,\"defaultPaginationMethod\":\"index\""
+					 ",\"defaultPageSize\":%d,\"maxPageSize\":%d,\"cursorTimeout\":%d}"
 					 ",\"authenticationSchemes\":[{\"type\":\"oauthbearertoken\",\"name\":\"OAuth Bearer Token\""
 					 ",\"description\":\"A token of this endpoint in the Authorization header (RFC 6750)\""
 					 ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}]"
 					 ",\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":",
 					 SCIM_URN_SERVICE_PROVIDER_CONFIG, SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024,
-					 scim_max_page_size);
+					 scim_max_page_size, Min(scim_page_size, scim_max_page_size), scim_max_page_size, scim_cursor_timeout);
 	escape_json(out, location);
 	appendStringInfoString(out, "}}");
 	respond_text(call);

@@ -246,7 +246,7 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 				again = true;
 			else
 			{
-				scim_store_error(call.endpoint, edata, &call.err);
+				scim_error_caught(call.endpoint, request->method, edata, &call.err);
 				if (call.err.status >= 500)
 					log_failure(edata);
 				init_response(response, context);
@@ -320,6 +320,28 @@ response_headers(const ScimResponse *response)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
 }
 
+/* The scim.handle calls that are open: a trigger may call it within another. */
+typedef struct OpenCall
+{
+	const ScimEndpoint *endpoint;
+	struct OpenCall *outer;
+} OpenCall;
+
+static OpenCall *open_calls = NULL;
+
+/*
+ * Back to DEFERRED, but for what a call further out still needs IMMEDIATE.
+ */
+static void
+defer_constraints(const ScimEndpoint *endpoint)
+{
+	List	   *kept = NIL;
+
+	for (const OpenCall *outer = open_calls; outer; outer = outer->outer)
+		kept = lappend(kept, unconstify(ScimEndpoint *, outer->endpoint));
+	scim_store_set_constraints(endpoint, false, kept);
+}
+
 /*
  * The request in a subtransaction.  An SQL error becomes the response; cancel
  * and shutdown are raised again.
@@ -329,6 +351,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 {
 	ResourceOwner saved_owner = CurrentResourceOwner;
 	ScimIdentity identity;
+	OpenCall	this_call = {call->endpoint, open_calls};
 	volatile bool open = true;	/* the subtransaction */
 
 	memset(&identity, 0, sizeof(identity));
@@ -336,9 +359,10 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		open_calls = &this_call;
 		SPI_connect();
 		if (call->request->body_len > (size_t) scim_max_body_size * 1024)
-			scim_fail(&call->err, 413, NULL, "the body is larger than %d kB", scim_max_body_size);
+			scim_fail(&call->err, 413, NULL, "the body is larger than maxPayloadSize (%d bytes)", scim_max_body_size * 1024);
 		else if (authenticate(call, false))
 		{
 			/*
@@ -346,7 +370,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 			 * owner; what the caller has pending on them fires first, as the
 			 * caller.
 			 */
-			scim_store_set_constraints(call->endpoint, true);
+			scim_store_set_constraints(call->endpoint, true, NIL);
 			/* what identity remembers outlives SPI's context */
 			MemoryContextSwitchTo(context);
 			scim_identity_assume(&identity, call->endpoint->owner, has_owner_code(call->endpoint));
@@ -363,14 +387,16 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		scim_identity_restore(&identity);
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = saved_owner;
+		open_calls = this_call.outer;
 		/* a constraint may be gone meanwhile */
 		if (call->err.status == 0)
-			scim_store_set_constraints(call->endpoint, false);
+			defer_constraints(call->endpoint);
 	}
 	PG_CATCH();
 	{
 		ErrorData  *edata;
 
+		open_calls = this_call.outer;
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
 		FlushErrorState();
@@ -388,7 +414,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
 			edata->sqlerrcode == ERRCODE_CRASH_SHUTDOWN)
 			ReThrowError(edata);
-		scim_store_error(call->endpoint, edata, &call->err);
+		scim_error_caught(call->endpoint, call->request->method, edata, &call->err);
 		if (call->err.status >= 500)
 			log_failure(edata);
 		init_response(call->response, context);

@@ -18,7 +18,7 @@ typedef struct ScimParams
 	const char *sort_order;
 	const char *start_index;
 	const char *count;
-	bool		filter_twice;	/* more than one filter parameter */
+	const char *cursor;
 	bool		access_token;	/* the URL holds an access_token */
 } ScimParams;
 
@@ -59,12 +59,44 @@ extern void scim_crud_patch(ScimCall *call, const ScimEndpointType *target, cons
 extern void scim_crud_delete(ScimCall *call, const ScimEndpointType *target, const char *id);
 extern json_t *scim_crud_body(ScimCall *call);
 
+/* provider_cursor.c: a place in a list; err (400 invalidCursor, ...) where it fails */
+typedef struct ScimCursor
+{
+	bool		backward;
+	bool		placed;			/* else: the beginning, or (backward) the end */
+	int			part;			/* in a list of several types: that of the place */
+	ScimPosition at;
+	int64		count;			/* of the first request */
+} ScimCursor;
+
+extern char *scim_cursor_seal(ScimCall *call, const StringInfoData *identity, const ScimCursor *cursor);
+extern bool scim_cursor_open(ScimCall *call, const StringInfoData *identity, const char *text, ScimCursor *cursor);
+
 /* provider_search.c */
+typedef struct ScimListing
+{
+	ScimQuery	query;			/* the page; the rest where there is one type */
+	ScimCursor	cursor;			/* with query.keyset */
+	StringInfoData identity;	/* what a cursor is bound to */
+} ScimListing;
+
 extern void scim_search_list(ScimCall *call, const ScimEndpointType *target);
 extern void scim_search_post(ScimCall *call, const ScimEndpointType *target);
-/* The same over all resource types. */
-extern void scim_search_root_list(ScimCall *call);
-extern void scim_search_root_post(ScimCall *call);
+/* startIndex, count, cursor; false and err. */
+extern bool scim_search_page(ScimCall *call, ScimListing *listing);
+/* Once filter and order are known to be right: go to the place of the cursor. */
+extern bool scim_search_continue(ScimCall *call, const char *type_names, ScimListing *listing);
+/* sortBy, sortOrder; the second leaves it open whether the type has the attribute. */
+extern bool scim_search_sort(ScimCall *call, const ScimResourceType *type, ScimQuery *query);
+extern bool scim_search_sort_if_known(ScimCall *call, const ScimResourceType *type, ScimQuery *query, bool *known);
+extern void scim_search_respond(ScimCall *call, const ScimListing *listing, const StringInfo resources,
+								const ScimPage *page, int first_part, int last_part);
+/* The body's members become the parameters; false and err. */
+extern bool scim_search_request(ScimCall *call);
+
+/* provider_root.c: the same over all resource types */
+extern void scim_root_list(ScimCall *call);
+extern void scim_root_post(ScimCall *call);
 
 /* provider_bulk.c */
 #define SCIM_BULK_MAX_OPERATIONS 1000
@@ -82,6 +114,8 @@ extern bool scim_etag_write_allowed(ScimCall *call, const char *version);
 extern bool scim_etag_not_modified(const ScimCall *call, const char *version);
 
 /* provider_error.c */
+/* What a caught SQL error says about a request with this method. */
+extern void scim_error_caught(const ScimEndpoint *endpoint, const char *method, const ErrorData *edata, ScimError *err);
 extern void scim_error_body(const ScimError *err, StringInfo body);
 extern void scim_error_respond(const ScimError *err, ScimResponse *response);
 

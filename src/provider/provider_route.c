@@ -102,7 +102,7 @@ scim_route_params(ScimCall *call, const char *query)
 	}			known[] = {
 		{"attributes", &params->attributes}, {"excludedAttributes", &params->excluded},
 		{"filter", &params->filter}, {"sortBy", &params->sort_by}, {"sortOrder", &params->sort_order},
-		{"startIndex", &params->start_index}, {"count", &params->count}
+		{"startIndex", &params->start_index}, {"count", &params->count}, {"cursor", &params->cursor}
 	};
 
 	while (query && *query)
@@ -295,14 +295,14 @@ scim_route_dispatch(ScimCall *call)
 	if (call->nsegments == 0)
 	{
 		if (is_read(call))
-			scim_search_root_list(call);
+			scim_root_list(call);
 		else
 			not_allowed(call, "GET, HEAD");
 	}
 	else if (strcmp(first, ".search") == 0 && call->nsegments == 1)
 	{
 		if (is_method(call, "POST"))
-			scim_search_root_post(call);
+			scim_root_post(call);
 		else
 			not_allowed(call, "POST");
 	}
