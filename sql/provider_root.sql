@@ -69,7 +69,7 @@ SELECT m, p, status, headers ->> 'Allow' FROM (VALUES ('HEAD', ''), ('POST', '')
 SELECT status, body::jsonb ->> 'scimType' FROM scim.handle('root', 'GET', '/?count=0&sortOrder=up');
 
 -- the statement of an order
-SELECT e FROM scim.explain('root', 'User', sort_by => 'userName', sort_order => 'descending', start_index => 11, count => 5) WITH ORDINALITY x(e, n) WHERE n = 1;
+SELECT e FROM scim.explain('root', 'Group', sort_by => 'displayName', sort_order => 'descending', start_index => 11, count => 5) WITH ORDINALITY x(e, n) WHERE n = 1;
 SELECT count(*) > 1 FROM scim.explain('root', 'Group', 'displayName pr', 'members');
 SELECT scim.explain('root', 'Group', sort_by => 'userName');
 

@@ -6,6 +6,7 @@
 #define SCIM_PROVIDER_INTERNAL_H
 
 #include "provider.h"
+#include "../core/core_bulkref.h"
 #include "../store/store.h"
 
 /* Parameters of a query, from the URL or a SearchRequest (RFC 7644 3.4.2). */
@@ -99,7 +100,6 @@ extern void scim_root_list(ScimCall *call);
 extern void scim_root_post(ScimCall *call);
 
 /* provider_bulk.c */
-#define SCIM_BULK_MAX_OPERATIONS 1000
 extern void scim_bulk(ScimCall *call);
 
 /* provider_discovery.c */

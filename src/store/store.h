@@ -30,6 +30,9 @@ typedef enum ScimLock
 	SCIM_FOR_UPDATE				/* row lock on the parent row first */
 } ScimLock;
 
+/* Where a resource is: base URL, endpoint of its type, id. */
+extern char *scim_store_location(const ScimEndpointType *target, const char *base_url, const char *id);
+
 /*
  * Append the JSON of one resource to "out"; false: no such id in this scope
  * (also when the text cannot be a key).  "out" may be NULL: only the head.

@@ -90,7 +90,6 @@ typedef struct ScimParentRow
 extern void scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
 							TupleDesc desc, const ScimParentRow *row, const char *base_url, StringInfo out);
 extern char *scim_store_version(const ScimMapping *mapping, TupleDesc desc, Datum *values, bool *nulls);
-extern char *scim_store_location(const ScimEndpointType *target, const char *base_url, const char *id);
 /* Text of a column's value as the wire has it (boolean, dateTime, ...). */
 extern char *scim_store_datum_text(const ScimSource *src, Datum value);
 
