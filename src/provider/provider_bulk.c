@@ -38,6 +38,7 @@ typedef struct Operation
 	bool		attempted;
 	bool		done;
 	int			status;
+	List	   *attributes;		/* that it has changed */
 	const char *etag;
 	const char *location;
 	ScimError	err;
@@ -135,6 +136,16 @@ read_operation(Bulk *bulk, Operation *op, const json_t *object)
 		scim_fail(&op->bad, 400, SCIM_INVALID_SYNTAX, "%s", where);
 		return;
 	}
+	if (!scim_auth_has_type(bulk->call, op->target->type))
+	{
+		scim_fail(&op->bad, 403, NULL, "this token is not for resources of this type");
+		return;
+	}
+	if (is_op(op, "PATCH") && !bulk->call->endpoint->options.patch)
+	{
+		scim_fail(&op->bad, 501, NULL, "PATCH is switched off here");
+		return;
+	}
 	op->ref->id = creates ? NULL : route.segments[1];
 	if (is_op(op, "DELETE"))
 	{
@@ -203,6 +214,8 @@ serve(Bulk *bulk, Operation *op, const char *method, const char *id, json_t *bod
 	ScimRequest request;
 	ScimResponse response;
 	ScimCall	call;
+	MemoryContext saved;
+	ListCell   *lc;
 
 	memset(&request, 0, sizeof(request));
 	memset(&response, 0, sizeof(response));
@@ -230,8 +243,12 @@ serve(Bulk *bulk, Operation *op, const char *method, const char *id, json_t *bod
 	if (call.err.status)
 		return;
 	op->status = response.status;
-	if (call.new_id)
-		op->ref->new_id = MemoryContextStrdup(bulk->context, call.new_id);
+	if (strcmp(method, "POST") == 0)
+		op->ref->new_id = MemoryContextStrdup(bulk->context, call.subject.id);
+	saved = MemoryContextSwitchTo(bulk->context);
+	foreach(lc, call.subject.attributes)
+		op->attributes = lappend(op->attributes, pstrdup((const char *) lfirst(lc)));
+	MemoryContextSwitchTo(saved);
 	if (response.etag)
 		op->etag = MemoryContextStrdup(bulk->context, response.etag);
 	if (response.location)
@@ -417,6 +434,20 @@ append_result(Bulk *bulk, StringInfo out, const Operation *op)
 	appendStringInfoChar(out, '}');
 }
 
+/* For the audit. */
+static void
+note_done(Bulk *bulk, const Operation *op)
+{
+	ScimAuditEntry *entry = palloc0(sizeof(ScimAuditEntry));
+
+	entry->method = op->ref->method;
+	entry->type = op->target ? op->target->type->name : NULL;
+	entry->id = op->ref->new_id ? op->ref->new_id : op->ref->id;
+	entry->attributes = op->done ? op->attributes : NIL;
+	entry->status = op->done ? op->status : op->err.status;
+	bulk->call->done = lappend(bulk->call->done, entry);
+}
+
 void
 scim_bulk(ScimCall *call)
 {
@@ -456,6 +487,7 @@ scim_bulk(ScimCall *call)
 			appendStringInfoChar(out, ',');
 		first = false;
 		append_result(&bulk, out, &bulk.ops[i]);
+		note_done(&bulk, &bulk.ops[i]);
 	}
 	appendStringInfoString(out, "]}");
 }

@@ -47,7 +47,7 @@ scim_error_respond(const ScimError *err, ScimResponse *response)
 	response->content_type = SCIM_MEDIA_TYPE;
 	response->location = NULL;
 	response->etag = NULL;
-	response->retry_after = err->status == 503 ? 1 : 0;
+	response->retry_after = err->status == 503 || err->status == 429 ? 1 : 0;
 	resetStringInfo(&response->body);
 	scim_error_body(err, &response->body);
 }

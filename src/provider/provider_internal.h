@@ -5,6 +5,8 @@
 #ifndef SCIM_PROVIDER_INTERNAL_H
 #define SCIM_PROVIDER_INTERNAL_H
 
+#include "utils/timestamp.h"
+
 #include "provider.h"
 #include "../core/core_bulkref.h"
 #include "../store/store.h"
@@ -23,20 +25,38 @@ typedef struct ScimParams
 	bool		access_token;	/* the URL holds an access_token */
 } ScimParams;
 
+#define SCIM_REQUEST_ID_SIZE 37
+
+/* What a write was about, for the audit. */
+typedef struct ScimAuditEntry
+{
+	const char *method;
+	const char *type;			/* name of the resource type, or NULL */
+	const char *id;				/* of the resource, or NULL */
+	List	   *attributes;		/* names of those that changed */
+	int			status;
+} ScimAuditEntry;
+
+typedef struct ScimAudit ScimAudit;
+
 /* One request being served. */
 typedef struct ScimCall
 {
 	const ScimRequest *request;
 	ScimResponse *response;
 	const ScimEndpoint *endpoint;
-	const ScimToken *token;		/* NULL: through SQL */
+	const ScimToken *token;		/* NULL: through SQL, or a request that needs none */
+	bool		admitted;		/* what is asked for may be looked at */
 	char	  **segments;		/* decoded path below the base */
 	int			nsegments;
 	ScimParams	params;
 	bool		own_transaction;	/* over HTTP: nobody else's work is in it */
 	bool		head_only;		/* in Bulk: the resource itself is not part of the answer */
 	json_t	   *body;			/* in Bulk: the body, parsed already; else NULL */
-	const char *new_id;			/* of the resource that was created */
+	ScimAuditEntry subject;		/* of a request on one resource */
+	List	   *done;			/* of ScimAuditEntry: operations of a Bulk */
+	TimestampTz started;
+	char		request_id[SCIM_REQUEST_ID_SIZE];	/* empty: not made yet */
 	ScimError	err;			/* status 0: none */
 	const char *allow;			/* with 405 */
 } ScimCall;
@@ -51,6 +71,16 @@ extern void scim_route_dispatch(ScimCall *call);
 /* provider_auth.c */
 extern bool scim_auth_check(ScimCall *call);
 extern bool scim_auth_is_write(const ScimCall *call);
+/* Is the token for resources of this type? */
+extern bool scim_auth_has_type(const ScimCall *call, const ScimResourceType *type);
+/* 403: the token is not for this; false. */
+extern bool scim_auth_refuse(ScimCall *call, const char *detail);
+
+/* provider_audit.c */
+extern const char *scim_request_id(ScimCall *call);
+extern ScimAudit *scim_audit_of(ScimCall *call, MemoryContext context);
+extern void scim_audit_write(const ScimAudit *audit);
+extern List *scim_audit_differences(const json_t *before, const json_t *after);
 
 /* provider_crud.c */
 extern void scim_crud_create(ScimCall *call, const ScimEndpointType *target);
@@ -83,6 +113,8 @@ typedef struct ScimListing
 
 extern void scim_search_list(ScimCall *call, const ScimEndpointType *target);
 extern void scim_search_post(ScimCall *call, const ScimEndpointType *target);
+/* 403 if a filter in a URL names what must not be in one; false and err. */
+extern bool scim_search_discreet(ScimCall *call, const ScimResourceType *type, const ScimFilter *filter);
 /* startIndex, count, cursor; false and err. */
 extern bool scim_search_page(ScimCall *call, ScimListing *listing);
 /* Once filter and order are known to be right: go to the place of the cursor. */

@@ -122,7 +122,7 @@ root_filter(ScimCall *call, ScimListPart *part, size_t max_length)
 		return true;
 	/* deciding and binding change the tree: each type has its own */
 	filter = scim_filter_parse(text, strlen(text), max_length, call->endpoint->mode, &call->err);
-	if (filter == NULL || (filter = decide(call, part->target->type, filter, &truth)) == NULL)
+	if (filter == NULL || !scim_search_discreet(call, part->target->type, filter) || (filter = decide(call, part->target->type, filter, &truth)) == NULL)
 		return false;
 	part->nothing = truth == TRUTH_NEVER;
 	part->query.filter = truth == TRUTH_OPEN ? filter : NULL;
@@ -259,6 +259,7 @@ list_root(ScimCall *call, size_t max_filter)
 												  call->params.excluded, &call->err);
 		if (parts[i].selection == NULL || !root_filter(call, &parts[i], max_filter))
 			return;
+		parts[i].nothing = parts[i].nothing || !scim_auth_has_type(call, parts[i].target->type);
 	}
 	if (!root_sort(call, parts, &listing) || !scim_search_continue(call, type_names(endpoint), &listing))
 		return;

@@ -48,7 +48,7 @@ scim_search_sort_if_known(ScimCall *call, const ScimResourceType *type, ScimQuer
 	query->descending = order && pg_strcasecmp(order, "descending") == 0;
 	if (order && order[0] && !query->descending && pg_strcasecmp(order, "ascending") != 0)
 		return scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "sortOrder is ascending or descending");
-	if (by == NULL || by[0] == '\0')
+	if (by == NULL || by[0] == '\0' || !call->endpoint->options.sort)
 	{
 		query->descending = false;
 		return true;
@@ -74,6 +74,45 @@ scim_search_sort(ScimCall *call, const ScimResourceType *type, ScimQuery *query)
 		(known || scim_fail(&call->err, 400, SCIM_INVALID_PATH, "sortBy names no attribute"));
 }
 
+/* Does an entry of option sensitive ("emails", "name.familyName") mean this path? */
+static bool
+is_meant(const char *entry, const ScimPath *path)
+{
+	const char *dot = strchr(entry, '.');
+	size_t		len = dot ? (size_t) (dot - entry) : strlen(entry);
+
+	return scim_name_eq(entry, len, path->attr->name) &&
+		(dot == NULL || path->sub == NULL || scim_name_eq(dot + 1, strlen(dot + 1), path->sub->name));
+}
+
+bool
+scim_search_discreet(ScimCall *call, const ScimResourceType *type, const ScimFilter *filter)
+{
+	ListCell   *lc;
+	ScimPath	path;
+
+	/* POST .search has no filter in its URL */
+	if (call->endpoint->options.sensitive == NIL || strcmp(call->request->method, "POST") == 0)
+		return true;
+	switch (filter->kind)
+	{
+		case SCIM_FILTER_AND:
+		case SCIM_FILTER_OR:
+			return scim_search_discreet(call, type, filter->left) && scim_search_discreet(call, type, filter->right);
+		case SCIM_FILTER_NOT:
+			return scim_search_discreet(call, type, filter->left);
+		default:
+			break;
+	}
+	if (scim_path_resolve(type, filter->name, strlen(filter->name), call->endpoint->mode, &path) == 0 || path.attr == NULL)
+		return true;
+	foreach(lc, call->endpoint->options.sensitive)
+		if (is_meant((const char *) lfirst(lc), &path))
+			return scim_fail(&call->err, 403, SCIM_SENSITIVE,
+							 "a URL must not hold a filter on %s: use POST .search", path.attr->name);
+	return true;
+}
+
 static bool
 filter_param(ScimCall *call, const ScimEndpointType *target, ScimQuery *query, size_t max_length)
 {
@@ -86,7 +125,7 @@ filter_param(ScimCall *call, const ScimEndpointType *target, ScimQuery *query, s
 	if (filter == NULL || !scim_filter_bind(target->type, filter, call->endpoint->mode, &call->err))
 		return false;
 	query->filter = filter;
-	return true;
+	return scim_search_discreet(call, target->type, filter);
 }
 
 /* Paging by cursor: count, which RFC 9865 has an error of its own for. */
@@ -211,6 +250,12 @@ scim_search_respond(ScimCall *call, const ScimListing *listing, const StringInfo
 	ScimResponse *response = call->response;
 	StringInfo	out = &response->body;
 
+	if (call->endpoint->options.too_many > 0 && page->total > call->endpoint->options.too_many)
+	{
+		scim_fail(&call->err, 400, SCIM_TOO_MANY, "more resources match than the limit of " INT64_FORMAT,
+				  call->endpoint->options.too_many);
+		return;
+	}
 	appendStringInfo(out, "{\"schemas\":[\"%s\"],\"totalResults\":" INT64_FORMAT, SCIM_URN_LIST_RESPONSE, page->total);
 	if (!listing->query.keyset)
 		appendStringInfo(out, ",\"startIndex\":" INT64_FORMAT, listing->query.start_index);

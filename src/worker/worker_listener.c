@@ -692,7 +692,7 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 	reply.body = response.content_type != NULL ? response.body.data : NULL;
 	reply.body_len = response.content_type != NULL ? response.body.len : 0;
 	scim_http_answer(http, request, &reply);
-	scim_worker_count_request();
+	scim_worker_count_request(response.status == 401);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	stats_due = true;
 	MemoryContextSwitchTo(TopMemoryContext);
