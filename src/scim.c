@@ -9,6 +9,7 @@
 #include "compat.h"
 #include "catalog/catalog.h"
 #include "scim_guc.h"
+#include "store/store.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -20,5 +21,6 @@ _PG_init(void)
 {
 	scim_guc_init();
 	scim_catalog_init();
+	scim_store_init();
 	scim_worker_init();
 }
