@@ -1,4 +1,6 @@
 -- Options of an endpoint, scopes of tokens, /Me, rotation.
+-- the library is loaded in a subtransaction that fails: first of all, in this session
+DO $$ BEGIN PERFORM scim.fold('x'); RAISE 'x'; EXCEPTION WHEN raise_exception THEN NULL; END $$;
 \pset format unaligned
 \pset tuples_only on
 SET client_min_messages = warning;

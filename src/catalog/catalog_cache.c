@@ -180,12 +180,14 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine, SubTransactionId
 
 			depth_at_level = depth_at_level ? repalloc(depth_at_level, sizeof(int) * n) :
 				MemoryContextAlloc(TopMemoryContext, sizeof(int) * n);
+			memset(depth_at_level + ndepths, 0, sizeof(int) * (n - ndepths));
 			ndepths = n;
 		}
 		depth_at_level[level] = request_depth;
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		set_depth(depth_at_level[level]);
+		/* one that was open already when this library was loaded began with nothing */
+		set_depth(level < ndepths ? depth_at_level[level] : 0);
 }
 
 void
