@@ -227,7 +227,7 @@ CREATE FUNCTION scim.alter_endpoint(name text, options jsonb) RETURNS void
 REVOKE ALL ON FUNCTION scim.alter_endpoint(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.alter_endpoint(text, jsonb) IS
 'Set options of an endpoint; those not named stay, null sets one back to its default.
-patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; requestsPerSecond (none): of one token to one listener, more is 429.
+patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; requestLog (false): true keeps each request in scim.request_log, values masked; requestsPerSecond (none): of one token to one listener, more is 429.
 Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 no such option, or a value that it cannot have.';
 
 CREATE FUNCTION scim.create_token(

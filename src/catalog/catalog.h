@@ -35,6 +35,7 @@ typedef struct ScimOptions
 	bool		pagination;		/* false: ServiceProviderConfig does not mention it */
 	bool		refuse_unknown; /* unknown attributes in POST/PUT are 400 */
 	bool		public_config;	/* ServiceProviderConfig needs no token */
+	bool		request_log;	/* requests are logged, with values masked */
 	List	   *sensitive;		/* names of attributes that no URL may filter on */
 	int64		too_many;		/* more matches are 400; 0: there is no limit */
 	int64		rate;			/* requests of a token in a second; 0: there is no limit */
