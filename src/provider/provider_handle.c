@@ -161,6 +161,11 @@ serve_http(ScimCall *call, ScimIdentity *identity)
 	scim_catalog_begin();
 	call->own_transaction = true;
 	call->endpoint = scim_endpoint_by_path(call->request->path, &rest);
+	if (scim_oauth_is_request(call, rest))
+	{
+		scim_oauth_serve(call);
+		return;
+	}
 	if (!authenticate(call, !is_public(call, rest)))
 		return;
 	call->admitted = true;
@@ -474,6 +479,8 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		SPI_connect();
 		if (call->request->body_len > (size_t) scim_max_body_size * 1024)
 			scim_fail(&call->err, 413, NULL, "the body is larger than maxPayloadSize (%d bytes)", scim_max_body_size * 1024);
+		else if (scim_oauth_is_request(call, rest))
+			scim_oauth_serve(call);
 		else if (authenticate(call, false))
 		{
 			/*

@@ -72,6 +72,8 @@ typedef struct ScimCall
 } ScimCall;
 
 /* provider_route.c */
+/* Percent-decode once; in a query "+" is a blank.  NULL: malformed, NUL or not UTF-8. */
+extern char *scim_route_decode(const char *s, size_t len, bool plus);
 extern bool scim_route_split(ScimCall *call, const char *path);
 /* Reads all it can, also behind an error. */
 extern bool scim_route_params(ScimCall *call, const char *query);
@@ -85,6 +87,10 @@ extern bool scim_auth_is_write(const ScimCall *call);
 extern bool scim_auth_has_type(const ScimCall *call, const ScimResourceType *type);
 /* 403: the token is not for this; false. */
 extern bool scim_auth_refuse(ScimCall *call, const char *detail);
+
+/* provider_oauth.c */
+extern bool scim_oauth_is_request(const ScimCall *call, const char *rest);
+extern void scim_oauth_serve(ScimCall *call);
 
 /* provider_audit.c */
 extern const char *scim_request_id(ScimCall *call);
