@@ -122,7 +122,7 @@ SELECT a.status, b.status FROM turned c, again n, pg_temp.ask('grant_type=client
 SELECT scim.revoke_token('opt', 'entra');
 SELECT a.status FROM got, pg_temp.send('GET', '/Users?count=0', NULL, t) a;
 -- what was rotated out has a label of its own, and is revoked by it
-SELECT scim.revoke_token('opt', label) FROM scim.tokens WHERE endpoint = 'opt' AND label LIKE 'entra, rotated out%';
+SELECT scim.revoke_token('opt', label) FROM scim.tokens WHERE endpoint = 'opt' AND kind = 'client' AND label LIKE 'entra, rotated out%';
 SELECT count(*) FROM scim.tokens WHERE endpoint = 'opt' AND kind <> 'token' AND state <> 'revoked';
 
 -- a rate
