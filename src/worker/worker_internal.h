@@ -75,6 +75,11 @@ extern int	scim_worker_list(ScimWorkerInfo **list);
 extern void scim_worker_want_stop(void);
 extern const char *scim_worker_state_name(ScimWorkerState state);
 
+/* --- worker_listener_pem.c --- */
+
+/* Contents of a PEM file, in the current context; NULL: "note" says why not. */
+extern char *scim_listener_read_pem(const char *path, bool is_key, char *note);
+
 /* --- worker_listener.c --- */
 
 extern PGDLLEXPORT void scim_worker_main(Datum arg);
