@@ -23,6 +23,18 @@ static size_t heap_used = 0;
 static size_t heap_limit = SIZE_MAX;
 static bool failed = false;
 
+/*
+ * Before each piece of memory that jansson holds: whether it was cut from a
+ * reserve.  Such a piece is freed with the whole reserve, also when jansson
+ * frees it much later.
+ */
+#define OWN_PIECE		UINT64_C(0x5C1A0001)
+#define RESERVED_PIECE	UINT64_C(0x5C1A0002)
+
+static char *reserve = NULL;	/* what scim_reserve_begin() has set aside */
+static char *reserve_free;		/* the part that is left */
+static size_t reserve_left;
+
 #ifndef SCIM_STANDALONE
 
 /* Where scim_alloc() allocates; valid inside a bracket. */
@@ -68,7 +80,8 @@ typedef struct ArenaBlock
 	size_t		pad;			/* keeps 16-byte alignment */
 } ArenaBlock;
 
-static ArenaBlock *arena = NULL;
+static ArenaBlock *arena = NULL;	/* the newest comes first */
+static ArenaBlock *kept = NULL;	/* from here on nothing is reset */
 static long alloc_count = 0;
 static long alloc_fail_at = 0;
 static bool alloc_fail_single = false;
@@ -105,6 +118,8 @@ scim_free(void *p)
 	if (p == NULL)
 		return;
 	block = (ArenaBlock *) p - 1;
+	if (block == kept)
+		kept = block->next;
 	if (block->prev)
 		block->prev->next = block->next;
 	else
@@ -118,9 +133,15 @@ scim_free(void *p)
 void
 scim_arena_reset(void)
 {
-	while (arena)
+	while (arena != kept)
 		scim_free(arena + 1);
 	heap_used = 0;
+}
+
+void
+scim_arena_keep(void)
+{
+	kept = arena;
 }
 
 void
@@ -202,16 +223,65 @@ scim_strndup(const char *s, size_t len)
 	return copy;
 }
 
+/* ---- jansson's allocator ---- */
+
+static void *
+jansson_alloc(size_t size)
+{
+	uint64_t   *piece = NULL;
+
+	if (reserve != NULL && size <= reserve_left && SCIM_PIECE(size) <= reserve_left)
+	{
+		piece = (uint64_t *) reserve_free;
+		reserve_free += SCIM_PIECE(size);
+		reserve_left -= SCIM_PIECE(size);
+		*piece = RESERVED_PIECE;
+		return piece + 1;
+	}
+	if (size <= SIZE_MAX - sizeof(*piece))
+		piece = scim_alloc(sizeof(*piece) + size);
+	if (piece == NULL)
+		return NULL;
+	*piece = OWN_PIECE;
+	return piece + 1;
+}
+
+static void
+jansson_free(void *p)
+{
+	uint64_t   *piece = (uint64_t *) p - 1;
+
+	if (*piece == OWN_PIECE)
+		scim_free(piece);
+}
+
+bool
+scim_reserve_begin(size_t size)
+{
+	reserve = reserve_free = scim_alloc(size);
+	reserve_left = size;
+	return reserve != NULL;
+}
+
+size_t
+scim_reserve_end(bool keep)
+{
+	if (!keep)
+		scim_free(reserve);
+	reserve = NULL;
+	return reserve_left;
+}
+
+/* ---- brackets ---- */
+
 void
 scim_core_enter(ScimCoreFrame *frame)
 {
 	frame->saved_context = NULL;
-	frame->saved_malloc = NULL;
-	frame->saved_free = NULL;
 	if (bracket_depth++ == 0)
 	{
 		json_get_alloc_funcs(&outer_malloc, &outer_free);
-		json_set_alloc_funcs(scim_alloc, scim_free);
+		json_set_alloc_funcs(jansson_alloc, jansson_free);
 	}
 #ifndef SCIM_STANDALONE
 	frame->saved_context = heap_context;
@@ -241,6 +311,7 @@ scim_core_reset(void)
 	if (bracket_depth > 0)
 		json_set_alloc_funcs(outer_malloc, outer_free);
 	bracket_depth = 0;
+	reserve = NULL;
 #ifndef SCIM_STANDALONE
 	heap_context = NULL;
 #endif
