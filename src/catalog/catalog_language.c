@@ -148,19 +148,21 @@ names_argument(ArrayType *array, int *n)
 	return names;
 }
 
+/* The end of a function that answers with JSON: raises if there is no value. */
 static Datum
-json_result(const json_t *value)
+json_result(const json_t *value, ScimError *err)
 {
-	char	   *text = scim_json_print(value, NULL);
-	ScimError	err;
+	char	   *text = value ? scim_json_print(value, NULL) : NULL;
+	Datum		result;
 
 	if (text == NULL)
 	{
-		memset(&err, 0, sizeof(err));
-		scim_fail_memory(&err);
-		raise_error(&err);
+		scim_fail_memory(err);
+		raise_error(err);
 	}
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	result = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	scim_catalog_end();
+	return result;
 }
 
 /* ---- fold ---- */
@@ -263,7 +265,6 @@ scim_patch_apply_sql(PG_FUNCTION_ARGS)
 	ScimPatch  *patch;
 	json_t	   *after = NULL;
 	bool		changed;
-	Datum		result;
 
 	begin(&err);
 	scim_catalog_begin();
@@ -273,11 +274,7 @@ scim_patch_apply_sql(PG_FUNCTION_ARGS)
 	patch = scim_patch_parse(type, request, mode, NULL, &err);
 	if (patch != NULL)
 		after = scim_patch_apply(type, patch, resource, mode, &changed, NULL, &err);
-	if (after == NULL)
-		raise_error(&err);
-	result = json_result(after);
-	scim_catalog_end();
-	return result;
+	return json_result(after, &err);
 }
 
 Datum
@@ -287,19 +284,12 @@ scim_validate_sql(PG_FUNCTION_ARGS)
 	const ScimResourceType *type;
 	ScimError	err;
 	json_t	   *body;
-	json_t	   *wanted;
-	Datum		result;
 
 	begin(&err);
 	scim_catalog_begin();
 	type = type_argument(PG_GETARG_TEXT_PP(0));
 	body = json_argument(PG_GETARG_JSONB_P(1));
-	wanted = scim_resource_wanted(type, body, NULL, mode, false, NULL, &err);
-	if (wanted == NULL)
-		raise_error(&err);
-	result = json_result(wanted);
-	scim_catalog_end();
-	return result;
+	return json_result(scim_resource_wanted(type, body, NULL, mode, false, NULL, &err), &err);
 }
 
 Datum
@@ -314,7 +304,6 @@ scim_project_sql(PG_FUNCTION_ARGS)
 	ScimSelection *selection;
 	json_t	   *resource;
 	json_t	   *projected = NULL;
-	Datum		result;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
@@ -334,11 +323,7 @@ scim_project_sql(PG_FUNCTION_ARGS)
 		scim_fail(&err, 400, SCIM_INVALID_SYNTAX, "a resource is a JSON object");
 	else
 		projected = scim_project(type, resource, selection, &err);
-	if (projected == NULL)
-		raise_error(&err);
-	result = json_result(projected);
-	scim_catalog_end();
-	return result;
+	return json_result(projected, &err);
 }
 
 /* ---- schemas ---- */
