@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -148,6 +149,20 @@ names_argument(ArrayType *array, int *n)
 	return names;
 }
 
+/* What compat has rewritten is for those who ask: SET client_min_messages = debug1. */
+static void
+tell_rewrites(const ScimReport *report)
+{
+	StringInfoData text;
+
+	if (report->rewrites == 0)
+		return;
+	initStringInfo(&text);
+	for (int i = 0; i < report->nkinds; i++)
+		appendStringInfo(&text, "%s%s (%d)", i ? ", " : "", report->kinds[i].name, report->kinds[i].count);
+	ereport(DEBUG1, (errmsg_internal("rewritten for compatibility: %s", text.data)));
+}
+
 /* The end of a function that answers with JSON: raises if there is no value. */
 static Datum
 json_result(const json_t *value, ScimError *err)
@@ -264,6 +279,7 @@ scim_patch_apply_sql(PG_FUNCTION_ARGS)
 	json_t	   *request;
 	ScimPatch  *patch;
 	json_t	   *after = NULL;
+	ScimReport	report = {0};
 	bool		changed;
 
 	begin(&err);
@@ -271,9 +287,10 @@ scim_patch_apply_sql(PG_FUNCTION_ARGS)
 	type = type_argument(PG_GETARG_TEXT_PP(0));
 	resource = resource_argument(type, PG_GETARG_JSONB_P(1));
 	request = json_argument(PG_GETARG_JSONB_P(2));
-	patch = scim_patch_parse(type, request, mode, NULL, &err);
+	patch = scim_patch_parse(type, request, mode, &report, &err);
 	if (patch != NULL)
-		after = scim_patch_apply(type, patch, resource, mode, &changed, NULL, &err);
+		after = scim_patch_apply(type, patch, resource, mode, &changed, &report, &err);
+	tell_rewrites(&report);
 	return json_result(after, &err);
 }
 
@@ -283,13 +300,17 @@ scim_validate_sql(PG_FUNCTION_ARGS)
 	ScimMode	mode = mode_argument(PG_GETARG_TEXT_PP(2));
 	const ScimResourceType *type;
 	ScimError	err;
+	ScimReport	report = {0};
 	json_t	   *body;
+	json_t	   *wanted;
 
 	begin(&err);
 	scim_catalog_begin();
 	type = type_argument(PG_GETARG_TEXT_PP(0));
 	body = json_argument(PG_GETARG_JSONB_P(1));
-	return json_result(scim_resource_wanted(type, body, NULL, mode, false, NULL, &err), &err);
+	wanted = scim_resource_wanted(type, body, NULL, mode, false, &report, &err);
+	tell_rewrites(&report);
+	return json_result(wanted, &err);
 }
 
 Datum

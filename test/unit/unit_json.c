@@ -319,6 +319,29 @@ test_limits(void)
 	unit_check(!scim_alloc_failed(), "until the next budget");
 	unit_check(parse(t.s, t.len, &err) != NULL, "within the budget: %s", err.detail);
 	scim_arena_reset();
+
+	/* what asks for most within the limits is far from the budget of a request */
+	for (int kind = 0; kind < 5; kind++)
+	{
+		static const char *const parts[] = {"{}", "[]", "{\"\":{}}", "{\"\":[]}", "[[[[[[[[[]]]]]]]]]"};
+		static const int tokens[] = {2, 2, 5, 5, 18};
+
+		t.len = 0;
+		append(&t, "[");
+		for (int i = 0; i < (SCIM_JSON_MAX_TOKENS - 2) / tokens[kind]; i++)
+		{
+			append(&t, i ? "," : "");
+			append(&t, parts[kind]);
+		}
+		append(&t, "]");
+		scim_heap_begin(64 * 1024 * 1024);
+		unit_check(parse(t.s, t.len, &err) != NULL, "%s many times: %s", parts[kind], err.detail);
+		scim_heap_begin(8 * 1024 * 1024);
+		scim_arena_reset();
+		unit_check(failed_with(parse(t.s, t.len, &err), &err, 413, NULL), "%s many times in 8 MiB: %d", parts[kind], err.status);
+		scim_heap_begin(SIZE_MAX);
+		scim_arena_reset();
+	}
 	free(t.s);
 }
 
