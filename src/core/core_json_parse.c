@@ -480,7 +480,7 @@ scim_json_parse(const char *text, size_t len, ScimError *err)
 	else
 	{
 		value = json_loadb(text + start, len - start, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-		scim_reserve_end(value != NULL);
+		scim_reserve_end();
 		if (value == NULL)
 			parse_failed(text, start, len, &error, err);
 		else if (!check_tree(value, err))

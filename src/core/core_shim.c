@@ -23,16 +23,28 @@ static size_t heap_used = 0;
 static size_t heap_limit = SIZE_MAX;
 static bool failed = false;
 
-/*
- * Before each piece of memory that jansson holds: whether it was cut from a
- * reserve.  Such a piece is freed with the whole reserve, also when jansson
- * frees it much later.
- */
-#define OWN_PIECE		UINT64_C(0x5C1A0001)
-#define RESERVED_PIECE	UINT64_C(0x5C1A0002)
+/* What scim_reserve_begin() has set aside; the pieces follow. */
+typedef struct Reserve
+{
+	uint64_t	live;			/* pieces in use */
+} Reserve;
 
-static char *reserve = NULL;	/* what scim_reserve_begin() has set aside */
-static char *reserve_free;		/* the part that is left */
+/*
+ * Before each piece of memory that jansson holds: the reserve that it was cut
+ * from, or NULL.  A reserve is freed with its last piece, also when jansson
+ * frees that much later.
+ */
+typedef struct Piece
+{
+	union
+	{
+		Reserve    *reserve;
+		uint64_t	pad;		/* keeps 8-byte alignment */
+	}			of;
+} Piece;
+
+static Reserve *reserve = NULL; /* the one at work */
+static char *reserve_free;		/* the part of it that is left */
 static size_t reserve_left;
 
 #ifndef SCIM_STANDALONE
@@ -228,47 +240,57 @@ scim_strndup(const char *s, size_t len)
 static void *
 jansson_alloc(size_t size)
 {
-	uint64_t   *piece = NULL;
+	Piece	   *piece = NULL;
 
 	if (reserve != NULL && size <= reserve_left && SCIM_PIECE(size) <= reserve_left)
 	{
-		piece = (uint64_t *) reserve_free;
+		piece = (Piece *) reserve_free;
+		piece->of.reserve = reserve;
 		reserve_free += SCIM_PIECE(size);
 		reserve_left -= SCIM_PIECE(size);
-		*piece = RESERVED_PIECE;
+		reserve->live++;
 		return piece + 1;
 	}
-	if (size <= SIZE_MAX - sizeof(*piece))
-		piece = scim_alloc(sizeof(*piece) + size);
+	if (size <= SIZE_MAX - sizeof(Piece))
+		piece = scim_alloc(sizeof(Piece) + size);
 	if (piece == NULL)
 		return NULL;
-	*piece = OWN_PIECE;
+	piece->of.reserve = NULL;
 	return piece + 1;
 }
 
 static void
 jansson_free(void *p)
 {
-	uint64_t   *piece = (uint64_t *) p - 1;
+	Piece	   *piece = (Piece *) p - 1;
+	Reserve    *from = piece->of.reserve;
 
-	if (*piece == OWN_PIECE)
+	if (from == NULL)
 		scim_free(piece);
+	else if (--from->live == 0 && from != reserve)
+		scim_free(from);
 }
 
 bool
 scim_reserve_begin(size_t size)
 {
-	reserve = reserve_free = scim_alloc(size);
+	reserve = size <= SIZE_MAX - sizeof(Reserve) ? scim_alloc(sizeof(Reserve) + size) : NULL;
+	if (reserve == NULL)
+		return false;
+	reserve->live = 0;
+	reserve_free = (char *) (reserve + 1);
 	reserve_left = size;
-	return reserve != NULL;
+	return true;
 }
 
 size_t
-scim_reserve_end(bool keep)
+scim_reserve_end(void)
 {
-	if (!keep)
-		scim_free(reserve);
+	Reserve    *ended = reserve;
+
 	reserve = NULL;
+	if (ended->live == 0)
+		scim_free(ended);
 	return reserve_left;
 }
 

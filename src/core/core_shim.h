@@ -63,15 +63,15 @@ extern bool scim_alloc_failed(void);
  * jansson's parser does not survive lack of memory: its lexer asserts, or
  * writes behind its buffer, when the buffer cannot grow.  So what it will need
  * is set aside before: from scim_reserve_begin() on, which returns false when
- * there is not that much, jansson's allocations are cut from one piece of
- * "size" bytes, SCIM_PIECE(n) for n.  scim_reserve_end() says how many bytes
- * were left, and keeps the piece, or gives it back when nothing in it is in
- * use.  Both are called in one bracket.
+ * there is not that much, jansson's allocations are cut from one of "size"
+ * bytes, SCIM_PIECE(n) for n, and single ones only if that were too small.
+ * scim_reserve_end() says how many bytes were left.  What was set aside is
+ * freed when all of its pieces are.  Both are called in one bracket.
  */
 #define SCIM_PIECE(size) (sizeof(uint64_t) + (((size_t) (size) + 7) & ~(size_t) 7))
 
 extern bool scim_reserve_begin(size_t size);
-extern size_t scim_reserve_end(bool keep);
+extern size_t scim_reserve_end(void);
 
 #ifdef SCIM_STANDALONE
 extern void scim_arena_reset(void);			/* frees all that scim_alloc gave */

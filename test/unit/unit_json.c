@@ -483,7 +483,7 @@ reserve_for(const char *name, const char *text, size_t len, Reserves *sum)
 	scim_alloc_fail_at(0);
 	unit_check(scim_reserve_begin(need), "%s: %zu bytes", name, need);
 	value = json_loadb(text + start, len - start, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	left = scim_reserve_end(value != NULL);
+	left = scim_reserve_end();
 	if (scim_alloc_count() != 1)
 	{
 		sum->exceeded++;

@@ -116,7 +116,7 @@ test_reserve(void)
 	scim_alloc_fail_at(0);
 	unit_check(scim_reserve_begin(1000) && scim_alloc_count() == 1, "one allocation");
 	list = json_pack("[s, i]", "text", 7);
-	left = scim_reserve_end(true);
+	left = scim_reserve_end();
 	unit_check(list != NULL && scim_alloc_count() == 1 && left < 1000 && left % 8 == 0, "%zu bytes left", left);
 	/* replaced, grown, freed: what jansson gives back later is no allocation of its own */
 	for (int i = 0; i < 20; i++)
@@ -130,17 +130,28 @@ test_reserve(void)
 	scim_alloc_fail_at(0);
 	unit_check(scim_reserve_begin(SCIM_PIECE(1)), "a small one");
 	own = json_pack("[s, i]", "text", 7);
-	scim_reserve_end(true);
+	scim_reserve_end();
 	unit_check(own != NULL && scim_alloc_count() > 3 && json_array_size(own) == 2, "%ld allocations", scim_alloc_count());
 	json_decref(own);
 
-	/* given back */
+	/* given back when nothing in it is in use: at its end, or with the last piece */
 	scim_heap_begin(1000);
-	unit_check(scim_reserve_begin(900), "within the budget");
-	json_decref(json_pack("[i]", 1));
-	scim_reserve_end(false);
-	unit_check(scim_alloc(900) != NULL, "a reserve given back is free again");
-	unit_check(!scim_reserve_begin(900) && scim_alloc_failed(), "over the budget");
+	for (int i = 0; i < 20; i++)
+	{
+		unit_check(scim_reserve_begin(900), "within the budget");
+		json_decref(json_pack("[i]", 1));
+		own = json_pack("[i]", 2);
+		if (i % 2 == 0)
+			json_decref(own);
+		scim_reserve_end();
+		if (i % 2)
+		{
+			unit_check(scim_alloc(900) == NULL, "in use");
+			json_decref(own);
+		}
+	}
+	scim_heap_begin(1000);
+	unit_check(!scim_reserve_begin(SIZE_MAX) && !scim_reserve_begin(1001) && scim_alloc_failed(), "over the budget");
 	scim_heap_begin(SIZE_MAX);
 	scim_core_leave(&frame);
 	scim_arena_reset();
