@@ -183,7 +183,7 @@ check_number(const char *text, const Token *token, ScimError *err)
 /* ---- what jansson will allocate ---- */
 
 /*
- * The structures of jansson that a parse allocates (2.7 to 2.15), in size.
+ * The structures of jansson that a parse allocates (2.13 to 2.15), in size.
  *
  *	- A value: json_t and, for an object, a hash table of three words and two
  *	  list heads; for an array, three words; for a string, two; for a number,
