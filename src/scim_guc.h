@@ -30,6 +30,8 @@ extern int	scim_page_size;			/* default count */
 extern int	scim_max_page_size;
 
 /* Where this process really listens (a worker sets them); else from the settings. */
+extern int	scim_cursor_timeout;	/* seconds */
+extern int	scim_audit_retention;	/* days; 0: for ever; -1: no audit */
 extern int	scim_actual_port;		/* 0: use scim_port */
 
 extern void scim_guc_init(void);

@@ -54,7 +54,8 @@ CREATE TABLE scim._endpoints (
 	scope jsonb NOT NULL DEFAULT '{}',
 	mode text NOT NULL DEFAULT 'compat' CHECK (mode IN ('strict', 'compat')),
 	enabled boolean NOT NULL DEFAULT true,
-	created timestamptz NOT NULL DEFAULT pg_catalog.now()
+	created timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	options jsonb NOT NULL DEFAULT '{}'
 );
 REVOKE ALL ON TABLE scim._endpoints FROM PUBLIC;
 COMMENT ON TABLE scim._endpoints IS 'Internal: endpoints; see the view scim.endpoints.';
@@ -69,6 +70,7 @@ COMMENT ON COLUMN scim._endpoints.scope IS 'Column values that restrict every re
 COMMENT ON COLUMN scim._endpoints.mode IS 'strict: the RFC; compat: also what identity providers send.';
 COMMENT ON COLUMN scim._endpoints.enabled IS 'A disabled endpoint answers 401 to every token.';
 COMMENT ON COLUMN scim._endpoints.created IS 'When it was made.';
+COMMENT ON COLUMN scim._endpoints.options IS 'What differs from the defaults, see scim.alter_endpoint.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._endpoints
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
 SELECT pg_catalog.pg_extension_config_dump('scim._endpoints', '');
@@ -82,7 +84,9 @@ CREATE TABLE scim._tokens (
 	can_write boolean NOT NULL DEFAULT true,
 	created timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	expires timestamptz,
-	revoked timestamptz
+	revoked timestamptz,
+	resource_types text[],
+	subject text
 );
 CREATE UNIQUE INDEX _tokens_label ON scim._tokens (endpoint_id, label) WHERE revoked IS NULL;
 REVOKE ALL ON TABLE scim._tokens FROM PUBLIC;
@@ -95,6 +99,8 @@ COMMENT ON COLUMN scim._tokens.can_write IS 'False: GET and search only.';
 COMMENT ON COLUMN scim._tokens.created IS 'When it was made.';
 COMMENT ON COLUMN scim._tokens.expires IS 'When it ends to be valid; null: never.';
 COMMENT ON COLUMN scim._tokens.revoked IS 'When it was revoked; null: it was not.';
+COMMENT ON COLUMN scim._tokens.resource_types IS 'Resource types it is for; null: all.';
+COMMENT ON COLUMN scim._tokens.subject IS 'id of the user that /Me is with this token; null: none.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._tokens
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
 SELECT pg_catalog.pg_extension_config_dump('scim._tokens', '');
@@ -111,10 +117,21 @@ COMMENT ON TABLE scim._token_use IS 'Internal: when a token was last used, to th
 COMMENT ON COLUMN scim._token_use.token_id IS 'The token.';
 COMMENT ON COLUMN scim._token_use.last_used IS 'Time of a request with it; written at most once a minute by each process.';
 
+-- Not dumped: a copy of the database shall not be able to read or make cursors
+-- of this one.
+CREATE TABLE scim._cursor_keys (
+	endpoint_id bigint PRIMARY KEY REFERENCES scim._endpoints ON DELETE CASCADE,
+	key bytea NOT NULL CHECK (pg_catalog.octet_length(key) = 64)
+);
+REVOKE ALL ON TABLE scim._cursor_keys FROM PUBLIC;
+COMMENT ON TABLE scim._cursor_keys IS 'Internal: what cursors (RFC 9865) of an endpoint are sealed with; made at their first use. Delete a row to make all cursors of an endpoint invalid.';
+COMMENT ON COLUMN scim._cursor_keys.endpoint_id IS 'The endpoint.';
+COMMENT ON COLUMN scim._cursor_keys.key IS 'Two random keys of 32 bytes: for the tag, and for the text.';
+
 -- ---- views ----
 
 CREATE VIEW scim.endpoints AS
-	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created
+	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created, e.options
 	FROM scim._endpoints e
 	WHERE pg_catalog.pg_has_role(e.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.endpoints FROM PUBLIC;
@@ -129,12 +146,14 @@ COMMENT ON COLUMN scim.endpoints.scope IS 'Column values that restrict every rea
 COMMENT ON COLUMN scim.endpoints.mode IS 'strict or compat.';
 COMMENT ON COLUMN scim.endpoints.enabled IS 'Whether it serves requests.';
 COMMENT ON COLUMN scim.endpoints.created IS 'When it was made.';
+COMMENT ON COLUMN scim.endpoints.options IS 'What differs from the defaults, see scim.alter_endpoint.';
 
 CREATE VIEW scim.tokens AS
 	SELECT e.name AS endpoint, t.label, t.can_write, t.created, t.expires, t.revoked, u.last_used,
 		CASE WHEN t.revoked IS NOT NULL THEN 'revoked'
 			 WHEN t.expires <= pg_catalog.now() THEN 'expired'
-			 ELSE 'live' END AS state
+			 ELSE 'live' END AS state,
+		t.resource_types, t.subject
 	FROM scim._tokens t
 	JOIN scim._endpoints e ON e.id = t.endpoint_id
 	LEFT JOIN scim._token_use u ON u.token_id = t.id
@@ -149,6 +168,8 @@ COMMENT ON COLUMN scim.tokens.expires IS 'When it ends to be valid; null: never.
 COMMENT ON COLUMN scim.tokens.revoked IS 'When it was revoked.';
 COMMENT ON COLUMN scim.tokens.last_used IS 'Last use, to the minute.';
 COMMENT ON COLUMN scim.tokens.state IS 'live, expired or revoked.';
+COMMENT ON COLUMN scim.tokens.resource_types IS 'Resource types it is for; null: all.';
+COMMENT ON COLUMN scim.tokens.subject IS 'id of the user that /Me is with this token; null: none.';
 
 CREATE VIEW scim.mappings AS
 	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.owner, m.builtin
@@ -200,19 +221,44 @@ COMMENT ON FUNCTION scim.enable_endpoint(text, boolean) IS
 'Let an endpoint serve requests, or not: while disabled every token is answered 401.
 Errors: 42704 no such endpoint, 42501 not a member of its owner.';
 
+CREATE FUNCTION scim.alter_endpoint(name text, options jsonb) RETURNS void
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_alter_endpoint';
+REVOKE ALL ON FUNCTION scim.alter_endpoint(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION scim.alter_endpoint(text, jsonb) IS
+'Set options of an endpoint; those not named stay, null sets one back to its default.
+patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; requestsPerSecond (none): of one token to one listener, more is 429.
+Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 no such option, or a value that it cannot have.';
+
 CREATE FUNCTION scim.create_token(
 	endpoint text,
 	label text DEFAULT NULL,
 	expires_in interval DEFAULT NULL,
-	can_write boolean DEFAULT true
+	can_write boolean DEFAULT true,
+	resource_types text[] DEFAULT NULL,
+	subject text DEFAULT NULL
 ) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_create_token';
-REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION scim.create_token(text, text, interval, boolean) IS
+REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean, text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.create_token(text, text, interval, boolean, text[], text) IS
 'Make a bearer token of an endpoint (RFC 6750) and return it, this once: only its SHA-256 is stored.
-endpoint: name; label: what it is for, unique among the live tokens of the endpoint (default: token-<number>); expires_in: how long it is valid (default: for ever); can_write: false for a token that may only read.
-Errors: 42704 no such endpoint, 42501 not a member of its owner, 42710 label taken, 22023 bad argument.';
+endpoint: name; label: what it is for, unique among the live tokens of the endpoint (default: token-<number>); expires_in: how long it is valid (default: for ever); can_write: false for a token that may only read; resource_types: names of those it is for (default: all); subject: id of the user that /Me is (default: none, /Me is 501).
+Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 42710 label taken, 22023 bad argument.';
+
+CREATE FUNCTION scim.rotate_token(
+	endpoint text,
+	label text,
+	overlap interval DEFAULT '1 day',
+	expires_in interval DEFAULT NULL
+) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_rotate_token';
+REVOKE ALL ON FUNCTION scim.rotate_token(text, text, interval, interval) FROM PUBLIC;
+COMMENT ON FUNCTION scim.rotate_token(text, text, interval, interval) IS
+'Make a new token with the rights of a live one and return it, this once. It takes over the label; the old one is labelled "<label>, rotated out <time>" and ends to be valid after the overlap, if not before.
+endpoint: name; label: of the token; overlap: how long both are valid; expires_in: how long the new one is valid (default: for ever).
+Errors: 42704 no such endpoint or live token, 42501 not a member of its owner, 22023 bad argument.';
 
 CREATE FUNCTION scim.revoke_token(endpoint text, label text) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE

@@ -90,7 +90,6 @@ typedef struct ScimParentRow
 extern void scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
 							TupleDesc desc, const ScimParentRow *row, const char *base_url, StringInfo out);
 extern char *scim_store_version(const ScimMapping *mapping, TupleDesc desc, Datum *values, bool *nulls);
-extern char *scim_store_location(const ScimEndpointType *target, const char *base_url, const char *id);
 /* Text of a column's value as the wire has it (boolean, dateTime, ...). */
 extern char *scim_store_datum_text(const ScimSource *src, Datum value);
 
@@ -98,13 +97,37 @@ extern char *scim_store_datum_text(const ScimSource *src, Datum value);
 
 /* Append a boolean SQL expression over alias r, two-valued. */
 extern void scim_store_predicate(ScimSql *sql, const ScimEndpointType *target, const ScimFilter *filter, int scope_param);
-/* Append "expr [COLLATE ..] ASC|DESC NULLS ..": the order of a query, total. */
-extern void scim_store_order(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
+/* What sortBy orders by, its type, and whether it is never null; NULL: all are alike. */
+extern const char *scim_store_sort_key(ScimSql *sql, const ScimEndpointType *target, const ScimPath *path,
+									   int scope_param, const char **type, bool *not_null);
 /* A value as SQL text that a child branch or predicate reads. */
 extern const char *scim_store_value_sql(const ScimSource *src);
 
 /* A JSON string, for comparing constants by core's rules (memory: current context). */
 extern json_t *scim_store_json_string(const char *text);
+
+/* ---- the order of a query (store_order.c) ---- */
+
+/* Append " ORDER BY ...": total, turned round for a page that is read backward. */
+extern void scim_store_order(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
+/* Append " AND (...)": what comes after query->from in that order. */
+extern void scim_store_beyond(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
+/* The sort key as text, for ScimPosition. */
+extern const char *scim_store_sort_text(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
+
+/* ---- reading (store_read.c), for the lists of several types ---- */
+
+/* One state for all statements of a read, with what this transaction wrote: to be popped. */
+extern void scim_store_push_snapshot(void);
+/* Append " FROM ... WHERE scope AND filter". */
+extern void scim_store_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
+/* How many resources match (snapshot: the active one). */
+extern int64 scim_store_count(const ScimEndpointType *target, const ScimQuery *query);
+/* Raise if an answer has become larger than a request may use memory for. */
+extern void scim_store_check_size(const StringInfo out);
+/* Emit the resources with these ids: the text of each in out[i], NULL where there is none. */
+extern void scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selection,
+								const char *const *ids, int n, char **out);
 
 /* ---- members (store_members.c) ---- */
 

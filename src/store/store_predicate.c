@@ -791,50 +791,73 @@ multi_sort_key(PredicateContext *ctx, const ScimPath *path, SqlValue *v)
 	return v->expr;
 }
 
-void
-scim_store_order(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param)
+/*
+ * The expression that sortBy orders by and its type, in which two values of it
+ * compare; NULL: all resources are alike.  *not_null: it has a value in every
+ * row, and the expression is the one that an index is on.
+ */
+const char *
+scim_store_sort_key(ScimSql *sql, const ScimEndpointType *target, const ScimPath *path, int scope_param,
+					const char **type, bool *not_null)
 {
 	PredicateContext ctx;
-	const ScimPath *path = query->sort_by;
-	const char *direction = query->descending ? "DESC NULLS FIRST" : "ASC NULLS LAST";
+	const ScimAttr *leaf = path->sub ? path->sub : path->attr;
+	ScimFilter	name;
+	SqlValue	v;
+	const char *expr;
 
+	*not_null = false;
+	if (path->attr == target->type->a_schemas)
+		return NULL;
 	ctx.sql = sql;
 	ctx.target = target;
 	ctx.mapping = target->mapping;
 	ctx.scope = scope_param;
-
-	appendStringInfoString(&sql->text, " ORDER BY ");
-	if (path && path->attr && path->attr != target->type->a_schemas)
+	if (path->attr->multi)
 	{
-		const ScimAttr *leaf = path->sub ? path->sub : path->attr;
-		ScimFilter	name;
-		SqlValue	v;
-		const char *expr;
-
-		if (path->attr->multi)
-		{
-			expr = multi_sort_key(&ctx, path, &v);
-			if (path->sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX)
-				leaf = scim_attr_sub(path->attr, "value", 5);
-		}
-		else
-		{
-			memset(&name, 0, sizeof(name));
-			name.attr = path->attr;
-			name.sub = path->sub;
-			v = scalar_value(&ctx, &name);
-			expr = v.expr;
-		}
-		if (v.cls == SCIM_SQL_TEXT)
-		{
-			/* an empty string is unassigned */
-			expr = psprintf("nullif(%s%s, '')", expr, v.is_text ? "" : "::pg_catalog.text");
-			if (leaf && !leaf->case_exact && leaf->type == SCIM_TYPE_STRING)
-				expr = psprintf("scim.fold(%s)", expr);
-			appendStringInfo(&sql->text, "%s COLLATE \"C\" %s, ", expr, direction);
-		}
-		else
-			appendStringInfo(&sql->text, "%s %s, ", expr, direction);
+		expr = multi_sort_key(&ctx, path, &v);
+		if (path->sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX)
+			leaf = scim_attr_sub(path->attr, "value", 5);
 	}
-	appendStringInfo(&sql->text, "%s", target->mapping->key.expr);
+	else
+	{
+		int			i = scim_store_state(target->mapping)->scalar_of[leaf->ord];
+
+		memset(&name, 0, sizeof(name));
+		name.attr = path->attr;
+		name.sub = path->sub;
+		v = scalar_value(&ctx, &name);
+		expr = v.expr;
+		*not_null = i >= 0 && leaf->required && target->mapping->scalars[i].src.not_null;
+	}
+	switch (v.cls)
+	{
+		case SCIM_SQL_TEXT:
+		case SCIM_SQL_OTHER:
+			break;
+		case SCIM_SQL_BOOLEAN:
+			*type = "pg_catalog.bool";
+			return expr;
+		case SCIM_SQL_INTEGER:
+			*type = "pg_catalog.int8";
+			return expr;
+		case SCIM_SQL_NUMERIC:
+			*type = "pg_catalog.numeric";
+			return psprintf("(%s)::pg_catalog.numeric", expr);
+		case SCIM_SQL_TIMESTAMPTZ:
+			*type = "pg_catalog.timestamptz";
+			return expr;
+		case SCIM_SQL_UUID:
+			*type = "pg_catalog.uuid";
+			return expr;
+	}
+	*type = "pg_catalog.text";
+	if (!v.is_text)
+		expr = psprintf("(%s)::pg_catalog.text", expr);
+	/* an empty string is unassigned */
+	if (!*not_null)
+		expr = psprintf("nullif(%s, '')", expr);
+	if (leaf && !leaf->case_exact && leaf->type == SCIM_TYPE_STRING)
+		expr = psprintf("scim.fold(%s)", expr);
+	return psprintf("%s COLLATE \"C\"", expr);
 }
