@@ -89,6 +89,7 @@ typedef struct ScimSource
 	const char **json_path;		/* where in a document of JSON; NULL: the column is none */
 	int			njson;
 	const char *document;		/* SQL of the document, jsonb */
+	const char *new_document;	/* of that in a new row */
 	bool		lower;			/* compares by lower(), as the table's own index does */
 	const char *citext;			/* quoted schema of the type citext, where it is that */
 	bool		required;		/* said by the mapping */
@@ -243,6 +244,7 @@ typedef struct ScimMapping
 	int			nrevives;
 	ScimSetting *revives;		/* a create brings a marked row back; none: it does not */
 	ScimAttr   *revive_by;		/* the attribute that tells which */
+	const char *revived;		/* SQL over r: would the filter hold for the row brought back? */
 	int			nsides;
 	ScimSide   *sides;
 	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */

@@ -253,11 +253,12 @@ inline_json(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *c
 {
 	const json_t *keys = json_object_get(spec, "keys");
 	const json_t *where = json_object_get(spec, "path");
-	const char *document = scim_mapping_document(ctx, path, &child->store);
 	ScimSource *store = &child->store;
+	const char *document;
 	void	   *iter;
 
-	store->document = document;
+	scim_mapping_document(ctx, path, child->relid, store);
+	document = store->document;
 	store->json_path = where ? scim_mapping_json_path(ctx, path, where, &store->njson) : palloc(sizeof(char *));
 	if (store->njson > 0)
 		document = psprintf("(%s OPERATOR(pg_catalog.#>) %s)", document, scim_mapping_path_sql(store->json_path, store->njson));

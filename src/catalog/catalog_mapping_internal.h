@@ -67,8 +67,8 @@ extern void scim_mapping_members(ScimResolve *ctx, const char *path, const json_
 /* ["a", "b"] or "a.b" */
 extern const char **scim_mapping_json_path(ScimResolve *ctx, const char *path, const json_t *value, int *n);
 
-/* SQL of the document in a column of type jsonb, json or text. */
-extern const char *scim_mapping_document(ScimResolve *ctx, const char *path, const ScimSource *src);
+/* Note the SQL of the document in a column of "relid", of type jsonb, json or text. */
+extern void scim_mapping_document(ScimResolve *ctx, const char *path, Oid relid, ScimSource *src);
 
 /* ---- children (catalog_mapping_child.c) ---- */
 

@@ -128,6 +128,36 @@ resolve_delete(ScimResolve *ctx, const json_t *spec)
 		scim_mapping_error(ctx, "delete", ERRCODE_INVALID_PARAMETER_VALUE, "is \"row\", \"refuse\" or {\"set\": {\"column\": \"expression\"}}");
 }
 
+/* The filter over the row as it would be with these columns set. */
+static const char *
+filter_with(const ScimMapping *m, const ScimSetting *settings, int n)
+{
+	StringInfoData text;
+	Relation	rel = table_open(m->relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+	bool		first = true;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "(SELECT %s FROM (SELECT ", m->filter);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		const char *name = quote_identifier(NameStr(TupleDescAttr(desc, i)->attname));
+		const char *value = NULL;
+
+		if (TupleDescAttr(desc, i)->attisdropped)
+			continue;
+		for (int j = 0; j < n; j++)
+			if (settings[j].attnum == i + 1)
+				value = psprintf("%s::%s", settings[j].expr,
+								 format_type_extended(TupleDescAttr(desc, i)->atttypid, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY));
+		appendStringInfo(&text, "%s%s AS %s", first ? "" : ", ", value ? value : psprintf("r.%s", name), name);
+		first = false;
+	}
+	appendStringInfoString(&text, ") r)");
+	table_close(rel, NoLock);
+	return text.data;
+}
+
 static void
 resolve_revive(ScimResolve *ctx, const json_t *spec)
 {
@@ -142,6 +172,7 @@ resolve_revive(ScimResolve *ctx, const json_t *spec)
 	m->revive_by = attribute_of(ctx, "revive", json_string_value(json_object_get(spec, "by")));
 	if (m->nrevives == 0)
 		scim_mapping_error(ctx, "revive", ERRCODE_INVALID_PARAMETER_VALUE, "needs \"set\"");
+	m->revived = filter_with(m, m->revives, m->nrevives);
 }
 
 /* What can be done with the rows of a view. */
@@ -335,6 +366,16 @@ describe_leaf(const ScimMapping *m, ScimAttr *attr, Oid relid, const ScimSource 
 		attr->required = true;
 }
 
+/* Do two sub-attributes live in one column?  Then neither is required. */
+static bool
+is_column_shared(const ScimChild *child, int j)
+{
+	for (int i = 0; i < child->nsubs; i++)
+		if (i != j && child->srcs[i].attnum != 0 && child->srcs[i].attnum == child->srcs[j].attnum)
+			return true;
+	return false;
+}
+
 /* A complex attribute none of whose sub-attributes can be written is read-only. */
 static void
 describe_complex(ScimAttr *attr)
@@ -380,7 +421,7 @@ scim_mapping_characteristics(ScimResolve *ctx)
 		if (child->kind == SCIM_CHILD_INLINE && child->store.column == NULL)
 			child->attr->mutability = SCIM_READ_ONLY;
 		for (int j = 0; child->kind == SCIM_CHILD_VALUES && j < child->nsubs; j++)
-			if (child->srcs[j].expr)
+			if (child->srcs[j].expr && !is_column_shared(child, j))
 				describe_leaf(m, child->subs[j] ? child->subs[j] : child->attr, child->relid, &child->srcs[j]);
 	}
 	for (int i = 0; i < m->type->ntop; i++)

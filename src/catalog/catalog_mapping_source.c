@@ -22,6 +22,7 @@
 #include "parser/parse_expr.h"
 #include "parser/parse_relation.h"
 #include "parser/parser.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -487,29 +488,52 @@ scim_mapping_path_sql(const char *const *path, int n)
 	return text.data;
 }
 
-const char *
-scim_mapping_document(ScimResolve *ctx, const char *path, const ScimSource *src)
+/* The default of a column as SQL; NULL: it has none. */
+static const char *
+column_default(Oid relid, AttrNumber attnum)
 {
-	switch (getBaseType(src->typid))
+	Relation	rel = table_open(relid, AccessShareLock);
+	Node	   *expr = build_column_default(rel, attnum);
+	const char *text = expr ? psprintf("(%s)", deparse_expression(expr, NIL, false, false)) : NULL;
+
+	table_close(rel, NoLock);
+	return text;
+}
+
+static const char *
+document_in(const char *column, Oid typid)
+{
+	switch (typid)
 	{
 		case JSONBOID:
-			return src->expr;
+			return column;
 		case JSONOID:
-			return psprintf("%s::pg_catalog.jsonb", src->expr);
+			return psprintf("%s::pg_catalog.jsonb", column);
 		case TEXTOID:
 		case VARCHAROID:
-			return psprintf("nullif(%s::pg_catalog.text, '')::pg_catalog.jsonb", src->expr);
+			return psprintf("nullif(%s::pg_catalog.text, '')::pg_catalog.jsonb", column);
 	}
-	scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" needs a column of type jsonb, json or text");
+	return NULL;
+}
+
+void
+scim_mapping_document(ScimResolve *ctx, const char *path, Oid relid, ScimSource *src)
+{
+	const char *value = src->has_default ? column_default(relid, src->attnum) : NULL;
+
+	src->document = document_in(src->expr, getBaseType(src->typid));
+	if (src->document == NULL || src->attnum == 0)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" needs a column of type jsonb, json or text");
+	src->new_document = value ? document_in(value, getBaseType(src->typid)) : "NULL::pg_catalog.jsonb";
 }
 
 /* The value at a path, of the attribute's type; what is of another type there is none. */
 static void
-set_json(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *spec, ScimSource *src)
+set_json(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, const json_t *spec, ScimSource *src)
 {
 	const char *where;
 
-	src->document = scim_mapping_document(ctx, path, src);
+	scim_mapping_document(ctx, path, relid, src);
 	src->json_path = scim_mapping_json_path(ctx, path, spec, &src->njson);
 	if (src->njson == 0)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" is empty");
@@ -678,7 +702,7 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a source has one of \"column\", \"read\" and \"constant\"");
 
 	if (json_object_get(spec, "path"))
-		set_json(ctx, path, attr, json_object_get(spec, "path"), src);
+		set_json(ctx, path, relid, attr, json_object_get(spec, "path"), src);
 	if (null_value)
 	{
 		if (src->column == NULL || src->json_path)

@@ -5,7 +5,7 @@
  *
  * Values of a child relation are set-based: one DELETE for those that are gone,
  * one INSERT for those that are new, and the rows of those that stay are not
- * touched.  Deletes come first, because a unique index on the child (one
+ * touched.  Deletes come first, of all relations, because a unique index (one
  * primary of a user) holds at every statement.
  */
 #include "postgres.h"
@@ -373,21 +373,21 @@ find_equal(const ScimAttr *attr, const json_t *a, const ScimMultiSet *set, const
 }
 
 bool
-scim_store_update_child(const ScimEndpointType *target, const char *id, const ScimChild *child,
-						const json_t *before, const json_t *after)
+scim_store_child_delete(const ScimEndpointType *target, const char *id, const ScimChild *child,
+						const json_t *before, const json_t *after, ScimChildRows *fresh)
 {
 	const ScimMapping *m = target->mapping;
 	const json_t **old;
-	const json_t **new;
 	int			nold = scim_store_child_elements(m, child, before ? scim_store_multi(m->type, before, child->attr) : NULL, &old);
-	int			nnew = scim_store_child_elements(m, child, scim_store_multi(m->type, after, child->attr), &new);
+	int			nnew = scim_store_child_elements(m, child, scim_store_multi(m->type, after, child->attr), &fresh->elements);
 	bool	   *stays = palloc0(sizeof(bool) * Max(nold, 1));
 	ScimCoreFrame frame;
 	ScimMultiSet set;
 	ScimError	err;
 	int			ngone = 0;
-	int			nfresh = 0;
 
+	fresh->child = child;
+	fresh->n = 0;
 	memset(&err, 0, sizeof(err));
 	scim_core_enter(&frame);
 	scim_multi_init(&set, child->attr, false);
@@ -401,19 +401,24 @@ scim_store_update_child(const ScimEndpointType *target, const char *id, const Sc
 	}
 	for (int i = 0; i < nnew; i++)
 	{
-		int			j = nold > 0 ? find_equal(child->attr, new[i], &set, stays, &err) : -1;
+		int			j = nold > 0 ? find_equal(child->attr, fresh->elements[i], &set, stays, &err) : -1;
 
 		if (j >= 0)
 			stays[j] = true;
 		else
-			new[nfresh++] = new[i];
+			fresh->elements[fresh->n++] = fresh->elements[i];
 	}
 	scim_core_leave(&frame);
 	for (int i = 0; i < nold; i++)
 		if (!stays[i])
 			old[ngone++] = old[i];
-
 	delete_elements(target, id, child, old, ngone);
-	insert_elements(target, id, child, new, nfresh);
-	return ngone > 0 || nfresh > 0;
+	return ngone > 0;
+}
+
+bool
+scim_store_child_insert(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh)
+{
+	insert_elements(target, id, fresh->child, fresh->elements, fresh->n);
+	return fresh->n > 0;
 }

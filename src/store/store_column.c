@@ -230,7 +230,7 @@ put_json(ScimColumns *list, const ScimSource *src, const json_t *value)
 	}
 	if (item == NULL)
 	{
-		scim_columns_add(list, src->column, list->update ? src->document : "NULL::pg_catalog.jsonb");
+		scim_columns_add(list, src->column, list->update ? src->document : src->new_document);
 		item = &list->items[list->n - 1];
 		item->cast = src->column_type;
 	}
@@ -342,7 +342,7 @@ scim_columns_set_inline(ScimColumns *list, const ScimMapping *m, const ScimChild
 		}
 		appendStringInfoChar(&text, ']');
 		memset(&err, 0, sizeof(err));
-		if (n > 0 || store->not_null)
+		if (n > 0 || (store->not_null && store->njson == 0))
 			array = scim_json_parse(text.data, text.len, &err);
 		put_json(list, store, array);
 		return;

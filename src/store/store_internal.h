@@ -176,10 +176,23 @@ extern int	scim_store_child_elements(const ScimMapping *m, const ScimChild *chil
 /* Strict: 400 where a value of "after" has no place in the mapping. */
 extern bool scim_store_check_places(const ScimEndpointType *target, const json_t *after, ScimError *err);
 
-/* Make the child rows of one attribute what "after" says.  True: something was written. */
-extern bool scim_store_update_child(const ScimEndpointType *target, const char *id, const ScimChild *child,
-									const json_t *before, const json_t *after);
-/* Delete all of them. */
+/* Values of a child relation that have no row yet. */
+typedef struct ScimChildRows
+{
+	const ScimChild *child;
+	const json_t **elements;
+	int			n;
+} ScimChildRows;
+
+/*
+ * Make the child rows of one attribute what "after" says, in two steps: delete
+ * those that are gone, telling which are new; insert these.  True: something
+ * was written.
+ */
+extern bool scim_store_child_delete(const ScimEndpointType *target, const char *id, const ScimChild *child,
+									const json_t *before, const json_t *after, ScimChildRows *fresh);
+extern bool scim_store_child_insert(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh);
+/* Delete all rows of a child relation. */
 extern void scim_store_clear_child(const ScimEndpointType *target, const char *id, const ScimChild *child);
 
 /* ---- members (store_members.c) ---- */

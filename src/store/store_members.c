@@ -46,6 +46,7 @@ scim_store_takes_delta(const ScimEndpointType *target, const ScimAttr *attr)
 typedef struct IdList
 {
 	const char **ids;
+	const char **types;			/* resource type that the client names with it, or NULL */
 	int			n;
 } IdList;
 
@@ -53,7 +54,15 @@ static void
 id_list_init(IdList *list, int capacity)
 {
 	list->ids = palloc(sizeof(char *) * Max(capacity, 1));
+	list->types = palloc0(sizeof(char *) * Max(capacity, 1));
 	list->n = 0;
+}
+
+/* May this id be one of the link's resource type? */
+static bool
+may_be_of(const IdList *list, int i, const ScimChild *link)
+{
+	return list->types[i] == NULL || pg_strcasecmp(list->types[i], link->ref_type) == 0;
 }
 
 static HTAB *
@@ -84,7 +93,7 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	id_list_init(known, ids->n);
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (scim_key_text_valid(&to->key, ids->ids[i]))
+		if (scim_key_text_valid(&to->key, ids->ids[i]) && may_be_of(ids, i, link))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0)
 		return;
@@ -109,7 +118,10 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	}
 	for (int i = 0; i < ids->n; i++)
 		if (hash_search(found, ids->ids[i], HASH_FIND, NULL) == NULL)
+		{
+			ids->types[rest] = ids->types[i];
 			ids->ids[rest++] = ids->ids[i];
+		}
 	ids->n = rest;
 	hash_destroy(found);
 }
@@ -265,7 +277,7 @@ delete_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (child->kind == SCIM_CHILD_PENDING || scim_key_text_valid(&child->ref, ids->ids[i]))
+		if (child->kind == SCIM_CHILD_PENDING || (scim_key_text_valid(&child->ref, ids->ids[i]) && may_be_of(ids, i, child)))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0 && !all_but)
 		return 0;
@@ -307,8 +319,11 @@ collect_ids(const json_t *array, IdList *list)
 		if (text == NULL || text[0] == '\0' || strlen(text) >= ID_SIZE)
 			continue;
 		(void) hash_search(seen, text, HASH_ENTER, &found);
-		if (!found)
-			list->ids[list->n++] = text;
+		if (found)
+			continue;
+		if (json_is_object(element))
+			list->types[list->n] = json_string_value(json_object_get(element, "type"));
+		list->ids[list->n++] = text;
 	}
 	hash_destroy(seen);
 }

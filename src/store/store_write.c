@@ -323,6 +323,8 @@ update_children(const Change *change, const char *id, const ScimAttr *skip, bool
 {
 	const ScimEndpointType *target = change->target;
 	const ScimMapping *m = target->mapping;
+	ScimChildRows *fresh = palloc(sizeof(ScimChildRows) * Max(m->nchildren, 1));
+	int			nfresh = 0;
 
 	for (int i = 0; i < m->type->ntop; i++)
 	{
@@ -341,8 +343,10 @@ update_children(const Change *change, const char *id, const ScimAttr *skip, bool
 			continue;
 		if (change->all)
 			scim_store_clear_child(target, id, &m->children[i]);
-		*changed = scim_store_update_child(target, id, &m->children[i], change->before, change->after) || *changed;
+		*changed = scim_store_child_delete(target, id, &m->children[i], change->before, change->after, &fresh[nfresh++]) || *changed;
 	}
+	for (int i = 0; i < nfresh; i++)
+		*changed = scim_store_child_insert(target, id, &fresh[i]) || *changed;
 	return true;
 }
 
@@ -533,7 +537,8 @@ revive(Change *change)
 	scim_columns_append_set(&list);
 	appendStringInfoString(&sql.text, " WHERE ");
 	scim_sql_tenant(&sql, m, "r", scope);
-	appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE AND ", m->filter);
+	/* marked, and not one that the filter leaves out for another reason */
+	appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE AND %s AND ", m->filter, m->revived);
 	if (append_same_value(&sql, change, m->revive_by))
 	{
 		appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
