@@ -263,3 +263,50 @@ REVOKE ALL ON FUNCTION scim.drop_mapping(text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.drop_mapping(text) IS
 'Drop a mapping that no endpoint uses.
 Errors: 42704 no such mapping, 2BP01 in use, 42501 not a member of its owner or part of the built-in store.';
+
+CREATE FUNCTION scim.describe_mapping(
+	name text,
+	OUT attribute text,
+	OUT type text,
+	OUT source text,
+	OUT access text,
+	OUT required text,
+	OUT uniqueness text,
+	OUT index text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_describe_mapping';
+REVOKE ALL ON FUNCTION scim.describe_mapping(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.describe_mapping(text) IS
+'What a mapping does, attribute by attribute, as the first endpoint that uses it serves it.
+name: the mapping. attribute: path; type: of the schema; source: where its values live; access: read, or read and write; required, uniqueness: as enforced; index: one that serves filters on it.
+Errors: 42704 no such mapping, 42501 not a member of its owner; what keeps the mapping from being resolved.';
+
+CREATE FUNCTION scim.recommend_indexes(
+	name text,
+	OUT attribute text,
+	OUT index text,
+	OUT statement text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_recommend_indexes';
+REVOKE ALL ON FUNCTION scim.recommend_indexes(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.recommend_indexes(text) IS
+'Which indexes serve reads and the filters that clients send (eq, sw, sort) on the usual attributes of a mapping.
+name: the mapping. attribute: what it is for; index: the one that is there; statement: CREATE INDEX, where there is none.
+Errors: 42704 no such mapping, 42501 not a member of its owner; what keeps the mapping from being resolved.';
+
+CREATE FUNCTION scim.check_mapping(
+	name text,
+	OUT severity text,
+	OUT subject text,
+	OUT problem text,
+	OUT hint text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_check_mapping';
+REVOKE ALL ON FUNCTION scim.check_mapping(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.check_mapping(text) IS
+'What is wrong with a mapping, before a request finds out; no row: nothing.
+name: the mapping. severity: error (requests will fail), warning (they may do what nobody expects), notice (good to know); subject: attribute, relation or option; problem; hint: what mends it.
+Errors: 42704 no such mapping, 42501 not a member of its owner.';

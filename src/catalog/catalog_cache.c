@@ -577,7 +577,7 @@ mapping_set(Oid owner, List *names, List *scope)
 						 errmsg("mapping \"%s\" does not exist", (char *) lfirst(lc))));
 			rows = lappend(rows, row);
 		}
-		set = scim_mapping_set_make(rows, owner, scope);
+		set = scim_mapping_set_make(rows, owner, scope, true);
 		set->context = context;
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(saved);

@@ -498,12 +498,13 @@ set_mapping_of(const ScimMappingSet *set, const char *type_name)
 	return NULL;
 }
 
+/* NULL only in a set that is not complete. */
 static ScimMapping *
 set_mapping_needed(const ScimMappingSet *set, const ScimMapping *m, const char *type_name)
 {
 	ScimMapping *target = set_mapping_of(set, type_name);
 
-	if (target == NULL)
+	if (target == NULL && set->complete)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mapping \"%s\" refers to resource type \"%s\", of which there is no mapping",
@@ -557,8 +558,8 @@ connect_set(ScimMappingSet *set)
 			if (child->kind != SCIM_CHILD_LINK)
 				continue;
 			child->target = set_mapping_needed(set, m, child->ref_type);
-			child->by_column = child->relid == child->target->relid && child->ref.attnum == child->target->key.attnum;
-			if (m == groups && child->target == users)
+			child->by_column = child->target && child->relid == child->target->relid && child->ref.attnum == child->target->key.attnum;
+			if (m == groups && users && child->target == users)
 				user_link = child;
 			if (m == groups && child->target == groups)
 				group_link = child;
@@ -587,7 +588,7 @@ connect_set(ScimMappingSet *set)
 }
 
 ScimMappingSet *
-scim_mapping_set_make(List *rows, Oid owner, List *scope)
+scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 {
 	ScimMappingSet *set = palloc0(sizeof(ScimMappingSet));
 	ScimIdentity identity;
@@ -602,6 +603,7 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope)
 	scim_identity_assume(&identity, owner, false);
 
 	set->owner = owner;
+	set->complete = complete;
 	set->context = caller;
 	set->mappings = palloc0(sizeof(ScimMapping *) * Max(list_length(rows), 1));
 	foreach(lc, rows)

@@ -273,6 +273,7 @@ typedef struct ScimMapping
 typedef struct ScimMappingSet
 {
 	Oid			owner;
+	bool		complete;		/* every reference has its target */
 	int			nmappings;
 	ScimMapping **mappings;
 	MemoryContext context;
@@ -298,12 +299,34 @@ typedef struct ScimMappingRow
 /*
  * Resolve rows into a set, as "owner", in the current memory context.
  * "scope" names the scope columns.  Raises what is wrong (SQLSTATE 22023,
- * 42703, ...), naming mapping and attribute.
+ * 42703, ...), naming mapping and attribute; with "complete" also that a
+ * mapping is referred to that is not among them.
  */
-extern ScimMappingSet *scim_mapping_set_make(List *rows, Oid owner, List *scope);
+extern ScimMappingSet *scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete);
+
+/*
+ * A mapping as the first endpoint that uses it serves it, or alone, for people
+ * to read about; *scope: names of the scope columns there.  The caller must be
+ * a member of its owner.
+ */
+extern ScimMapping *scim_mapping_to_report(const char *name, List **scope);
+
+/*
+ * The index that serves comparisons of a column or expression of "relid" (text
+ * over alias r or c), behind columns of the scope; InvalidOid: there is none.
+ * "unique": it must keep rows apart by just these.
+ */
+extern Oid	scim_mapping_index(const ScimMapping *m, Oid relid, const char *alias, const char *expr,
+							   const char *const *scope, bool unique);
+
+/* What an index has to be on for filters on a source: SQL over its alias, without the index's collation. */
+extern const char *scim_mapping_index_expression(const ScimAttr *attr, const ScimSource *src);
 
 /* "c.parent = r.key AND ...": the row beside row r. */
 extern void scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out);
+
+/* Quoted and qualified name of a relation. */
+extern const char *scim_qualified_relation(Oid relid);
 
 /* Text array literal of a path in a document, with its cast. */
 extern const char *scim_mapping_path_sql(const char *const *path, int n);

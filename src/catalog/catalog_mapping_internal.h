@@ -72,8 +72,6 @@ extern void scim_mapping_document(ScimResolve *ctx, const char *path, Oid relid,
 
 /* ---- children (catalog_mapping_child.c) ---- */
 
-extern const char *scim_qualified_relation(Oid relid);
-
 /* The relation that "table" of an object names. */
 extern Oid	scim_mapping_table(ScimResolve *ctx, const char *path, const json_t *spec);
 
