@@ -253,6 +253,20 @@ sub_named(const ScimAttr *attr, const char *name)
 	return scim_attr_sub(attr, name, strlen(name));
 }
 
+/* A time that SQL has printed, in the form of all others; NULL: it is none. */
+static const char *
+printed_time(const char *text)
+{
+	int64_t		usec;
+	char	   *buf;
+
+	if (text == NULL || !scim_datetime_parse(text, strlen(text), &usec))
+		return NULL;
+	buf = palloc(SCIM_DATETIME_SIZE);
+	scim_datetime_print(usec, buf);
+	return buf;
+}
+
 /* One row of a child relation as a value. */
 static void
 emit_child_value(Emitter *e, const ScimChild *child, char **values)
@@ -272,7 +286,7 @@ emit_child_value(Emitter *e, const ScimChild *child, char **values)
 		case SCIM_CHILD_VALUES:
 		case SCIM_CHILD_INLINE:
 			for (int i = 0; i < child->nsubs; i++)
-				emit_sub(e, child->subs[i], values[i]);
+				emit_sub(e, child->subs[i], child->srcs[i].cls == SCIM_SQL_TIMESTAMPTZ ? printed_time(values[i]) : values[i]);
 			break;
 		case SCIM_CHILD_LINK:
 			emit_sub(e, sub_named(attr, "value"), values[0]);

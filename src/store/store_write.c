@@ -67,6 +67,16 @@ same_json(const ScimAttr *attr, const json_t *a, const json_t *b)
 	return scim_value_same(attr, a, b);
 }
 
+/* The same for values of one source: a column of times knows no zones. */
+static bool
+same_value(const ScimAttr *attr, const ScimSource *src, const json_t *a, const json_t *b)
+{
+	if (attr->type == SCIM_TYPE_DATETIME && json_is_string(a) && json_is_string(b))
+		return strcmp(scim_store_time_text(attr, src, json_string_value(a)),
+					  scim_store_time_text(attr, src, json_string_value(b))) == 0;
+	return same_json(attr, a, b);
+}
+
 /*
  * The two states of a resource between which columns differ.  "all": set all
  * columns, whatever they held.
@@ -102,7 +112,7 @@ add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *sid
 		const json_t *old_value = change->before ? scalar_json(type, change->before, scalar->attr) : NULL;
 
 		if (scalar->src.side != side || !scim_source_writable(&scalar->src) || scalar->attr->mutability == SCIM_READ_ONLY ||
-			(!change->all && same_json(scalar->attr, old_value, new_value)))
+			(!change->all && same_value(scalar->attr, &scalar->src, old_value, new_value)))
 			continue;
 		scim_columns_set(list, change->target, scalar->attr, &scalar->src, new_value);
 	}
@@ -120,7 +130,7 @@ add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *sid
 
 			if (slot->srcs[j].side != side || !scim_source_writable(&slot->srcs[j]) ||
 				(!change->all && (slot->flag ? new_value == slot_value(slot, j, old_element) :
-								  same_json(leaf, slot_value(slot, j, old_element), new_value))))
+								  same_value(leaf, &slot->srcs[j], slot_value(slot, j, old_element), new_value))))
 				continue;
 			scim_columns_set(list, change->target, leaf, &slot->srcs[j], new_value);
 		}
