@@ -93,6 +93,7 @@ typedef struct ScimSource
 	bool		lower;			/* compares by lower(), as the table's own index does */
 	const char *citext;			/* quoted schema of the type citext, where it is that */
 	bool		required;		/* said by the mapping */
+	const json_t *initial;		/* the value of a new resource that is given none, or NULL */
 	bool		implied;		/* a constant that a client need not give */
 	int			nwrites;
 	ScimWrite  *writes;
@@ -215,6 +216,7 @@ typedef struct ScimConstraint
 typedef enum ScimDelete
 {
 	SCIM_DELETE_ROW,
+	SCIM_DELETE_CASCADE,		/* and rows of child and link relations before it */
 	SCIM_DELETE_MARK,			/* set columns; the filter then leaves the row out */
 	SCIM_DELETE_REFUSE
 } ScimDelete;

@@ -93,7 +93,7 @@ check_all_rights(Check *check)
 	const ScimMapping *m = check->m;
 	const AclMode all = ACL_SELECT | ACL_INSERT | ACL_UPDATE | ACL_DELETE;
 
-	check_rights(check, m->relid, m->delete_policy == SCIM_DELETE_ROW && !m->membership ? all : all & ~ACL_DELETE, "relation");
+	check_rights(check, m->relid, m->delete_policy <= SCIM_DELETE_CASCADE && !m->membership ? all : all & ~ACL_DELETE, "relation");
 	for (int i = 0; i < m->nchildren; i++)
 		if (m->children[i].kind != SCIM_CHILD_GROUPS && m->children[i].relid != m->relid)
 			check_rights(check, m->children[i].relid, m->children[i].by_column ? ACL_SELECT | ACL_UPDATE : ACL_SELECT | ACL_INSERT | ACL_DELETE,
@@ -249,10 +249,10 @@ check_dependent(Check *check, const char *name, Oid relid, Oid parent)
 		return;
 	if (has_key)
 		report(check, "warning", name, psprintf("a foreign key of %s keeps a row from being deleted (400)", scim_qualified_relation(relid)),
-			   "ON DELETE CASCADE, or a delete policy that keeps the row: options => '{\"delete\": ...}'");
+			   "ON DELETE CASCADE, or options => '{\"delete\": \"cascade\"}'");
 	else
 		report(check, "warning", name, psprintf("nothing deletes rows of %s with their resource", scim_qualified_relation(relid)),
-			   "A foreign key with ON DELETE CASCADE, or a trigger.");
+			   "A foreign key with ON DELETE CASCADE, or options => '{\"delete\": \"cascade\"}'");
 }
 
 static void

@@ -113,6 +113,8 @@ resolve_delete(ScimResolve *ctx, const json_t *spec)
 
 	if (policy && strcmp(policy, "row") == 0)
 		m->delete_policy = SCIM_DELETE_ROW;
+	else if (policy && strcmp(policy, "cascade") == 0)
+		m->delete_policy = SCIM_DELETE_CASCADE;
 	else if (policy && strcmp(policy, "refuse") == 0)
 		m->delete_policy = SCIM_DELETE_REFUSE;
 	else if (json_is_object(spec))
@@ -125,7 +127,7 @@ resolve_delete(ScimResolve *ctx, const json_t *spec)
 							   "needs \"set\", and an option \"filter\" that leaves marked rows out");
 	}
 	else
-		scim_mapping_error(ctx, "delete", ERRCODE_INVALID_PARAMETER_VALUE, "is \"row\", \"refuse\" or {\"set\": {\"column\": \"expression\"}}");
+		scim_mapping_error(ctx, "delete", ERRCODE_INVALID_PARAMETER_VALUE, "is \"row\", \"cascade\", \"refuse\" or {\"set\": {\"column\": \"expression\"}}");
 }
 
 /* The filter over the row as it would be with these columns set. */
@@ -344,7 +346,7 @@ is_required(const ScimMapping *m, Oid relid, const ScimSource *src)
 	if (src->required)
 		return true;
 	return src->side == NULL && src->attnum != 0 && src->json_path == NULL && src->column && src->not_null && !src->has_default &&
-		src->null_text == NULL && src->cls != SCIM_SQL_BOOLEAN && !(relid == m->relid && given_on_insert(m, src->attnum));
+		src->null_text == NULL && src->initial == NULL && (src->cls != SCIM_SQL_BOOLEAN || relid == m->relid) && !(relid == m->relid && given_on_insert(m, src->attnum));
 }
 
 static void

@@ -733,6 +733,8 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 		src->ref_type = pstrdup(json_string_value(json_object_get(spec, "ref")));
 	}
 	src->required = json_is_true(json_object_get(spec, "required"));
+	if (!json_object_get(spec, "table"))
+		src->initial = json_object_get(spec, "default");
 	if (json_object_get(spec, "write"))
 		set_writes(ctx, path, relid, attr, json_object_get(spec, "write"), src);
 }

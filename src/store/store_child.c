@@ -354,6 +354,27 @@ scim_store_clear_child(const ScimEndpointType *target, const char *id, const Sci
 	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 }
 
+void
+scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
+					   const char *cleared, const char *column, const char *id)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			scope;
+
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	if (cleared)
+		appendStringInfo(&sql.text, "UPDATE %s c SET %s = NULL", relation, cleared);
+	else
+		appendStringInfo(&sql.text, "DELETE FROM %s c", relation);
+	appendStringInfo(&sql.text, " WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s", column, scim_sql_text(&sql, id), m->key.type_name);
+	for (int i = 0; i < m->nscope; i++)
+		if (scope_columns[i])
+			appendStringInfo(&sql.text, " AND c.%s::pg_catalog.text OPERATOR(pg_catalog.=) $%d", scope_columns[i], scope + i);
+	scim_sql_execute(m, &sql, cleared ? SPI_OK_UPDATE : SPI_OK_DELETE, false, 0);
+}
+
 /* The index of an element that has not been taken and is the same; -1: there is none. */
 static int
 find_equal(const ScimAttr *attr, const json_t *a, const ScimMultiSet *set, const bool *taken, ScimError *err)

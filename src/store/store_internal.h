@@ -195,6 +195,13 @@ extern bool scim_store_child_insert(const ScimEndpointType *target, const char *
 /* Delete all rows of a child relation. */
 extern void scim_store_clear_child(const ScimEndpointType *target, const char *id, const ScimChild *child);
 
+/*
+ * Delete rows of a relation whose column is a key of the mapping (and its scope
+ * columns, or NULL for each, those of the scope), or set "cleared" to null.
+ */
+extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
+								   const char *cleared, const char *column, const char *id);
+
 /* ---- members (store_members.c) ---- */
 
 /* Apply a set difference to a link attribute; true: something changed. */

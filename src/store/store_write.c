@@ -98,6 +98,13 @@ slot_value(const ScimSlot *slot, int i, const json_t *element)
 	return slot->subs[i] ? json_object_get(element, slot->subs[i]->name) : element;
 }
 
+/* A new row has to be given what stands for null, where the column's default is another. */
+static bool
+is_due(const ScimColumns *list, const ScimSource *src)
+{
+	return !list->update && src->side == NULL && src->null_text && !src->has_default;
+}
+
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
 static void
 add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *side)
@@ -111,8 +118,10 @@ add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *sid
 		const json_t *new_value = scalar_json(type, change->after, scalar->attr);
 		const json_t *old_value = change->before ? scalar_json(type, change->before, scalar->attr) : NULL;
 
+		if (new_value == NULL && !list->update)
+			new_value = scalar->src.initial;
 		if (scalar->src.side != side || !scim_source_writable(&scalar->src) || scalar->attr->mutability == SCIM_READ_ONLY ||
-			(!change->all && same_value(scalar->attr, &scalar->src, old_value, new_value)))
+			(!is_due(list, &scalar->src) && !change->all && same_value(scalar->attr, &scalar->src, old_value, new_value)))
 			continue;
 		scim_columns_set(list, change->target, scalar->attr, &scalar->src, new_value);
 	}
@@ -129,7 +138,7 @@ add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *sid
 			const json_t *new_value = slot_value(slot, j, new_element);
 
 			if (slot->srcs[j].side != side || !scim_source_writable(&slot->srcs[j]) ||
-				(!change->all && (slot->flag ? new_value == slot_value(slot, j, old_element) :
+				(!(is_due(list, &slot->srcs[j]) || (slot->flag && !list->update)) && !change->all && (slot->flag ? new_value == slot_value(slot, j, old_element) :
 								  same_value(leaf, &slot->srcs[j], slot_value(slot, j, old_element), new_value))))
 				continue;
 			scim_columns_set(list, change->target, leaf, &slot->srcs[j], new_value);
@@ -701,6 +710,32 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 	scim_sql_execute(holder, &sql, SPI_OK_UPDATE, false, 0);
 }
 
+/*
+ * Rows of other relations that name the resource, where no foreign key takes
+ * them away: all, also those that its attributes leave out.
+ */
+static void
+delete_dependents(const ScimEndpointType *target, const char *id)
+{
+	const ScimMapping *m = target->mapping;
+
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimChild *child = &m->children[i];
+
+		if (child->kind == SCIM_CHILD_GROUPS)
+			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? child->user_link->parent : NULL, child->user_link->ref.column, id);
+		else if (child->kind != SCIM_CHILD_INLINE)
+		{
+			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? child->parent : NULL, child->parent, id);
+			if (child->kind == SCIM_CHILD_LINK && child->target == m && !child->by_column)
+				scim_store_delete_rows(target, child->relation, child->scope, NULL, child->ref.column, id);
+		}
+	}
+	for (int i = 0; i < m->nsides; i++)
+		scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
+}
+
 bool
 scim_store_delete(const ScimEndpointType *target, const char *id)
 {
@@ -710,7 +745,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
-	require_ability(m, m->delete_policy == SCIM_DELETE_MARK ? m->updatable : m->delete_policy == SCIM_DELETE_ROW && m->deletable, "deleted");
+	require_ability(m, m->delete_policy == SCIM_DELETE_MARK ? m->updatable : m->delete_policy != SCIM_DELETE_REFUSE && m->deletable, "deleted");
 	for (int i = 0; i < m->nchildren; i++)
 	{
 		const ScimChild *child = &m->children[i];
@@ -720,6 +755,8 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 		else if (child->kind == SCIM_CHILD_LINK && child->target == m)
 			touch_referrers(target, id, m, child);
 	}
+	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
+		delete_dependents(target, id);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (m->membership)
