@@ -103,6 +103,11 @@ typedef void (*shmem_request_hook_type) (void);
 #define member_can_set_role(member, role) is_member_of_role(member, role)
 #endif
 
+/* Until 16: a function for each kind of object; only schemas are asked about. */
+#if PG_VERSION_NUM < 160000
+#define object_aclcheck(classid, objectid, roleid, mode) pg_namespace_aclcheck(objectid, roleid, mode)
+#endif
+
 /* Until 16: no place for an error to go, it was always raised. */
 #if PG_VERSION_NUM < 160000
 #include "utils/regproc.h"

@@ -155,6 +155,9 @@ extern int	scim_own_execute(const char *key, const char *sql, int nargs, const O
 /* Raises 42501 unless the current user is a member of "role" (or superuser). */
 extern void scim_require_member(Oid role, const char *what);
 
+/* The role that scim.setup() recorded ("store", "worker"); InvalidOid: none. */
+extern Oid	scim_recorded_role(const char *kind);
+
 /* OID of scim.<name>, cached by the syscache; raises if it is missing. */
 extern Oid	scim_own_relid(const char *name);
 

@@ -502,7 +502,7 @@ scim_mapping_row(const char *name)
 	SPI_connect();
 	select_own("mapping",
 			   "SELECT m.id, m.name, m.resource_type, m.relation::pg_catalog.oid, m.key,"
-			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin"
+			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin, m.options::pg_catalog.text"
 			   " FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1",
 			   name, "scim._mappings");
 	if (SPI_processed > 0)
@@ -516,6 +516,7 @@ scim_mapping_row(const char *name)
 		row->attributes = MemoryContextStrdup(caller, row_text(SPI_tuptable, 0, 6));
 		row->owner = row_oid(SPI_tuptable, 0, 7);
 		row->builtin = row_bool(SPI_tuptable, 0, 8);
+		row->options = MemoryContextStrdup(caller, row_text(SPI_tuptable, 0, 9));
 	}
 	SPI_finish();
 	return row;
@@ -596,7 +597,7 @@ mapping_set(Oid owner, List *names, List *scope)
 						 errmsg("mapping \"%s\" does not exist", (char *) lfirst(lc))));
 			rows = lappend(rows, row);
 		}
-		set = scim_mapping_set_make(rows, owner, scope);
+		set = scim_mapping_set_make(rows, owner, scope, true);
 		set->context = context;
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(saved);

@@ -36,16 +36,21 @@ scim_store_value_sql(const ScimSource *src)
 		case SCIM_SQL_TIMESTAMPTZ:
 			return psprintf("pg_catalog.to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 		default:
-			if (src->typid == TIMESTAMPOID)
-				return psprintf("pg_catalog.to_char(%s, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 			return psprintf("%s::pg_catalog.text", src->expr);
 	}
+}
+
+/* Is a row described by its sub-attributes, and not by an id? */
+static bool
+has_subs(const ScimChild *child)
+{
+	return child->kind == SCIM_CHILD_VALUES || child->kind == SCIM_CHILD_INLINE;
 }
 
 static int
 child_width(const ScimChild *child)
 {
-	return child->kind == SCIM_CHILD_VALUES ? child->nsubs : 1;
+	return has_subs(child) ? child->nsubs : 1;
 }
 
 /*
@@ -55,7 +60,7 @@ child_width(const ScimChild *child)
 static bool
 ordered_here(const ScimChild *child)
 {
-	return child->order != NULL && child->order_is_integer;
+	return child->kind == SCIM_CHILD_INLINE || (child->order != NULL && child->order_is_integer);
 }
 
 /*
@@ -70,21 +75,36 @@ append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool sin
 	int			n = child_width(child);
 
 	appendStringInfo(text, "%sSELECT %s, %d", ordered_here(child) ? "" : "(", single ? "1::pg_catalog.int8" : "p.n", index);
-	if (ordered_here(child))
+	if (child->kind == SCIM_CHILD_INLINE)
+		appendStringInfoString(text, ", c.n");
+	else if (ordered_here(child))
 		appendStringInfo(text, ", c.%s::pg_catalog.int8", child->order);
 	else
 		appendStringInfoString(text, ", 0::pg_catalog.int8");
 	for (int i = 0; i < n; i++)
-		appendStringInfo(text, ", %s", scim_store_value_sql(child->kind == SCIM_CHILD_VALUES ? &child->srcs[i] : &child->ref));
+		appendStringInfo(text, ", %s", scim_store_value_sql(has_subs(child) ? &child->srcs[i] : &child->ref));
 	for (int i = n; i < width; i++)
 		appendStringInfoString(text, ", NULL::pg_catalog.text");
-	if (single)
+	if (child->kind == SCIM_CHILD_INLINE && single)
+		appendStringInfo(text, " FROM %s r, %s WHERE %s OPERATOR(pg_catalog.=) $%d::%s",
+						 m->relation, child->from, m->key.expr, keys, m->key.type_name);
+	else if (child->kind == SCIM_CHILD_INLINE)
+		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s r, %s"
+						 " WHERE %s OPERATOR(pg_catalog.=) p.k",
+						 keys, m->key.type_name, m->relation, child->from, m->key.expr);
+	else if (single)
 		appendStringInfo(text, " FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
 						 child->relation, child->parent, keys, m->key.type_name);
 	else
 		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s c"
 						 " WHERE c.%s OPERATOR(pg_catalog.=) p.k",
 						 keys, m->key.type_name, child->relation, child->parent);
+	/* keys are not unique beyond the scope */
+	if (child->kind == SCIM_CHILD_INLINE)
+	{
+		appendStringInfoString(text, " AND ");
+		scim_sql_scope(sql, m, "r", scope);
+	}
 	scim_sql_child_scope(sql, m, child, "c", scope);
 	if (child->kind == SCIM_CHILD_LINK)
 		appendStringInfo(text, " AND %s IS NOT NULL", child->ref.expr);
@@ -266,8 +286,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 		bool		first = true;
 
 		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		scope_param = scim_sql_scope_params(&sql, target);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		for (int i = 0; i < m->nchildren; i++)
 		{
 			if (!use[i])
@@ -284,8 +304,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
 	{
 		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		scope_param = scim_sql_scope_params(&sql, target);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		append_groups(&sql, m, &m->children[state->groups_child], n == 1, keys_param, scope_param);
 		execute_bounded(m, &sql);
 		collect_rows(m, rows, n, &m->children[state->groups_child]);
@@ -368,7 +388,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
 					 m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
 	/* members of a group may be added (FOR KEY SHARE) while a user is changed */
-	if (lock == SCIM_FOR_UPDATE)
+	if (lock == SCIM_FOR_UPDATE && m->lockable)
 		appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r");
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, lock == SCIM_NO_LOCK, 1);
 	if (SPI_processed == 0)
