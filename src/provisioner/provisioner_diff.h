@@ -1,0 +1,50 @@
+/*
+ * provisioner_diff.h
+ *		From two states of a resource to the requests between them.
+ *
+ * A document is a resource as a target should have it: a JSON object with the
+ * attributes that the mapping has a source for and clients may write, without
+ * id, meta and schemas.
+ */
+#ifndef SCIM_PROVISIONER_DIFF_H
+#define SCIM_PROVISIONER_DIFF_H
+
+#include "lib/stringinfo.h"
+
+#include "provisioner.h"
+#include "../core/core_schema.h"
+
+/* What a sync says of one attribute (provisioning-engine 2.1). */
+typedef struct ScimAttrRule
+{
+	ScimSyncApply apply;
+	ScimSyncOnNull on_null;
+} ScimAttrRule;
+
+typedef struct ScimDiffStyle
+{
+	const ScimAttrRule *rules;	/* by ord of the type; NULL: always, remove */
+	bool		value_paths;	/* the target understands emails[type eq "work"].value */
+	bool		remove_by_list; /* members are removed by a list of values, not by a filter */
+	int			members_per_request;
+} ScimDiffStyle;
+
+/*
+ * Append PATCH operations (JSON objects, separated by commas) that lead from
+ * "from" to "to"; returns how many.  One operation for each attribute, with a
+ * path; `active` for itself, `userName` last.  "from" may hold more attributes
+ * than the type has: those are left alone.
+ */
+extern int	scim_diff_operations(const ScimResourceType *type, const ScimDiffStyle *style,
+								 const json_t *from, const json_t *to, StringInfo out);
+
+/* {"schemas": [...], "Operations": [...]} round the operations. */
+extern void scim_diff_patch_body(const char *operations, StringInfo out);
+
+/* The body of POST: the document with its schemas. */
+extern void scim_diff_create_body(const ScimResourceType *type, const json_t *document, StringInfo out);
+
+/* The value at an attribute ("name.formatted", an extension's) in a document, or NULL. */
+extern const json_t *scim_document_value(const ScimResourceType *type, const json_t *document, const ScimAttr *attr);
+
+#endif							/* SCIM_PROVISIONER_DIFF_H */

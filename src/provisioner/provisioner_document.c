@@ -1,0 +1,400 @@
+/*
+ * provisioner_document.c
+ *		What a target should have: documents of rows, and how a resource of the
+ *		target is recognised as one of them.
+ */
+#include "postgres.h"
+
+#include "access/xact.h"
+#include "utils/builtins.h"
+#include "utils/json.h"
+#include "utils/memutils.h"
+#include "utils/resowner.h"
+
+#include "provisioner_engine.h"
+#include "../core/core_multi.h"
+#include "../core/core_path.h"
+#include "../core/core_project.h"
+#include "../core/core_value.h"
+#include "../scim_guc.h"
+
+/* ---- the view of a sync ---- */
+
+pg_noreturn static void
+unusable(const ScimSync *sync, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("sync \"%s\" can't be used: %s", sync->name, problem)));
+}
+
+/* All attributes that a client may write. */
+static ScimSelection *
+writable(const ScimSync *sync, const ScimResourceType *type)
+{
+	ScimError	err;
+	ScimSelection *selection;
+
+	memset(&err, 0, sizeof(err));
+	selection = scim_selection_all(type, &err);
+	if (selection == NULL)
+		unusable(sync, err.detail);
+	for (int i = 0; i < type->nattrs; i++)
+	{
+		const ScimAttr *attr = type->attrs[i];
+		const ScimAttr *top = attr->parent ? attr->parent : attr;
+
+		if (top == type->a_meta || top == type->a_schemas || top->mutability == SCIM_READ_ONLY ||
+			attr->mutability == SCIM_READ_ONLY || strcmp(attr->name, "$ref") == 0)
+			selection->has[i] = false;
+	}
+	return selection;
+}
+
+static const ScimAttr *
+path_attr(const ScimSync *sync, const ScimResourceType *type, const char *text, bool *unmapped)
+{
+	ScimError	err;
+	ScimPath   *path;
+
+	memset(&err, 0, sizeof(err));
+	path = scim_path_parse(type, text, strlen(text), SCIM_STRICT, &err);
+	*unmapped = path == NULL;
+	if (path == NULL || path->attr == NULL)
+		return NULL;
+	/* a rule on one value of a list is a rule on the list */
+	return path->sub && !path->attr->multi ? path->sub : path->attr;
+}
+
+/* What the sync says of attributes, by ord. */
+static void
+set_rules(ScimSyncView *view)
+{
+	const ScimSync *sync = view->sync;
+	ScimAttrRule *rules = palloc0(sizeof(ScimAttrRule) * view->type->nattrs);
+
+	for (int i = 0; i < view->type->nattrs; i++)
+		rules[i].on_null = SCIM_NULL_REMOVE;
+	for (int i = 0; i < sync->nattributes; i++)
+	{
+		const ScimSyncAttribute *given = &sync->attributes[i];
+		bool		unmapped;
+		const ScimAttr *attr = path_attr(sync, view->type, given->path, &unmapped);
+
+		if (attr == NULL)
+			unusable(sync, psprintf("its mapping has no attribute \"%s\"", given->path));
+		rules[attr->ord].apply = given->apply;
+		rules[attr->ord].on_null = given->on_null;
+		for (int j = 0; j < attr->nsubs; j++)
+			rules[attr->subs[j]->ord] = rules[attr->ord];
+	}
+	view->style.rules = rules;
+}
+
+static void
+add_rule(ScimSyncView *view, const ScimAttr *attr)
+{
+	ScimMatchRule *rule = &view->rules[view->nrules++];
+
+	rule->nattrs = 1;
+	rule->attrs = palloc(sizeof(ScimAttr *));
+	rule->attrs[0] = attr;
+}
+
+/* An attribute that identifies resources, if mapping and target have it. */
+static void
+add_default_rule(ScimSyncView *view, const char *name)
+{
+	const ScimAttr *attr = scim_type_attr(view->type, SCIM_EXT_CORE, name, strlen(name));
+
+	if (attr && view->nrules < SCIM_MAX_RULES &&
+		scim_server_can_filter(view->server, view->type->name, name))
+		add_rule(view, attr);
+}
+
+/* The rules of the sync in their order; without any, those that everybody has. */
+static void
+set_match_rules(ScimSyncView *view)
+{
+	const ScimSync *sync = view->sync;
+	int			done = 0;
+
+	view->rules = palloc0(sizeof(ScimMatchRule) * SCIM_MAX_RULES);
+	for (;;)
+	{
+		const ScimSyncAttribute *next = NULL;
+		bool		unmapped;
+
+		for (int i = 0; i < sync->nattributes; i++)
+		{
+			const ScimSyncAttribute *given = &sync->attributes[i];
+
+			if (given->match > done && (next == NULL || given->match < next->match))
+				next = given;
+		}
+		if (next == NULL || view->nrules == SCIM_MAX_RULES)
+			break;
+		done = next->match;
+		add_rule(view, path_attr(sync, view->type, next->path, &unmapped));
+	}
+	if (view->nrules > 0)
+		return;
+	add_default_rule(view, "externalId");
+	add_default_rule(view, "userName");
+	add_default_rule(view, "displayName");
+	if (view->nrules == 0)
+		unusable(sync, "no attribute of its mapping tells which resource of the target a row is; name one with \"match\"");
+}
+
+ScimSyncView *
+scim_sync_view(const ScimSync *sync)
+{
+	ScimSyncView *view = palloc0(sizeof(ScimSyncView));
+	ScimEndpoint *nowhere = palloc0(sizeof(ScimEndpoint));
+	const ScimMappingSet *set = scim_catalog_mappings(sync->owner, list_make1(unconstify(char *, sync->mapping)));
+	const ScimAttr *active;
+
+	if (set->broken)
+		unusable(sync, set->broken);
+	view->sync = sync;
+	view->server = scim_server_by_name(sync->server);
+	nowhere->name = sync->name;
+	nowhere->public_url = "";
+	nowhere->owner = sync->owner;
+	view->target.endpoint = nowhere;
+	view->target.mapping = set->mappings[0];
+	view->target.type = view->type = set->mappings[0]->type;
+	view->selection = writable(sync, view->type);
+
+	active = scim_type_attr(view->type, SCIM_EXT_CORE, "active", 6);
+	view->active_mapped = active != NULL;
+	view->can_disable = active != NULL || strcmp(view->type->name, "User") == 0;
+	set_rules(view);
+	view->style.value_paths = view->server->patch_value_paths;
+	view->style.remove_by_list = view->server->member_remove_by_list;
+	set_match_rules(view);
+	return view;
+}
+
+/* ---- documents ---- */
+
+/* The row's resource without what the target makes itself. */
+static char *
+document_text(const char *resource)
+{
+	ScimCoreFrame frame;
+	ScimError	err;
+	json_t	   *value;
+	char	   *text;
+	size_t		len;
+
+	memset(&err, 0, sizeof(err));
+	scim_core_enter(&frame);
+	value = scim_json_parse(resource, strlen(resource), &err);
+	if (value)
+	{
+		json_object_del(value, "id");
+		json_object_del(value, "schemas");
+	}
+	text = value ? scim_json_print(value, &len) : NULL;
+	scim_core_leave(&frame);
+	if (text == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a resource can't be read: %s", err.status ? err.detail : "out of memory")));
+	return text;
+}
+
+json_t *
+scim_document_parse(const char *text)
+{
+	ScimError	err;
+	json_t	   *value;
+
+	memset(&err, 0, sizeof(err));
+	value = scim_json_parse(text, strlen(text), &err);
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("a document can't be read: %s", err.detail)));
+	return value;
+}
+
+static void
+read_some(const ScimSyncView *view, ScimDocument *documents, int n)
+{
+	const char **ids = palloc(sizeof(char *) * n);
+	ScimStoreRow *rows;
+	int			nrows;
+
+	for (int i = 0; i < n; i++)
+		ids[i] = documents[i].key;
+	scim_heap_begin((size_t) scim_request_memory * 1024);
+	scim_store_collect(&view->target, ids, n, view->sync->scope, view->selection, &rows, &nrows);
+	/* rows come in the order of the keys, some of which have none */
+	for (int i = 0, j = 0; i < n; i++)
+	{
+		documents[i].presence = SCIM_ROW_GONE;
+		documents[i].text = NULL;
+		documents[i].problem = NULL;
+		if (j >= nrows || rows[j].index != i)
+			continue;
+		documents[i].presence = rows[j].in_scope ? SCIM_ROW_IN_SCOPE : SCIM_ROW_OUT_OF_SCOPE;
+		if (rows[j].in_scope)
+			documents[i].text = document_text(rows[j].json);
+		j++;
+	}
+}
+
+/*
+ * In a subtransaction: the owner's expressions may fail on one row.  Then each
+ * half is tried, until it is known which.
+ */
+static void
+read_bisecting(const ScimSyncView *view, ScimDocument *documents, int n)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool failed = false;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		read_some(view, documents, n);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		scim_core_reset();
+		switch (ERRCODE_TO_CATEGORY(edata->sqlerrcode))
+		{
+			case ERRCODE_TO_CATEGORY(ERRCODE_T_R_SERIALIZATION_FAILURE):
+			case ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION):
+			case ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES):
+				ReThrowError(edata);
+		}
+		failed = true;
+		documents[0].presence = SCIM_ROW_IN_SCOPE;
+		documents[0].text = NULL;
+		/* messages may hold values of the row */
+		documents[0].problem = psprintf("the row can't be read: SQLSTATE %s", unpack_sql_state(edata->sqlerrcode));
+	}
+	PG_END_TRY();
+
+	if (failed && n > 1)
+	{
+		read_bisecting(view, documents, n / 2);
+		read_bisecting(view, documents + n / 2, n - n / 2);
+	}
+}
+
+ScimDocument *
+scim_documents_read(const ScimSyncView *view, const char *const *keys, int n)
+{
+	ScimDocument *documents = palloc0(sizeof(ScimDocument) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		documents[i].key = keys[i];
+	if (n > 0)
+		read_bisecting(view, documents, n);
+	return documents;
+}
+
+/* ---- matching ---- */
+
+/* The value of a matching attribute as text; NULL: there is none. */
+static const char *
+match_value(const ScimSyncView *view, const ScimAttr *attr, const json_t *document)
+{
+	const json_t *value = scim_document_value(view->type, document, attr);
+
+	if (json_is_array(value))
+		value = json_array_get(value, 0);
+	if (json_is_object(value))
+		value = json_object_get(value, "value");
+	return json_is_string(value) && json_string_length(value) > 0 ? json_string_value(value) : NULL;
+}
+
+char *
+scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule, const json_t *document)
+{
+	StringInfoData filter;
+	char	   *encoded;
+	char	   *path;
+
+	initStringInfo(&filter);
+	for (int i = 0; i < rule->nattrs; i++)
+	{
+		const ScimAttr *attr = rule->attrs[i];
+		const char *value = match_value(view, attr, document);
+		char		name[256];
+
+		if (value == NULL)
+			return NULL;
+		if (i > 0)
+			appendStringInfoString(&filter, " and ");
+		appendStringInfoString(&filter, scim_attr_path(view->type, attr, name, sizeof(name)));
+		if (attr->type == SCIM_TYPE_COMPLEX)
+			appendStringInfoString(&filter, ".value");
+		appendStringInfoString(&filter, " eq ");
+		escape_json(&filter, value);
+	}
+	encoded = scim_client_encode(filter.data);
+	if (encoded == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	path = psprintf("%s?filter=%s", view->type->endpoint, encoded);
+	free(encoded);
+	return path;
+}
+
+/* Does the resource hold this value, by the attribute's rules? */
+static bool
+holds(const ScimSyncView *view, const ScimAttr *attr, const char *wanted, const json_t *resource)
+{
+	const ScimAttr *value_attr = attr->type == SCIM_TYPE_COMPLEX ? scim_attr_sub(attr, "value", 5) : attr;
+	const json_t *value = scim_document_value(view->type, resource, attr);
+	size_t		n = json_is_array(value) ? json_array_size(value) : 1;
+	bool		result = false;
+	ScimCoreFrame frame;
+	json_t	   *text;
+
+	if (value_attr == NULL || value == NULL)
+		return false;
+	scim_core_enter(&frame);
+	text = json_string(wanted);
+	for (size_t i = 0; text && i < n && !result; i++)
+	{
+		const json_t *item = json_is_array(value) ? json_array_get(value, i) : value;
+
+		if (json_is_object(item))
+			item = scim_json_get(item, "value", NULL);
+		result = item && scim_value_fits(value_attr, item) && scim_value_compare(value_attr, item, text) == 0;
+	}
+	scim_core_leave(&frame);
+	return result;
+}
+
+bool
+scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule,
+				 const json_t *document, const json_t *resource)
+{
+	for (int i = 0; i < rule->nattrs; i++)
+	{
+		const char *wanted = match_value(view, rule->attrs[i], document);
+
+		if (wanted == NULL || !holds(view, rule->attrs[i], wanted, resource))
+			return false;
+	}
+	return true;
+}

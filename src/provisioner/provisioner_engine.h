@@ -1,0 +1,179 @@
+/*
+ * provisioner_engine.h
+ *		Shared by the files that turn rows into requests and answers into links.
+ *
+ *	row of the mapping --(document)--> what the target should have
+ *	link + document --(decide)--> decision: nothing, or a first request
+ *	flight: a decision under way, through match, create, update, ... to its end
+ *	link: what is known when no request is in flight
+ */
+#ifndef SCIM_PROVISIONER_ENGINE_H
+#define SCIM_PROVISIONER_ENGINE_H
+
+#include "lib/ilist.h"
+#include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
+
+#include "provisioner.h"
+#include "provisioner_diff.h"
+#include "provisioner_retry.h"
+#include "../catalog/catalog_mapping.h"
+#include "../catalog/catalog_server.h"
+#include "../store/store.h"
+
+/* ---- a sync with all that deciding needs (provisioner_document.c) ---- */
+
+typedef struct ScimMatchRule
+{
+	int			nattrs;			/* all of them have to match */
+	const ScimAttr **attrs;
+} ScimMatchRule;
+
+/*
+ * Valid between scim_catalog_begin() and scim_catalog_end() of the transaction
+ * that made it.
+ */
+typedef struct ScimSyncView
+{
+	const ScimSync *sync;
+	const ScimServer *server;
+	ScimEndpointType target;	/* the mapping, as the store wants it */
+	const ScimResourceType *type;
+	ScimSelection *selection;	/* what clients may write */
+	bool		can_disable;	/* resources of this type have `active` */
+	bool		active_mapped;	/* and the mapping has a source for it */
+	ScimDiffStyle style;
+	int			nrules;
+	ScimMatchRule *rules;		/* in order of priority */
+} ScimSyncView;
+
+/* Raises 55000 if mapping or server cannot be used. */
+extern ScimSyncView *scim_sync_view(const ScimSync *sync);
+
+typedef enum ScimPresence
+{
+	SCIM_ROW_GONE,
+	SCIM_ROW_OUT_OF_SCOPE,
+	SCIM_ROW_IN_SCOPE
+} ScimPresence;
+
+typedef struct ScimDocument
+{
+	const char *key;
+	ScimPresence presence;
+	char	   *text;			/* JSON; NULL unless in scope */
+	const char *problem;		/* reading this row raised an error: SQLSTATE and message */
+} ScimDocument;
+
+/*
+ * Read the documents of some keys, in one snapshot, as the owner.  A row that
+ * cannot be read (an expression that fails) costs no other.
+ */
+extern ScimDocument *scim_documents_read(const ScimSyncView *view, const char *const *keys, int n);
+
+/* Parse a document's text again; in a bracket of core.  Raises on lack of memory. */
+extern json_t *scim_document_parse(const char *text);
+
+/* "/Users?filter=...": the query of a rule; NULL: the document lacks a value of it. */
+extern char *scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule, const json_t *document);
+
+/* Does a returned resource really match (C5)? */
+extern bool scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule,
+							 const json_t *document, const json_t *resource);
+
+/* ---- links (provisioner_link.c) ---- */
+
+typedef struct ScimLink
+{
+	const char *key;
+	const char *remote_id;		/* NULL: none */
+	const char *state;
+	const char *acked;			/* JSON text, or NULL */
+	const char *wanted;			/* JSON text, or NULL */
+	const char *wanted_hash;	/* hex, or NULL */
+	int			doubt;
+	int			attempts;
+	TimestampTz gone_at;		/* 0: it is not */
+	bool		dirty;			/* parked, and due because its row has changed */
+} ScimLink;
+
+/* What a link becomes when a flight ends or needs no request. */
+typedef struct ScimLinkUpdate
+{
+	const char *key;
+	const char *state;			/* NULL: the link is deleted */
+	const char *remote_id;
+	const char *acked;			/* NULL: as it is */
+	const char *wanted;			/* kept while the outcome is in doubt */
+	const char *wanted_hash;
+	const char *reason;
+	int			doubt;
+	int			attempts;
+	TimestampTz next_at;		/* 0: when the row changes */
+	TimestampTz gone_at;
+} ScimLinkUpdate;
+
+extern int	scim_links_absorb(int64 sync_id, bool *full);
+extern void scim_links_add(int64 sync_id, const char *const *keys, int n);
+extern void scim_links_mark_all(int64 sync_id);
+extern void scim_links_forget_full(int64 sync_id);
+extern ScimLink *scim_links_due(int64 sync_id, int limit, int *n);
+extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n);
+extern void scim_link_intend(int64 sync_id, const char *key, const char *intent, const char *wanted);
+extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
+extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
+extern int	scim_links_recover(int64 sync_id);
+extern TimestampTz scim_links_next(int64 sync_id);
+extern bool scim_links_full_wanted(int64 sync_id);
+extern int	scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const char ***keys);
+extern void scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
+							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail);
+
+/* ---- decisions (provisioner_plan.c) ---- */
+
+typedef enum ScimAction
+{
+	SCIM_ACTION_NONE,
+	SCIM_ACTION_CREATE,			/* match, then create or update */
+	SCIM_ACTION_UPDATE,
+	SCIM_ACTION_DISABLE,
+	SCIM_ACTION_DELETE
+} ScimAction;
+
+typedef struct ScimDecision
+{
+	ScimAction	action;
+	ScimLinkUpdate after;		/* action NONE: what the link becomes */
+	const char *method;			/* else: the request */
+	const char *path;
+	char	   *body;			/* or NULL */
+	char	   *match_paths[4]; /* CREATE: queries before it, by rule; NULL: the rule has no value */
+	bool		may_create;		/* CREATE: false: match only */
+	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
+	const char *wanted;			/* document that the target has afterwards */
+	const char *reason;
+} ScimDecision;
+
+#define SCIM_MAX_RULES 4
+
+extern ScimDecision *scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *document,
+								 TimestampTz now);
+extern const char *scim_action_name(ScimAction action);
+
+/* The request that takes a resource out of use, and the document afterwards. */
+extern void scim_decide_disable(const ScimSyncView *view, const ScimLink *link, ScimDecision *decision);
+/*
+ * The PATCH from one document to another; false: they are the same.
+ * "reactivate": say active: true besides.
+ */
+extern bool scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t *from, const char *to,
+							   bool reactivate, ScimDecision *decision);
+extern char *scim_resource_path(const ScimSyncView *view, const char *remote_id);
+
+/* When a document that was refused is sent again although it is the same. */
+extern TimestampTz scim_escrow_time(int attempts, TimestampTz now);
+
+/* Hex SHA-256 of a text. */
+extern char *scim_text_hash(const char *text);
+
+#endif							/* SCIM_PROVISIONER_ENGINE_H */

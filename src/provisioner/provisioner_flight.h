@@ -1,0 +1,73 @@
+/*
+ * provisioner_flight.h
+ *		One row on its way to the target: requests one after the other, until it
+ *		is known what its link has become.
+ *
+ *	create	MATCH (by each rule) -> nothing found -> CREATE -> linked
+ *								 -> one found -> UPDATE -> linked
+ *			CREATE refused as a duplicate, or answered without an id -> FIND
+ *	update	UPDATE -> linked;  404 -> LOOK -> 404 -> the link is lost
+ *	disable	DISABLE -> LOOK, unless the answer says so itself -> disabled
+ *	delete	DELETE -> the link goes
+ */
+#ifndef SCIM_PROVISIONER_FLIGHT_H
+#define SCIM_PROVISIONER_FLIGHT_H
+
+#include "provisioner_engine.h"
+
+typedef enum ScimPhase
+{
+	SCIM_PHASE_MATCH,
+	SCIM_PHASE_CREATE,
+	SCIM_PHASE_FIND,			/* match, and never create */
+	SCIM_PHASE_UPDATE,
+	SCIM_PHASE_DISABLE,
+	SCIM_PHASE_LOOK,			/* GET by id: is it there, is it out of use? */
+	SCIM_PHASE_DELETE
+} ScimPhase;
+
+typedef struct ScimFlight
+{
+	dlist_node	node;
+	MemoryContext context;		/* of all that belongs to it */
+	struct ScimSyncRun *run;	/* NULL: the sync has gone, the answer is dropped */
+	const char *key;
+	ScimAction	action;
+	ScimPhase	phase;
+	int			rule;			/* MATCH, FIND: the rule whose query this is */
+	bool		may_create;
+	bool		absent;			/* there is no row any more: nothing is sent for it but this search */
+	const char *match_paths[SCIM_MAX_RULES];
+	const char *create_body;
+	const char *wanted;			/* document that the target has at the end */
+	ScimLinkUpdate link;		/* as it was; becomes what is stored */
+
+	/* the request to send, or that was sent */
+	const char *method;
+	const char *path;
+	const char *body;
+	bool		sent;
+	ScimClientResponse *response;	/* not looked at yet */
+} ScimFlight;
+
+/* What an answer tells about the target as a whole. */
+typedef struct ScimTargetNews
+{
+	ScimVerdict verdict;
+	long		wait_ms;		/* ask nothing before; -1: nothing was said */
+	const char *reason;
+} ScimTargetNews;
+
+/* A flight that begins what was decided; in a context of its own below "parent". */
+extern ScimFlight *scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision *decision);
+
+/*
+ * Look at the answer.  False: the flight has its next request (the same again
+ * if the target said "later").  True: the link is stored, the flight is over.
+ * In a transaction, as the owner.
+ */
+extern bool scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *secret, ScimTargetNews *news);
+
+extern void scim_flight_end(ScimFlight *flight);
+
+#endif							/* SCIM_PROVISIONER_FLIGHT_H */
