@@ -95,6 +95,15 @@ typedef void (*shmem_request_hook_type) (void);
 #define member_can_set_role(member, role) is_member_of_role(member, role)
 #endif
 
+/* Until 16: one function for each kind of object. */
+#if PG_VERSION_NUM < 160000
+#include "utils/acl.h"
+#define scim_server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
+#else
+#define scim_server_aclcheck(server, role, mode) \
+	object_aclcheck(ForeignServerRelationId, server, role, mode)
+#endif
+
 /* Until 16: no place for an error to go, it was always raised. */
 #if PG_VERSION_NUM < 160000
 #include "utils/regproc.h"

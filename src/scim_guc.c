@@ -11,6 +11,7 @@
 
 #include "utils/guc.h"
 
+#include "catalog/catalog_origin.h"
 #include "compat.h"
 #include "scim_guc.h"
 
@@ -37,6 +38,8 @@ int			scim_statement_timeout = 5000;
 int			scim_lock_timeout = 2000;
 int			scim_page_size = 100;
 int			scim_max_page_size = 1000;
+char	   *scim_allowed_targets = NULL;
+bool		scim_outbound = true;
 int			scim_actual_port = 0;
 
 typedef struct IntSetting
@@ -87,6 +90,16 @@ static const StringSetting string_settings[] = {
 	{"scim.tls_key_file", "Private key (PEM) of the listener.", &scim_tls_key_file, "", PGC_SIGHUP},
 };
 
+static bool
+check_allowed_targets(char **value, void **extra, GucSource source)
+{
+	const char *problem = *value != NULL ? scim_allowed_check(*value) : NULL;
+
+	if (problem != NULL)
+		GUC_check_errdetail("%s", problem);
+	return problem == NULL;
+}
+
 /*
  * Define all settings.  Called once from _PG_init.
  */
@@ -124,6 +137,15 @@ scim_guc_init(void)
 	DefineCustomBoolVariable("scim.insecure_bind",
 							 "Allow plain HTTP on an address that is not loopback.",
 							 NULL, &scim_insecure_bind, false, PGC_SIGHUP,
+							 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("scim.allowed_targets",
+							   "Hosts that requests may go to by plain http, and whose addresses may be private: host or host:port, separated by commas.",
+							   NULL, &scim_allowed_targets, "", PGC_SUSET,
+							   0, check_allowed_targets, NULL, NULL);
+	DefineCustomBoolVariable("scim.outbound",
+							 "Send requests to other services.",
+							 NULL, &scim_outbound, true, PGC_SIGHUP,
 							 0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("scim");

@@ -28,6 +28,8 @@ extern int	scim_statement_timeout;
 extern int	scim_lock_timeout;
 extern int	scim_page_size;			/* default count */
 extern int	scim_max_page_size;
+extern char *scim_allowed_targets;	/* list of host[:port]; catalog_origin.h reads it */
+extern bool scim_outbound;
 
 /* Where this process really listens (a worker sets them); else from the settings. */
 extern int	scim_actual_port;		/* 0: use scim_port */
