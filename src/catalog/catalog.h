@@ -86,6 +86,12 @@ extern const ScimRegistry *scim_catalog_registry(void);
  */
 extern const ScimResourceType *scim_catalog_resource_type(const char *name);
 
+/*
+ * Mappings by name, resolved together as "owner"; broken (see there) if one of
+ * them is not there or does not resolve.
+ */
+extern const struct ScimMappingSet *scim_catalog_mappings(Oid owner, List *names);
+
 /* Note that a token was used; writes at most once a minute per process. */
 extern void scim_token_touch(const ScimToken *token);
 

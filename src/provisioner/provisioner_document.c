@@ -101,6 +101,19 @@ add_rule(ScimSyncView *view, const ScimAttr *attr)
 	rule->attrs[0] = attr;
 }
 
+/* Does "eq" on this attribute work at the target? */
+static bool
+can_filter(const ScimServer *server, const ScimResourceType *type, const char *name)
+{
+	List	   *names = strcmp(type->name, "Group") == 0 ? server->filter_group : server->filter_user;
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (pg_strcasecmp((const char *) lfirst(lc), name) == 0)
+			return true;
+	return false;
+}
+
 /* An attribute that identifies resources, if mapping and target have it. */
 static void
 add_default_rule(ScimSyncView *view, const char *name)
@@ -108,7 +121,7 @@ add_default_rule(ScimSyncView *view, const char *name)
 	const ScimAttr *attr = scim_type_attr(view->type, SCIM_EXT_CORE, name, strlen(name));
 
 	if (attr && view->nrules < SCIM_MAX_RULES &&
-		scim_server_can_filter(view->server, view->type->name, name))
+		can_filter(view->server, view->type, name))
 		add_rule(view, attr);
 }
 
@@ -170,8 +183,8 @@ scim_sync_view(const ScimSync *sync)
 	view->active_mapped = active != NULL;
 	view->can_disable = active != NULL || strcmp(view->type->name, "User") == 0;
 	set_rules(view);
-	view->style.value_paths = view->server->patch_value_paths;
-	view->style.remove_by_list = view->server->member_remove_by_list;
+	view->style.value_paths = true;
+	view->style.remove_by_list = view->server->member_remove == SCIM_MEMBER_REMOVE_VALUE;
 	set_match_rules(view);
 	return view;
 }
