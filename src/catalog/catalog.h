@@ -126,6 +126,15 @@ extern void scim_identity_restore(ScimIdentity *identity);
 extern void scim_identity_scrub_session(void);
 
 /*
+ * The settings that decide how values become text and names are looked up, for
+ * the GUC level that the caller has opened.
+ */
+extern void scim_identity_pin_settings(void);
+
+/* Owner of the extension's own tables. */
+extern Oid	scim_own_role(void);
+
+/*
  * Execute a fixed statement on the extension's own tables as their owner, the
  * way ri_triggers.c does.  "key" (static string) names the saved plan; values
  * are parameters.  Returns the SPI code; needs SPI to be connected.

@@ -144,8 +144,8 @@ column_source(Oid relid, const char *alias, const char *name, ScimSource *src)
  * Is the text one SQL expression and nothing else?  The parser decides, on
  * "SELECT (text)": what closes the parenthesis early does not survive it.
  */
-static bool
-is_single_expression(const char *text)
+bool
+scim_is_single_expression(const char *text)
 {
 	List	   *parsed = raw_parser(psprintf("SELECT (%s\n)", text), RAW_PARSE_DEFAULT);
 	SelectStmt *select;
@@ -194,7 +194,7 @@ parse_text_source(ResolveContext *ctx, const char *path, const char *text, ScimS
 
 	if (column_source(m->relid, "r", text, src))
 		return;
-	if (!is_single_expression(text))
+	if (!scim_is_single_expression(text))
 		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "its source is neither a column nor one SQL expression");
 
 	column = negated_column(text);
@@ -378,6 +378,7 @@ resolve_child(ResolveContext *ctx, const char *path, ScimAttr *attr, const json_
 	child->present = -1;
 	child_column(ctx, path, child->relid, spec, "parent", &src);
 	child->parent = src.column;
+	child->parent_attnum = src.attnum;
 
 	/* A scope column that the child has too is held there as well. */
 	child->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
@@ -926,6 +927,20 @@ scim_mapping_check(List *rows, Oid owner)
 		(void) resolve_mapping((ScimMappingRow *) lfirst(lc), NIL, false);
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
+}
+
+ScimMapping *
+scim_mapping_resolve(ScimMappingRow *row)
+{
+	ScimIdentity identity;
+	ScimMapping *mapping;
+
+	memset(&identity, 0, sizeof(identity));
+	scim_identity_assume(&identity, row->owner, false);
+	mapping = resolve_mapping(row, NIL, false);
+	scim_identity_close_gucs(&identity);
+	scim_identity_restore(&identity);
+	return mapping;
 }
 
 /*
