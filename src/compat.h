@@ -52,6 +52,14 @@ scim_init_materialized(FunctionCallInfo fcinfo)
 #define scim_init_materialized(fcinfo) InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC)
 #endif
 
+/* Until 15: random numbers came from the C library.  From 0, below 1. */
+#if PG_VERSION_NUM < 150000
+#define scim_random_fraction() ((double) random() / ((double) MAX_RANDOM_VALUE + 1.0))
+#else
+#include "common/pg_prng.h"
+#define scim_random_fraction() pg_prng_double(&pg_global_prng_state)
+#endif
+
 /* Until 15: shared memory was asked for in _PG_init itself. */
 #if PG_VERSION_NUM < 150000
 typedef void (*shmem_request_hook_type) (void);

@@ -10,7 +10,7 @@ CREATE TABLE scim._links (
 	acked jsonb,
 	wanted jsonb,
 	wanted_hash bytea,
-	intent text CHECK (intent IN ('create', 'update', 'disable', 'delete')),
+	intent text CHECK (intent IN ('match', 'create', 'update', 'disable', 'delete')),
 	intent_at timestamptz,
 	dirty boolean NOT NULL DEFAULT false,
 	doubt integer NOT NULL DEFAULT 0,
@@ -31,7 +31,7 @@ COMMENT ON COLUMN scim._links.remote_id IS 'id of the resource at the target; nu
 COMMENT ON COLUMN scim._links.state IS 'pending: not matched or created yet; linked; disabled: because its row is gone or out of scope; parked: refused as it is; conflict: several resources match, or one that is another row''s; skipped: by the actions of the sync.';
 COMMENT ON COLUMN scim._links.reason IS 'Why it is in this state, or what went wrong last.';
 COMMENT ON COLUMN scim._links.acked IS 'What the target has acknowledged: the document it was sent last.';
-COMMENT ON COLUMN scim._links.wanted IS 'The document of the request in flight, or of one whose outcome is not known.';
+COMMENT ON COLUMN scim._links.wanted IS 'The document of a POST in flight, or of one whose outcome is not known.';
 COMMENT ON COLUMN scim._links.wanted_hash IS 'SHA-256 of the document that was refused: it is not sent again.';
 COMMENT ON COLUMN scim._links.intent IS 'What a request in flight is meant to do; committed before it is sent.';
 COMMENT ON COLUMN scim._links.intent_at IS 'Since when.';
@@ -73,8 +73,8 @@ COMMENT ON COLUMN scim._attempts.latency_ms IS 'Milliseconds from request to ans
 
 CREATE VIEW scim.sync_links AS
 	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
-	FROM scim._links l JOIN scim._syncs s ON s.id = l.sync_id
-	WHERE pg_catalog.pg_has_role(s.owner, 'USAGE');
+	FROM scim._links l JOIN scim._syncs s ON s.id = l.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
+	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_links FROM PUBLIC;
 COMMENT ON VIEW scim.sync_links IS 'Rows of synced mappings and the resources they are at the target, for the syncs of a role of the current user.';
 COMMENT ON COLUMN scim.sync_links.sync IS 'Name of the sync.';
@@ -90,8 +90,8 @@ COMMENT ON COLUMN scim.sync_links.changed_at IS 'When its state was last written
 
 CREATE VIEW scim.sync_log AS
 	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms
-	FROM scim._attempts a JOIN scim._syncs s ON s.id = a.sync_id
-	WHERE pg_catalog.pg_has_role(s.owner, 'USAGE');
+	FROM scim._attempts a JOIN scim._syncs s ON s.id = a.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
+	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_log FROM PUBLIC;
 COMMENT ON VIEW scim.sync_log IS 'Requests to targets and what was made of their answers, for the syncs of a role of the current user; no bodies, no values.';
 COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in which answers were looked at.';
@@ -120,7 +120,7 @@ CREATE VIEW scim.sync_status AS
 	FROM scim._syncs s
 	JOIN scim._mappings m ON m.id = s.mapping_id
 	LEFT JOIN scim._links l ON l.sync_id = s.id
-	WHERE pg_catalog.pg_has_role(s.owner, 'USAGE')
+	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE')
 	GROUP BY s.id, m.name;
 REVOKE ALL ON TABLE scim.sync_status FROM PUBLIC;
 COMMENT ON VIEW scim.sync_status IS 'How far each sync of a role of the current user is.';

@@ -100,6 +100,9 @@ extern int	scim_client_in_flight(const ScimClient *client);
 extern void scim_client_cancel(ScimClient *client, const void *tag);
 extern void scim_client_cancel_all(ScimClient *client);
 
+/* An HTTP date as seconds since 1970; -1: it is none. */
+extern long long scim_client_date(const char *text);
+
 /*
  * Percent-encode a path segment or a query value: all but unreserved
  * characters.  malloc'ed, to be freed with free(); NULL: out of memory.

@@ -583,6 +583,12 @@ scim_client_cancel_all(ScimClient *client)
 	cancel(client, NULL, true);
 }
 
+long long
+scim_client_date(const char *text)
+{
+	return (long long) curl_getdate(text, NULL);
+}
+
 char *
 scim_client_encode(const char *text)
 {

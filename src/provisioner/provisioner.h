@@ -12,6 +12,8 @@
 #include "datatype/timestamp.h"
 #include "nodes/pg_list.h"
 
+#include "../client/client.h"
+
 /* Keys in one row of scim._dirty. */
 #define SCIM_DIRTY_KEYS 1000
 
@@ -38,8 +40,8 @@ typedef enum ScimSyncApply
 
 typedef enum ScimSyncOnNull
 {
-	SCIM_NULL_SKIP,
-	SCIM_NULL_REMOVE,
+	SCIM_NULL_REMOVE,			/* the target's value is removed */
+	SCIM_NULL_SKIP,				/* the target's value stays */
 	SCIM_NULL_DEFAULT
 } ScimSyncOnNull;
 
@@ -69,6 +71,36 @@ typedef struct ScimSync
 	ScimSyncState state;
 	const char *state_reason;	/* or NULL */
 } ScimSync;
+
+/*
+ * ---- the engine (provisioner_work.c): what the sync worker drives ----
+ *
+ * Requests and responses pass as values; no socket is known here.  None of
+ * these may be called in a transaction.
+ */
+typedef struct ScimProvisioner ScimProvisioner;
+
+extern ScimProvisioner *scim_provisioner_create(void);
+extern void scim_provisioner_destroy(ScimProvisioner *p);	/* after the client */
+
+/*
+ * Do what is due: look at answers, take over the queue, decide what to send.
+ * "woken": look also which syncs there are.  Errors of one sync are its own:
+ * they are logged, and it is tried again later.
+ */
+extern void scim_provisioner_work(ScimProvisioner *p, bool woken);
+
+/* The next request to send now, valid until the next call; false: none. */
+extern bool scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target,
+								  ScimClientRequest *request, void **tag);
+
+/* Hand over the answer to a request (its tag says which), to be looked at by the next work. */
+extern void scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response);
+
+/* Milliseconds until work or a request is due; -1: when woken or answered. */
+extern long scim_provisioner_wait(ScimProvisioner *p);
+
+/* ---- syncs ---- */
 
 extern void scim_provisioner_init(void);	/* from _PG_init: callbacks */
 

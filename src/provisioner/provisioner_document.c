@@ -12,6 +12,7 @@
 #include "utils/resowner.h"
 
 #include "provisioner_engine.h"
+#include "../compat.h"
 #include "../core/core_multi.h"
 #include "../core/core_path.h"
 #include "../core/core_project.h"

@@ -18,15 +18,21 @@
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MOST_MS (15 * 60 * 1000)
 
-/* Misses that make sure that a POST of unknown outcome has come to nothing. */
+/*
+ * Misses that make sure that a POST of unknown outcome has come to nothing, and
+ * the time between them: a target may find what it has made a while later.
+ */
 #define DOUBT_AFTER_SILENCE 3
 #define DOUBT_AFTER_ERROR 1
+#define FIRST_LAG_MS 2000
+#define SECOND_LAG_MS 10000
 
 /* What looking at one answer needs at hand. */
 typedef struct AnswerContext
 {
 	const ScimSyncView *view;
 	ScimFlight *flight;
+	const ScimClientResponse *response;
 	ScimVerdict verdict;
 	const char *reason;
 	json_t	   *body;			/* NULL: none, or no JSON object */
@@ -227,7 +233,7 @@ created_id(const AnswerContext *ctx)
 {
 	const ScimSyncView *view = ctx->view;
 	const char *id = text_member(ctx->body, "id");
-	const char *location = ctx->flight->response->location;
+	const char *location = ctx->response->location;
 	const char *slash;
 
 	if (id)
@@ -282,16 +288,16 @@ not_found(AnswerContext *ctx)
 
 	if (flight->phase == SCIM_PHASE_FIND)
 		return park(ctx, "conflict", "the target calls it a duplicate, and does not find it");
-	if (flight->link.doubt > 0)
+	if (flight->link.doubt > 0 && --flight->link.doubt > 0)
 	{
 		/* an index of the target may lag behind; asked again, it may know */
-		flight->link.doubt--;
 		flight->link.wanted = flight->wanted;
 		return store(ctx, "pending", "the outcome of its creation is not known",
-					 TimestampTzPlusMilliseconds(ctx->now, 1000 << Min(2 * (DOUBT_AFTER_SILENCE - flight->link.doubt), 6)));
+					 TimestampTzPlusMilliseconds(ctx->now, flight->link.doubt > 1 ? FIRST_LAG_MS : SECOND_LAG_MS));
 	}
 	if (!flight->may_create)
 		return store(ctx, flight->absent ? NULL : "skipped", flight->link.reason, 0);
+	scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
 	return go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
 }
 
@@ -489,7 +495,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 {
 	ScimClientResponse *response = flight->response;
 	MemoryContext saved = MemoryContextSwitchTo(flight->context);
-	AnswerContext ctx = {.view = view, .flight = flight, .now = GetCurrentTimestamp()};
+	AnswerContext ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp()};
 	ScimError	err;
 	long		wanted;
 	bool		over;

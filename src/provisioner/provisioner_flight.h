@@ -30,7 +30,8 @@ typedef struct ScimFlight
 {
 	dlist_node	node;
 	MemoryContext context;		/* of all that belongs to it */
-	struct ScimSyncRun *run;	/* NULL: the sync has gone, the answer is dropped */
+	struct ScimSyncRun *run;	/* NULL: the sync has stopped, the answer is dropped */
+	struct ScimTargetRun *target;	/* whom the request was sent to */
 	const char *key;
 	ScimAction	action;
 	ScimPhase	phase;

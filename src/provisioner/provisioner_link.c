@@ -210,23 +210,32 @@ scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n)
 	return collect_links(*n);
 }
 
-/* Before a request is sent: what it is meant to do. */
+/* Before the first request is sent: what it is meant to lead to. */
 void
-scim_link_intend(int64 sync_id, const char *key, const char *intent, const char *wanted)
+scim_link_intend(int64 sync_id, const char *key, const char *intent)
 {
-	Oid			types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[4];
-	char		nulls[4] = {' ', ' ', ' ', ' '};
+	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
+	Datum		values[3] = {Int64GetDatum(sync_id), CStringGetTextDatum(key), CStringGetTextDatum(intent)};
 
-	values[0] = Int64GetDatum(sync_id);
-	values[1] = CStringGetTextDatum(key);
-	values[2] = CStringGetTextDatum(intent);
-	values[3] = text_or_null(wanted, &nulls[3]);
 	(void) execute("intend",
 				   "UPDATE scim._links SET intent = $3, intent_at = pg_catalog.clock_timestamp(), dirty = false,"
-				   " wanted = $4::pg_catalog.jsonb, changed_at = pg_catalog.clock_timestamp()"
+				   " changed_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   4, types, values, nulls, SPI_OK_UPDATE);
+				   3, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/* Before a POST is sent: from now on there may be a resource that is not known here. */
+void
+scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
+{
+	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
+	Datum		values[3] = {Int64GetDatum(sync_id), CStringGetTextDatum(key), CStringGetTextDatum(wanted)};
+
+	(void) execute("intend create",
+				   "UPDATE scim._links SET intent = 'create', wanted = $3::pg_catalog.jsonb,"
+				   " changed_at = pg_catalog.clock_timestamp()"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
+				   3, types, values, NULL, SPI_OK_UPDATE);
 }
 
 /*

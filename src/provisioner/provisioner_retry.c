@@ -6,7 +6,6 @@
 
 #include <math.h>
 
-#include "common/pg_prng.h"
 #include "lib/stringinfo.h"
 #include "mb/pg_wchar.h"
 
@@ -156,7 +155,7 @@ scim_retry_backoff(int attempt, long first, long most)
 	double		ceiling = Min((double) most, ldexp((double) first, Min(attempt, 40)));
 
 	/* never at once: a target that is down gets a moment */
-	return Max(first / 4, (long) (ceiling * pg_prng_double(&pg_global_prng_state)));
+	return Max(first / 4, (long) (ceiling * scim_random_fraction()));
 }
 
 /* ---- reasons ---- */

@@ -19,7 +19,7 @@
 
 static const char *const state_names[] = {"configured", "active", "paused", "quarantined", "disabled"};
 static const char *const apply_names[] = {"always", "create_only", "if_absent"};
-static const char *const on_null_names[] = {"skip", "remove", "default"};
+static const char *const on_null_names[] = {"remove", "skip", "default"};
 static const char *const action_names[] = {"create", "update", "delete"};
 
 #define SYNC_COLUMNS \

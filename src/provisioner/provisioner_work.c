@@ -20,6 +20,7 @@
 #include "storage/lock.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
@@ -73,6 +74,7 @@ typedef struct ScimSyncRun
 	dlist_head	flights;
 	int			nflights;
 	int			nanswers;		/* flights with an answer that nobody has looked at */
+	bool		idle_rows;		/* nearly all rows taken up last needed no request */
 	bool		claimed;		/* this process holds the lock of the sync */
 	bool		recovered;		/* what another process left in flight was looked at */
 	bool		wanted;			/* is among the active syncs */
@@ -86,7 +88,7 @@ struct ScimProvisioner
 	MemoryContext context;
 	dlist_head	targets;
 	dlist_head	syncs;
-	int64		refresh_at;		/* ms: look which syncs there are; 0: when woken */
+	int64		refresh_at;		/* ms: look again which syncs there are; 0: when woken */
 };
 
 static int64
@@ -149,11 +151,11 @@ refresh_target(ScimProvisioner *p, const ScimServer *server, const char *secret)
 	target->wire.allowed = keep(target, scim_allowed_targets);
 	target->wire.content_type = keep(target, server->content_type);
 	target->wire.accept = keep(target, server->accept);
-	target->wire.connect_ms = server->connect_ms;
-	target->wire.total_ms = server->total_ms;
+	target->wire.connect_ms = server->connect_timeout;
+	target->wire.total_ms = server->total_timeout;
 	target->wire.max_connections = server->concurrency;
 	target->concurrency = server->concurrency;
-	target->rate = server->rate;
+	target->rate = server->rate_per_second;
 	target->burst = Max(server->burst, 1);
 	return target;
 }
@@ -274,6 +276,47 @@ tell(const ScimSync *sync, const char *reason)
 }
 
 /*
+ * The server of a sync and its secret; NULL and why not.  What is wrong with one
+ * server is no matter of the others.
+ */
+static const ScimServer *
+usable_server(const ScimSync *sync, const char **secret, const char **problem)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	const ScimServer *volatile server = NULL;
+
+	*problem = NULL;
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		server = scim_server_by_name(sync->server);
+		*secret = scim_server_secret(server, problem);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		if (ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION))
+			ReThrowError(edata);
+		*secret = NULL;
+		*problem = edata->message;
+	}
+	PG_END_TRY();
+	return *secret ? server : NULL;
+}
+
+/*
  * Look which syncs are active, and at their servers.  In a transaction.
  */
 static void
@@ -289,12 +332,12 @@ refresh_syncs(ScimProvisioner *p)
 	{
 		const ScimSync *sync = (const ScimSync *) lfirst(lc);
 		ScimSyncRun *run = sync_run(p, sync->id);
-		const ScimServer *server = scim_server_find(sync->server);
-		const char *problem = server ? NULL : "its server does not exist any more";
-		const char *secret = server ? scim_server_secret(server, &problem) : NULL;
+		const char *secret;
+		const char *problem;
+		const ScimServer *server = usable_server(sync, &secret, &problem);
 
 		strlcpy(run->name, sync->name, sizeof(run->name));
-		if (secret == NULL)
+		if (server == NULL)
 		{
 			tell(sync, problem);
 			continue;
@@ -396,10 +439,16 @@ reconcile(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 		scim_links_forget_full(run->id);
 }
 
-/* Take up links that are due. */
-static int
-take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int limit)
+/*
+ * Take up links that are due, while there is room for flights.  True: there may
+ * be more.
+ */
+static bool
+take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room)
 {
+	/* in a reconcile nearly all rows are as they should be: then read many */
+	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
+	int			begun = 0;
 	int			n;
 	ScimLink   *links = scim_links_due(run->id, limit, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
@@ -421,13 +470,17 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int limi
 			scim_link_store(run->id, &decision->after);
 			continue;
 		}
-		scim_link_intend(run->id, links[i].key, scim_action_name(decision->action), decision->wanted);
+		if (begun++ >= room)
+			continue;
+		scim_link_intend(run->id, links[i].key,
+						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
 		flight = scim_flight_begin(p->context, &links[i], decision);
 		flight->run = run;
 		dlist_push_tail(&run->flights, &flight->node);
 		run->nflights++;
 	}
-	return n;
+	run->idle_rows = begun < n / 4;
+	return n == limit;
 }
 
 /*
@@ -456,7 +509,7 @@ work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	}
 	/* while the target must not be asked, rows are better read later */
 	if (room > 0 && run->target->blocked_until <= now)
-		more = take_up(p, run, view, Min(room, MAX_CLAIM)) == Min(room, MAX_CLAIM) || more;
+		more = take_up(p, run, view, room) || more;
 
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
@@ -542,6 +595,9 @@ log_failure(const ErrorData *edata, const char *what)
 			 errhidestmt(true), errhidecontext(true)));
 }
 
+/* Why the last one failed: becomes visible in scim.sync_status. */
+static char *failure = NULL;
+
 /* What the transactions of this file do. */
 typedef void (*WorkStep) (ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity);
 
@@ -564,9 +620,6 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 	scim_identity_assume(identity, sync->owner, false);
 	work_sync(p, run, sync);
 }
-
-/* The reason of a failure becomes visible in scim.sync_status. */
-static const char *failure;
 
 static void
 step_tell(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
@@ -604,6 +657,9 @@ transact(ScimProvisioner *p, ScimSyncRun *run, WorkStep step, const char *what, 
 		FlushErrorState();
 		abort_transaction(p, &identity);
 		*sqlstate = edata->sqlerrcode;
+		/* what this extension has to say holds nothing of a row */
+		failure = edata->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ?
+			MemoryContextStrdup(p->context, edata->message) : NULL;
 		if (*sqlstate != ERRCODE_T_R_SERIALIZATION_FAILURE && *sqlstate != ERRCODE_T_R_DEADLOCK_DETECTED)
 			log_failure(edata, what);
 		FreeErrorData(edata);
@@ -643,8 +699,8 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 	int			sqlstate = 0;
 	int64		now = now_ms();
 
-	if (woken && !transact(p, NULL, step_refresh, "looking for syncs", &sqlstate))
-		p->refresh_at = now + BROKEN_WAIT_MS;
+	if (woken || (p->refresh_at != 0 && p->refresh_at <= now))
+		p->refresh_at = transact(p, NULL, step_refresh, "looking for syncs", &sqlstate) ? 0 : now + BROKEN_WAIT_MS;
 	while ((run = next_to_work(p, now)) != NULL)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -655,7 +711,8 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 			bool		again = sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 
 			run->due_at = now_ms() + (again ? 10 : BROKEN_WAIT_MS);
-			failure = psprintf("its work fails with SQLSTATE %s", unpack_sql_state(sqlstate));
+			if (failure == NULL)
+				failure = MemoryContextStrdup(p->context, psprintf("its work fails with SQLSTATE %s", unpack_sql_state(sqlstate)));
 			if (!again)
 				(void) transact(p, run, step_tell, "telling why a sync does not work", &sqlstate);
 		}
@@ -687,6 +744,7 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 			if (flight->sent)
 				continue;
 			flight->sent = true;
+			flight->target = run->target;
 			run->target->in_flight++;
 			run->target->tokens -= 1;
 			request->method = flight->method;
@@ -719,7 +777,7 @@ long
 scim_provisioner_wait(ScimProvisioner *p)
 {
 	int64		now = now_ms();
-	int64		wait = -1;
+	int64		wait = p->refresh_at != 0 ? Max(p->refresh_at - now, 0) : -1;
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &p->syncs)
@@ -740,4 +798,17 @@ scim_provisioner_wait(ScimProvisioner *p)
 			wait = wait < 0 ? Max(due - now, 0) : Min(wait, Max(due - now, 0));
 	}
 	return (long) Min(wait, INT_MAX);
+}
+
+void
+scim_provisioner_destroy(ScimProvisioner *p)
+{
+	dlist_mutable_iter iter;
+
+	/* their transactions are long over; only the locks of syncs are left */
+	StartTransactionCommand();
+	dlist_foreach_modify(iter, &p->syncs)
+		release_sync(dlist_container(ScimSyncRun, node, iter.cur));
+	CommitTransactionCommand();
+	MemoryContextDelete(p->context);
 }
