@@ -19,14 +19,6 @@ typedef struct DiffContext
 	int			count;
 } DiffContext;
 
-static const ScimAttrRule default_rule = {SCIM_APPLY_ALWAYS, SCIM_NULL_REMOVE};
-
-static const ScimAttrRule *
-rule_of(const DiffContext *ctx, const ScimAttr *attr)
-{
-	return ctx->style->rules ? &ctx->style->rules[attr->ord] : &default_rule;
-}
-
 static const json_t *
 member(const json_t *object, const char *name)
 {
@@ -129,6 +121,81 @@ same_types(const json_t *from, const json_t *to)
 	return true;
 }
 
+static char *
+type_filter(const char *type)
+{
+	StringInfoData filter;
+
+	initStringInfo(&filter);
+	appendStringInfoString(&filter, "type eq ");
+	escape_json(&filter, type);
+	return filter.data;
+}
+
+/* What differs between two values of one type. */
+static void
+diff_value(DiffContext *ctx, const ScimAttr *attr, const char *type, const json_t *old, const json_t *new)
+{
+	for (int i = 0; i < attr->nsubs; i++)
+	{
+		const ScimAttr *sub = attr->subs[i];
+
+		if (strcmp(sub->name, "type") != 0 && ctx->style->managed[sub->ord] &&
+			!scim_value_same(sub, member(old, sub->name), member(new, sub->name)))
+			set_value(ctx, sub, type_filter(type), member(new, sub->name));
+	}
+}
+
+/* Does the list have a value of the type at all? */
+static bool
+has_type(const json_t *list, const char *type)
+{
+	for (size_t i = 0; i < json_array_size(list); i++)
+	{
+		const json_t *value = member(json_array_get(list, i), "type");
+
+		if (json_is_string(value) && pg_strcasecmp(json_string_value(value), type) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void
+add_value(DiffContext *ctx, const ScimAttr *attr, const json_t *value)
+{
+	size_t		len;
+	char	   *text = scim_json_print(value, &len);
+
+	if (text == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	begin_operation(ctx, "add", attr, NULL);
+	appendStringInfo(ctx->out, ",\"value\":[%s]}", text);
+}
+
+/* Only values of some types are ours: the others of the list stay what they are. */
+static void
+diff_managed_types(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json_t *to)
+{
+	ListCell   *lc;
+
+	foreach(lc, ctx->style->types[attr->ord])
+	{
+		const char *type = (const char *) lfirst(lc);
+		const json_t *old = only_of_type(from, type);
+		const json_t *new = only_of_type(to, type);
+
+		if (old && new)
+		{
+			diff_value(ctx, attr, type, old, new);
+			continue;
+		}
+		if (has_type(from, type) && (new || ctx->style->rules[attr->ord].on_null != SCIM_NULL_SKIP))
+			set_value(ctx, attr, type_filter(type), NULL);
+		if (new)
+			add_value(ctx, attr, new);
+	}
+}
+
 static void
 diff_by_type(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json_t *to)
 {
@@ -136,19 +203,8 @@ diff_by_type(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const j
 	{
 		const json_t *item = json_array_get(to, i);
 		const char *type = json_string_value(member(item, "type"));
-		const json_t *old = only_of_type(from, type);
-		StringInfoData filter;
 
-		initStringInfo(&filter);
-		appendStringInfoString(&filter, "type eq ");
-		escape_json(&filter, type);
-		for (int j = 0; j < attr->nsubs; j++)
-		{
-			const ScimAttr *sub = attr->subs[j];
-
-			if (strcmp(sub->name, "type") != 0 && !scim_value_same(sub, member(old, sub->name), member(item, sub->name)))
-				set_value(ctx, sub, filter.data, member(item, sub->name));
-		}
+		diff_value(ctx, attr, type, only_of_type(from, type), item);
 	}
 }
 
@@ -235,13 +291,19 @@ diff_references(DiffContext *ctx, const ScimAttr *attr, const json_t *from, cons
 static void
 diff_attr(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json_t *to)
 {
-	const ScimAttrRule *rule = rule_of(ctx, attr);
+	const ScimAttrRule *rule = &ctx->style->rules[attr->ord];
 
-	if (rule->apply == SCIM_APPLY_CREATE_ONLY ||
+	if (!ctx->style->managed[attr->ord] ||
+		rule->apply == SCIM_APPLY_CREATE_ONLY ||
 		(rule->apply == SCIM_APPLY_IF_ABSENT && from) ||
 		(rule->on_null == SCIM_NULL_SKIP && to == NULL) ||
 		scim_value_same(attr, from, to))
 		return;
+	if (attr->multi && ctx->style->types[attr->ord] != NIL)
+	{
+		diff_managed_types(ctx, attr, from, to);
+		return;
+	}
 	if (attr->type == SCIM_TYPE_COMPLEX && !attr->multi && to && scim_attr_sub(attr, "$ref", 4) == NULL)
 	{
 		for (int i = 0; i < attr->nsubs; i++)
@@ -250,7 +312,7 @@ diff_attr(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json
 	}
 	if (scim_multi_is_reference(attr))
 		diff_references(ctx, attr, from, to);
-	else if (attr->multi && from && to && ctx->style->value_paths && same_types(from, to))
+	else if (attr->multi && from && to && same_types(from, to))
 		diff_by_type(ctx, attr, from, to);
 	else
 		set_value(ctx, attr, NULL, to);

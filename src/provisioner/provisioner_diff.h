@@ -10,6 +10,7 @@
 #define SCIM_PROVISIONER_DIFF_H
 
 #include "lib/stringinfo.h"
+#include "nodes/pg_list.h"
 
 #include "provisioner.h"
 #include "../core/core_schema.h"
@@ -23,8 +24,9 @@ typedef struct ScimAttrRule
 
 typedef struct ScimDiffStyle
 {
-	const ScimAttrRule *rules;	/* by ord of the type; NULL: always, remove */
-	bool		value_paths;	/* the target understands emails[type eq "work"].value */
+	const ScimAttrRule *rules;	/* by ord of the type */
+	const bool *managed;		/* by ord: attributes that this sync writes */
+	List	  **types;			/* by ord: values of a list that are managed, by their `type`; NIL: all */
 	bool		remove_by_list; /* members are removed by a list of values, not by a filter */
 	int			members_per_request;
 } ScimDiffStyle;
@@ -32,8 +34,8 @@ typedef struct ScimDiffStyle
 /*
  * Append PATCH operations (JSON objects, separated by commas) that lead from
  * "from" to "to"; returns how many.  One operation for each attribute, with a
- * path; `active` for itself, `userName` last.  "from" may hold more attributes
- * than the type has: those are left alone.
+ * path; `active` for itself, `userName` last.  What the sync does not manage is
+ * left alone, whatever "from" has of it.
  */
 extern int	scim_diff_operations(const ScimResourceType *type, const ScimDiffStyle *style,
 								 const json_t *from, const json_t *to, StringInfo out);

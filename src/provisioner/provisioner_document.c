@@ -29,10 +29,37 @@ unusable(const ScimSync *sync, const char *problem)
 			 errmsg("sync \"%s\" can't be used: %s", sync->name, problem)));
 }
 
-/* All attributes that a client may write. */
-static ScimSelection *
-writable(const ScimSync *sync, const ScimResourceType *type)
+/* Is the attribute, or the one it is part of, or its schema, in the list? */
+static bool
+listed(const ScimResourceType *type, const ScimAttr *attr, List *names)
 {
+	const ScimAttr *top = attr->parent ? attr->parent : attr;
+	char		path[256];
+	ListCell   *lc;
+
+	(void) scim_attr_path(type, attr, path, sizeof(path));
+	foreach(lc, names)
+	{
+		const char *name = (const char *) lfirst(lc);
+		size_t		len = strlen(name);
+
+		if (pg_strcasecmp(name, path) == 0 ||
+			(pg_strncasecmp(name, path, len) == 0 && (path[len] == '.' || path[len] == ':')))
+			return true;
+		/* "name.formatted" is why "name" is there */
+		if (attr == top && attr->type == SCIM_TYPE_COMPLEX && pg_strncasecmp(name, path, strlen(path)) == 0 && name[strlen(path)] == '.')
+			return true;
+	}
+	return false;
+}
+
+/* All attributes that a client may write, and that this target keeps. */
+static ScimSelection *
+writable(const ScimSync *sync, const ScimServer *server, const ScimResourceType *type)
+{
+	bool		group = strcmp(type->name, "Group") == 0;
+	List	   *kept = group ? server->group_attributes : server->user_attributes;
+	bool		external_id = group ? server->external_id_group : server->external_id_user;
 	ScimError	err;
 	ScimSelection *selection;
 
@@ -46,7 +73,8 @@ writable(const ScimSync *sync, const ScimResourceType *type)
 		const ScimAttr *top = attr->parent ? attr->parent : attr;
 
 		if (top == type->a_meta || top == type->a_schemas || top->mutability == SCIM_READ_ONLY ||
-			attr->mutability == SCIM_READ_ONLY || strcmp(attr->name, "$ref") == 0)
+			attr->mutability == SCIM_READ_ONLY || strcmp(attr->name, "$ref") == 0 ||
+			(attr == type->a_external_id ? !external_id : kept != NIL && !listed(type, attr, kept)))
 			selection->has[i] = false;
 	}
 	return selection;
@@ -67,6 +95,37 @@ path_attr(const ScimSync *sync, const ScimResourceType *type, const char *text, 
 	return path->sub && !path->attr->multi ? path->sub : path->attr;
 }
 
+/*
+ * Of a list that is made of slots (emails[type eq "work"]) the sync manages the
+ * values of these types, and no others.
+ */
+static void
+set_types(ScimSyncView *view)
+{
+	const ScimMapping *mapping = view->target.mapping;
+	bool	   *whole = palloc0(sizeof(bool) * view->type->nattrs);
+
+	view->style.types = palloc0(sizeof(List *) * view->type->nattrs);
+	for (int i = 0; i < mapping->nchildren; i++)
+		whole[mapping->children[i].attr->ord] = true;
+	for (int i = 0; i < mapping->nslots; i++)
+	{
+		const ScimSlot *slot = &mapping->slots[i];
+		const char *type = NULL;
+
+		for (int j = 0; j < slot->nsubs; j++)
+			if (slot->subs[j] && strcmp(slot->subs[j]->name, "type") == 0)
+				type = slot->srcs[j].constant;
+		if (type == NULL)
+			whole[slot->attr->ord] = true;
+		else
+			view->style.types[slot->attr->ord] = lappend(view->style.types[slot->attr->ord], unconstify(char *, type));
+	}
+	for (int i = 0; i < view->type->nattrs; i++)
+		if (whole[i])
+			view->style.types[i] = NIL;
+}
+
 /* What the sync says of attributes, by ord. */
 static void
 set_rules(ScimSyncView *view)
@@ -75,7 +134,8 @@ set_rules(ScimSyncView *view)
 	ScimAttrRule *rules = palloc0(sizeof(ScimAttrRule) * view->type->nattrs);
 
 	for (int i = 0; i < view->type->nattrs; i++)
-		rules[i].on_null = SCIM_NULL_REMOVE;
+		if (listed(view->type, view->type->attrs[i], view->server->immutable_attributes))
+			rules[i].apply = SCIM_APPLY_CREATE_ONLY;
 	for (int i = 0; i < sync->nattributes; i++)
 	{
 		const ScimSyncAttribute *given = &sync->attributes[i];
@@ -84,7 +144,8 @@ set_rules(ScimSyncView *view)
 
 		if (attr == NULL)
 			unusable(sync, psprintf("its mapping has no attribute \"%s\"", given->path));
-		rules[attr->ord].apply = given->apply;
+		if (given->apply != SCIM_APPLY_ALWAYS)
+			rules[attr->ord].apply = given->apply;
 		rules[attr->ord].on_null = given->on_null;
 		for (int j = 0; j < attr->nsubs; j++)
 			rules[attr->subs[j]->ord] = rules[attr->ord];
@@ -178,13 +239,14 @@ scim_sync_view(const ScimSync *sync)
 	view->target.endpoint = nowhere;
 	view->target.mapping = set->mappings[0];
 	view->target.type = view->type = set->mappings[0]->type;
-	view->selection = writable(sync, view->type);
+	view->selection = writable(sync, view->server, view->type);
 
 	active = scim_type_attr(view->type, SCIM_EXT_CORE, "active", 6);
 	view->active_mapped = active != NULL;
 	view->can_disable = active != NULL || strcmp(view->type->name, "User") == 0;
 	set_rules(view);
-	view->style.value_paths = true;
+	set_types(view);
+	view->style.managed = view->selection->has;
 	view->style.remove_by_list = view->server->member_remove == SCIM_MEMBER_REMOVE_VALUE;
 	set_match_rules(view);
 	return view;
@@ -192,9 +254,74 @@ scim_sync_view(const ScimSync *sync)
 
 /* ---- documents ---- */
 
-/* The row's resource without what the target makes itself. */
+/* Give an attribute without a value its default. */
+static void
+set_default(const ScimSyncView *view, json_t *document, const ScimSyncAttribute *given)
+{
+	bool		unmapped;
+	const ScimAttr *attr = path_attr(view->sync, view->type, given->path, &unmapped);
+	const ScimAttr *top;
+	json_t	   *part = document;
+	json_t	   *inner;
+	ScimError	err;
+
+	if (attr == NULL || !view->selection->has[attr->ord] || scim_document_value(view->type, document, attr))
+		return;
+	memset(&err, 0, sizeof(err));
+	top = attr->parent ? attr->parent : attr;
+	if (top->ext != SCIM_EXT_CORE)
+	{
+		const char *uri = view->type->exts[top->ext].schema->uri;
+
+		if (!json_is_object(json_object_get(document, uri)))
+			json_object_set_new(document, uri, scim_json_object());
+		part = json_object_get(document, uri);
+	}
+	if (attr->parent)
+	{
+		if (!json_is_object(json_object_get(part, top->name)))
+			json_object_set_new(part, top->name, scim_json_object());
+		part = json_object_get(part, top->name);
+	}
+	inner = scim_json_parse(given->default_value, strlen(given->default_value), &err);
+	if (inner)
+		json_object_set_new(part, attr->name, inner);
+}
+
+/* Leave out values of a list that the target does not take. */
+static void
+limit_values(const ScimSyncView *view, json_t *document, const ScimAttr *attr)
+{
+	const ScimServer *server = view->server;
+	json_t	   *list = attr->ext == SCIM_EXT_CORE ? json_object_get(document, attr->name) : NULL;
+	size_t		kept = 0;
+
+	if (!json_is_array(list) || scim_multi_is_reference(attr))
+		return;
+	while (kept < json_array_size(list))
+	{
+		const json_t *type = json_object_get(json_array_get(list, kept), "type");
+		bool		fits = server->email_types == NIL || strcmp(attr->name, "emails") != 0;
+		ListCell   *lc;
+
+		if (!fits)
+			foreach(lc, server->email_types)
+				fits = fits || (json_is_string(type) && pg_strcasecmp(json_string_value(type), (const char *) lfirst(lc)) == 0);
+		if (fits && (server->multi_value_max == 0 || kept < server->multi_value_max))
+			kept++;
+		else
+			json_array_remove(list, kept);
+	}
+	if (kept == 0)
+		json_object_del(document, attr->name);
+}
+
+/*
+ * The row's resource as this target is to have it: without what the target
+ * makes itself, and with defaults of the sync.
+ */
 static char *
-document_text(const char *resource)
+document_text(const ScimSyncView *view, const char *resource)
 {
 	ScimCoreFrame frame;
 	ScimError	err;
@@ -209,10 +336,15 @@ document_text(const char *resource)
 	{
 		json_object_del(value, "id");
 		json_object_del(value, "schemas");
+		for (int i = 0; i < view->sync->nattributes; i++)
+			if (view->sync->attributes[i].on_null == SCIM_NULL_DEFAULT)
+				set_default(view, value, &view->sync->attributes[i]);
+		for (int i = 0; i < view->type->ntop; i++)
+			limit_values(view, value, view->type->top[i]);
 	}
 	text = value ? scim_json_print(value, &len) : NULL;
 	scim_core_leave(&frame);
-	if (text == NULL)
+	if (text == NULL || scim_alloc_failed())
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("a resource can't be read: %s", err.status ? err.detail : "out of memory")));
@@ -255,7 +387,7 @@ read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 			continue;
 		documents[i].presence = rows[j].in_scope ? SCIM_ROW_IN_SCOPE : SCIM_ROW_OUT_OF_SCOPE;
 		if (rows[j].in_scope)
-			documents[i].text = document_text(rows[j].json);
+			documents[i].text = document_text(view, rows[j].json);
 		j++;
 	}
 }
