@@ -32,6 +32,7 @@
 #include <getopt.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -286,6 +287,18 @@ header_of(const Request *r, const char *name)
 	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+/* Has the client not hung up?  What is part of a Bulk has no connection. */
+bool
+peer_connected(const Request *r)
+{
+	struct pollfd fd = {.events = POLLRDHUP};
+
+	if (r->connection == NULL)
+		return false;
+	fd.fd = MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
+	return poll(&fd, 1, 0) == 0;
+}
+
 static const char *
 arg_of(const Request *r, const char *name)
 {
@@ -397,8 +410,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **state, enum MH
 		return;
 	if (x->r.entry)
 		peer_log_end(&x->r, 0);
-	if (x->r.writes)
-		x->r.writes->writing--;
+	peer_written(&x->r);
 	if (x->counted)
 		peer_stats.concurrent--;
 	free(x->r.answer.body);
@@ -462,26 +474,45 @@ start(int port, const char *cert_file, const char *key_file)
 	free(key);
 }
 
+/*
+ * Waits on the library's epoll descriptor by itself, because epoll_wait counts
+ * in whole milliseconds, which is too coarse for a latency.
+ */
 static void
 run(void)
 {
+	struct pollfd fd = {
+		.fd = MHD_get_daemon_info(server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
+		.events = POLLIN
+	};
+
 	while (!ended)
 	{
-		double		timeout = 200;
+		double		wait = 200;
+		struct timespec timeout;
+		MHD_UNSIGNED_LONG_LONG most;
 
+		/* MHD_get_timeout does not know of these */
 		while (n_waiting > 0 && waiting[0]->due <= peer_now())
 		{
 			MHD_resume_connection(next_due()->r.connection);
-			timeout = 0;
+			wait = 0;
 		}
-		if (n_waiting > 0 && waiting[0]->due - peer_now() < timeout)
-			timeout = waiting[0]->due - peer_now();
-		MHD_run_wait(server, timeout > 0 ? (int) timeout + 1 : 0);
+		if (n_waiting > 0 && waiting[0]->due - peer_now() < wait)
+			wait = waiting[0]->due - peer_now();
+		if (MHD_get_timeout(server, &most) == MHD_YES && most < wait)
+			wait = most;
+		if (wait < 0)
+			wait = 0;
+		timeout.tv_sec = 0;
+		timeout.tv_nsec = wait * 1e6;
+		ppoll(&fd, 1, &timeout, NULL);
+		MHD_run(server);
 	}
 	/* a daemon must not stop with suspended connections */
 	while (n_waiting > 0)
 		MHD_resume_connection(next_due()->r.connection);
-	MHD_run_wait(server, 0);
+	MHD_run(server);
 	MHD_stop_daemon(server);
 }
 

@@ -234,6 +234,8 @@ typedef struct Stats
 extern Stats peer_stats;
 
 extern double peer_now(void);			/* ms, monotonic */
+extern bool peer_connected(const Request *r);
+extern void peer_written(Request *r);
 extern double peer_wall(void);			/* ms since 1970 */
 extern void peer_answer(Request *r, int status, const char *type, char *body, size_t length);
 extern void peer_answer_json(Request *r, int status, json_t *value);
@@ -258,7 +260,7 @@ typedef struct Resource
 	json_t	   *members;		/* groups: {"id": member}; users: NULL */
 	double		visible_at;		/* for lists and filters */
 	long		version;
-	int			writing;		/* requests under way that write it */
+	struct Request *writer;		/* the latest request under way that writes it */
 } Resource;
 
 /* What an index entry is under: its value follows. */

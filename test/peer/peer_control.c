@@ -153,11 +153,13 @@ log_since(long since, long limit)
 {
 	json_t	   *list = json_array();
 	long		next = last_number + 1;
+	long		from = first_entry;
 
-	for (long i = first_entry; i < n_entries; i++)
+	/* numbers have no gaps */
+	if (n_entries > first_entry && since > entries[first_entry]->number)
+		from = first_entry + since - entries[first_entry]->number;
+	for (long i = from; i < n_entries; i++)
 	{
-		if (entries[i]->number < since)
-			continue;
 		if (limit-- <= 0)
 		{
 			next = entries[i]->number;

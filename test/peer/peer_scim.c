@@ -270,17 +270,28 @@ get(Request *r, const Resource *res)
 
 /* ---- writes ---- */
 
-/* Remember what is written until the answer has gone, to see overlaps. */
+/*
+ * Remember what is written until the answer has gone, to see overlaps.  A
+ * client that has hung up has given up its request, and may send another.
+ */
 static void
 writes(Request *r, Resource *res)
 {
-	if (r->writes == NULL)
-	{
-		r->writes = res;
-		r->overlaps = res->writing++ > 0;
-		if (r->overlaps)
-			peer_stats.overlaps++;
-	}
+	if (r->writes != NULL)
+		return;
+	r->overlaps = res->writer && peer_connected(res->writer);
+	if (r->overlaps)
+		peer_stats.overlaps++;
+	r->writes = res;
+	res->writer = r;
+}
+
+/* The answer has gone, or never will. */
+void
+peer_written(Request *r)
+{
+	if (r->writes && r->writes->writer == r)
+		r->writes->writer = NULL;
 }
 
 /* The body, if it is an object; else the error has been answered. */
@@ -599,8 +610,7 @@ bulk(Request *r)
 			one.body = text ? resolve(text, ids) : NULL;
 			one.length = one.body ? strlen(one.body) : 0;
 			scim_request(&one);
-			if (one.writes)
-				one.writes->writing--;
+			peer_written(&one);
 			if (bulk_id && one.answer.status == 201)
 				json_object_set_new(ids, bulk_id, json_string(one.writes->id));
 			result = json_pack("{s:s, s:s*, s:o}", "method", one.method, "bulkId", bulk_id,
