@@ -187,6 +187,32 @@ next_due(void)
 	return first;
 }
 
+static int
+compare_due(const void *a, const void *b)
+{
+	double		left = (*(Exchange *const *) a)->due;
+	double		right = (*(Exchange *const *) b)->due;
+
+	return (left > right) - (left < right);
+}
+
+/*
+ * Let go of those whose client has hung up: the library does not look at a
+ * suspended connection, and a delay can be longer than a test.
+ */
+static void
+sweep(void)
+{
+	for (int i = 0; i < n_waiting; i++)
+		if (!peer_connected(&waiting[i]->r))
+		{
+			waiting[i]->r.answer.mode = SEND_DROP;
+			waiting[i]->due = 0;
+		}
+	/* what is sorted is a heap */
+	qsort(waiting, n_waiting, sizeof(Exchange *), compare_due);
+}
+
 /* ---- sending ---- */
 
 /* The body of what is not sent at once. */
@@ -209,6 +235,8 @@ read_body(void *cls, uint64_t at, char *to, size_t room)
 			to[n - 1] = ']';
 		return n;
 	}
+	if (a->mode == SEND_DROP)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
 	if (a->mode == SEND_CUT)
 	{
 		size_t		half = a->length / 2;
@@ -485,6 +513,7 @@ run(void)
 		.fd = MHD_get_daemon_info(server, MHD_DAEMON_INFO_EPOLL_FD)->epoll_fd,
 		.events = POLLIN
 	};
+	double		swept = peer_now();
 
 	while (!ended)
 	{
@@ -492,6 +521,11 @@ run(void)
 		struct timespec timeout;
 		MHD_UNSIGNED_LONG_LONG most;
 
+		if (n_waiting > 0 && peer_now() > swept + 500)
+		{
+			sweep();
+			swept = peer_now();
+		}
 		/* MHD_get_timeout does not know of these */
 		while (n_waiting > 0 && waiting[0]->due <= peer_now())
 		{

@@ -70,6 +70,10 @@ is_deeply($peer->users, {}, 'before it is applied');
 is(($peer->request('POST', '/Users', user('ann')))[0], 599, 'dropped');
 is_deeply([ keys %{ $peer->users } ], ['ann'], 'after it is applied');
 is_deeply([ map { $_->{applied} ? 1 : 0 } $peer->log ], [ 0, 1 ], 'the log knows which');
+is_deeply(ScimPeer->flat($peer->users->{ann}),
+	{ userName => 'ann', active => 1, 'emails[type eq "work"].value' => 'ann@example.com', 'emails[type eq "work"].primary' => 1 },
+	'as paths and values');
+is_deeply([ $peer->offences ], [], 'nobody has done wrong');
 $id = $peer->users->{ann}{id};
 my %expected = (retry_after => 'retry-after', retry_after_date => 'retry-after', x_ratelimit_reset => 'x-ratelimit-reset',
 	x_rate_limit_reset => 'x-rate-limit-reset', ratelimit_reset => 'ratelimit-reset');
@@ -79,6 +83,7 @@ for my $spelling (sort keys %expected)
 	($status, $body, $headers) = $peer->request('GET', '/Users');
 	ok($status == 429 && $headers->{ $expected{$spelling} }, "429 with $spelling");
 }
+sleep 0.2;
 $peer->faults({ action => 'stranger' });
 isnt(($peer->request('GET', "/Users/$id"))[1]{id}, $id, 'somebody else');
 $peer->faults({ action => 'no_id', method => 'POST' });
@@ -90,6 +95,7 @@ $peer->faults;
 $peer->settings(unique => $false, search_lag_ms => 60000);
 is(($peer->request('POST', '/Users', user('bob')))[0], 201, 'a second one');
 is($peer->stats->{duplicate_creates}, 1, 'is counted');
+like(join("\n", $peer->offences), qr/^created twice: bob\ntoo early: request \d+ at/, 'and an offence, like coming back too early');
 is(($peer->request('GET', '/Users?filter=userName%20eq%20%22bob%22'))[1]{totalResults}, 1, 'and not found yet');
 ok($peer->wait_for(sub { $_[0]->stats->{concurrent} == 0 }, 5), 'nothing is under way');
 undef $peer;
@@ -111,6 +117,13 @@ for (1 .. 20)
 }
 my $failed = grep { waitpid $_, 0; $? } @pids;
 my $took = time - $begin;
+# a client that hangs up is noticed
+my $hasty = HTTP::Tiny->new(timeout => 1);
+$peer->faults({ action => 'delay', delay_ms => 3600000 });
+is($hasty->get($peer->url . '/Users')->{status}, 599, 'a request that is not answered');
+ok($peer->wait_for(sub { $_[0]->stats->{concurrent} == 0 }, 5), 'is over when the client hangs up');
+is(($peer->log)[-1]{status}, 0, 'and has no status');
+
 is($failed, 0, 'twenty requests at once');
 cmp_ok($took, '<', 3, 'take about as long as one');
 cmp_ok($peer->stats->{max_concurrent}, '>', 1, 'and are seen as such');

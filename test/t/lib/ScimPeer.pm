@@ -182,6 +182,62 @@ sub wait_for
 	return $value;
 }
 
+# A resource as paths and values, {'name.formatted' => 'Ann', 'active' => 1,
+# 'emails[type eq "work"].value' => ...}, booleans as 0 and 1, members as the
+# sorted list of ids; without what the peer adds.
+sub flat
+{
+	my ($class, $resource) = @_;
+	my %flat;
+
+	for my $name (grep { !/^(?:id|meta|schemas)$/ } keys %$resource)
+	{
+		my $value = $resource->{$name};
+
+		if ($name eq 'members') { $flat{members} = [ sort map { $_->{value} } @$value ] }
+		elsif (ref $value eq 'ARRAY')
+		{
+			for my $element (@$value)
+			{
+				my $which = defined $element->{type} ? qq($name\[type eq "$element->{type}"]) : $name;
+				$flat{"$which.$_"} = scalar_of($element->{$_}) for grep { $_ ne 'type' } keys %$element;
+			}
+		}
+		elsif (ref $value eq 'HASH')
+		{
+			# of an extension, as in a PATCH path
+			my $separator = $name =~ /^urn:/i ? ':' : '.';
+			$flat{"$name$separator$_"} = scalar_of($value->{$_}) for keys %$value;
+		}
+		else { $flat{$name} = scalar_of($value) }
+	}
+	return \%flat;
+}
+
+sub scalar_of
+{
+	my ($value) = @_;
+	return JSON::PP::is_bool($value) ? ($value ? 1 : 0) : $value;
+}
+
+# What no sync may do, whatever goes wrong: create twice, come back before the
+# time that was announced, write a resource that it is writing already.
+# Returns a list of what it did, empty if nothing.
+sub offences
+{
+	my ($self) = @_;
+	my $stats = $self->stats;
+	my @offences;
+
+	push @offences, "created twice: @{ $stats->{duplicates} }" if $stats->{duplicate_creates};
+	for my $r (grep { $_->{early} || $_->{overlaps} } $self->log)
+	{
+		push @offences, sprintf '%s: request %d at %.0f ms, %s %s', $r->{early} ? 'too early' : 'overlapping',
+		  @{$r}{qw(number time_ms method path)};
+	}
+	return @offences;
+}
+
 sub signal
 {
 	my ($self, $signal) = @_;
