@@ -94,6 +94,7 @@ typedef struct Profile
 	const char *email_types;
 	int			multi_max;		/* values of a multi-valued attribute, 0: any */
 	bool		needs_email;
+	bool		external_ids;	/* externalId is required, and the id */
 	bool		lower_names;	/* userName is stored in lower case */
 	const char *immutable;		/* attributes */
 	int			text_max;		/* bytes of userName or displayName, 0: any */
@@ -123,6 +124,7 @@ typedef struct Profile
 	int			burst;			/* > 0: a bucket, 0: windows by the clock */
 	int			concurrency;	/* requests at once, 0: any number */
 	LimitHeaders limit;
+	bool		limit_writes;	/* reads do not count */
 } Profile;
 
 /* What /_peer/settings can change while it runs. */

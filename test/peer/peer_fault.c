@@ -37,6 +37,7 @@
  *	drop *, reset *	close the connection, the second with RST
  *	truncate		the true answer, cut in the middle
  *	trickle			the true answer, chunk bytes (1) every interval_ms (100)
+ *	close			the true answer, then close the connection, as announced
  *	no_body			the true status without a body; location false: nor Location
  *	no_id			the true answer without id
  *	wrong_type		the true answer as content_type (text/html)
@@ -57,14 +58,14 @@
 typedef enum
 {
 	DO_DELAY, DO_ANSWER, DO_HTML, DO_GARBAGE, DO_DEEP, DO_OVERSIZE, DO_REDIRECT, DO_UNAUTHORIZED, DO_DROP, DO_RESET,
-	DO_TRUNCATE, DO_TRICKLE, DO_NO_BODY, DO_NO_ID, DO_WRONG_TYPE, DO_IGNORE_FILTER, DO_STRANGER
+	DO_TRUNCATE, DO_TRICKLE, DO_CLOSE, DO_NO_BODY, DO_NO_ID, DO_WRONG_TYPE, DO_IGNORE_FILTER, DO_STRANGER
 } Action;
 
 #define LAST_THAT_REPLACES	DO_RESET
 
 static const char *const actions[] = {
 	"delay", "answer", "html", "garbage", "deep", "oversize", "redirect", "unauthorized", "drop", "reset",
-	"truncate", "trickle", "no_body", "no_id", "wrong_type", "ignore_filter", "stranger", NULL
+	"truncate", "trickle", "close", "no_body", "no_id", "wrong_type", "ignore_filter", "stranger", NULL
 };
 
 static const char keys[] = "name method path regex body filter skip first every probability action applied delay_ms"
@@ -408,6 +409,9 @@ spoil_answer(const Rule *rule, Request *r)
 			r->answer.chunk = fmax(number_key(rule, "chunk", 1), 1);
 			r->answer.interval_ms = number_key(rule, "interval_ms", 100);
 			break;
+		case DO_CLOSE:
+			peer_header(r, "Connection", "close");
+			break;
 		case DO_NO_BODY:
 			peer_answer(r, r->answer.status, NULL, NULL, 0);
 			if (json_is_false(json_object_get(rule->spec, "location")) && r->answer.headers)
@@ -514,7 +518,9 @@ within_limits(Request *r)
 		answer_limit(r, 1);
 		return false;
 	}
-	return profile->rate == 0 || (profile->burst > 0 ? within_bucket(r) : within_window(r));
+	if (profile->rate == 0 || (profile->limit_writes && strcmp(r->method, "GET") == 0))
+		return true;
+	return profile->burst > 0 ? within_bucket(r) : within_window(r);
 }
 
 /* ---- times that were announced ---- */

@@ -330,6 +330,22 @@ taken(Request *r, const Edit *edit, const Resource *self)
 	return true;
 }
 
+/* externalId becomes the id; false: that cannot be, and is answered. */
+static bool
+external_id(Request *r, Edit *edit)
+{
+	json_t	   *id = peer_get(edit->doc, "externalId", NULL);
+	size_t		length = json_string_length(id);
+
+	if (length == 0 || length >= sizeof(((Resource *) NULL)->id))
+		peer_answer_error(r, 400, "invalidValue", "externalId is missing or too long");
+	else if (peer_find(edit->group, json_string_value(id)))
+		peer_answer_error(r, 409, "uniqueness", "externalId is taken");
+	else
+		return json_object_set(edit->doc, "id", id) == 0;
+	return false;
+}
+
 static void
 create(Request *r, bool group)
 {
@@ -351,7 +367,7 @@ create(Request *r, bool group)
 	}
 	if ((group && members == NULL) || !peer_check(&edit, NULL))
 		answer_edit(r, &edit);
-	else if (!taken(r, &edit, NULL))
+	else if ((!peer_settings.profile.external_ids || external_id(r, &edit)) && !taken(r, &edit, NULL))
 	{
 		res = peer_create(group, json_incref(edit.doc), json_incref(members), &r->created_twice);
 		r->applied = true;
