@@ -13,6 +13,7 @@ CREATE TABLE scim._links (
 	intent text CHECK (intent IN ('match', 'create', 'update', 'disable', 'delete')),
 	intent_at timestamptz,
 	dirty boolean NOT NULL DEFAULT false,
+	waiting boolean NOT NULL DEFAULT false,
 	doubt integer NOT NULL DEFAULT 0,
 	attempts integer NOT NULL DEFAULT 0,
 	next_at timestamptz,
@@ -22,6 +23,7 @@ CREATE TABLE scim._links (
 	UNIQUE (sync_id, remote_id)
 );
 CREATE INDEX _links_due ON scim._links (sync_id, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX _links_waiting ON scim._links (sync_id) WHERE waiting;
 CREATE INDEX _links_intent ON scim._links (sync_id) WHERE intent IS NOT NULL;
 REVOKE ALL ON TABLE scim._links FROM PUBLIC;
 COMMENT ON TABLE scim._links IS 'Internal: which resource of the target a row of a synced mapping is; see the view scim.sync_links.';
@@ -36,6 +38,7 @@ COMMENT ON COLUMN scim._links.wanted_hash IS 'SHA-256 of the document that was r
 COMMENT ON COLUMN scim._links.intent IS 'What a request in flight is meant to do; committed before it is sent.';
 COMMENT ON COLUMN scim._links.intent_at IS 'Since when.';
 COMMENT ON COLUMN scim._links.dirty IS 'Whether the row has changed while a request was in flight.';
+COMMENT ON COLUMN scim._links.waiting IS 'Whether the row refers to others that are not at the target yet.';
 COMMENT ON COLUMN scim._links.doubt IS 'How often the target has to say that there is no such resource before one is created: the outcome of a POST is not known.';
 COMMENT ON COLUMN scim._links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim._links.next_at IS 'When to look at it again; null: when its row changes.';

@@ -226,8 +226,14 @@ scim_sync_view(const ScimSync *sync)
 {
 	ScimSyncView *view = palloc0(sizeof(ScimSyncView));
 	ScimEndpoint *nowhere = palloc0(sizeof(ScimEndpoint));
-	const ScimMappingSet *set = scim_catalog_mappings(sync->owner, list_make1(unconstify(char *, sync->mapping)));
+	ScimReferee *self = palloc(sizeof(ScimReferee));
+	const ScimMappingSet *set;
+	List	   *mappings;
 	const ScimAttr *active;
+
+	/* references lead from one mapping to another: they are resolved together */
+	view->referees = scim_links_partners(sync, &mappings);
+	set = scim_catalog_mappings(sync->owner, lcons(unconstify(char *, sync->mapping), mappings));
 
 	if (set->broken)
 		unusable(sync, set->broken);
@@ -239,6 +245,9 @@ scim_sync_view(const ScimSync *sync)
 	view->target.endpoint = nowhere;
 	view->target.mapping = set->mappings[0];
 	view->target.type = view->type = set->mappings[0]->type;
+	self->type = view->type->name;
+	self->sync_id = sync->id;
+	view->referees = lcons(self, view->referees);
 	view->selection = writable(sync, view->server, view->type);
 
 	active = scim_type_attr(view->type, SCIM_EXT_CORE, "active", 6);
@@ -316,12 +325,117 @@ limit_values(const ScimSyncView *view, json_t *document, const ScimAttr *attr)
 		json_object_del(document, attr->name);
 }
 
+/* ---- references ---- */
+
+/* A complex attribute whose `value` is the id of a resource. */
+static bool
+is_reference(const ScimAttr *attr)
+{
+	const ScimAttr *ref = attr->type == SCIM_TYPE_COMPLEX ? scim_attr_sub(attr, "$ref", 4) : NULL;
+
+	return ref && ref->type == SCIM_TYPE_REFERENCE && scim_attr_sub(attr, "value", 5);
+}
+
+/* The type that a value refers to: as it says itself, or as the schema says. */
+static const char *
+referred_type(const ScimAttr *attr, const json_t *value)
+{
+	const ScimAttr *ref = scim_attr_sub(attr, "$ref", 4);
+	const json_t *type = json_object_get(value, "type");
+
+	if (json_is_string(type))
+		return json_string_value(type);
+	return ref->nref_types > 0 ? ref->ref_types[0] : "User";
+}
+
+/*
+ * Replace the keys in a list of references by ids of the target.  What is not
+ * there yet is left out, and counted; as is, without being counted, what no sync
+ * brings there.
+ */
+static void
+translate_list(const ScimSyncView *view, const ScimAttr *attr, json_t *list, int *waiting)
+{
+	size_t		n = json_array_size(list);
+	const char **keys = palloc(sizeof(char *) * Max(n, 1));
+	bool	   *kept = palloc0(sizeof(bool) * Max(n, 1));
+	ListCell   *lc;
+
+	foreach(lc, view->referees)
+	{
+		const ScimReferee *referee = (const ScimReferee *) lfirst(lc);
+		const char **ids;
+		int			nkeys = 0;
+
+		for (size_t i = 0; i < n; i++)
+			if (pg_strcasecmp(referred_type(attr, json_array_get(list, i)), referee->type) == 0 &&
+				json_is_string(json_object_get(json_array_get(list, i), "value")))
+				keys[nkeys++] = json_string_value(json_object_get(json_array_get(list, i), "value"));
+		if (nkeys == 0)
+			continue;
+		ids = scim_links_remote_ids(referee->sync_id, keys, nkeys);
+		nkeys = 0;
+		for (size_t i = 0; i < n; i++)
+		{
+			json_t	   *item = json_array_get(list, i);
+
+			if (kept[i] || pg_strcasecmp(referred_type(attr, item), referee->type) != 0 ||
+				!json_is_string(json_object_get(item, "value")))
+				continue;
+			if (ids[nkeys])
+			{
+				json_object_set_new(item, "value", json_string(ids[nkeys]));
+				json_object_del(item, "display");
+				kept[i] = true;
+			}
+			else
+				(*waiting)++;
+			nkeys++;
+		}
+	}
+	for (size_t i = n; i > 0; i--)
+		if (!kept[i - 1])
+			json_array_remove(list, i - 1);
+}
+
+/* Keys of rows become ids of the target, in every attribute that refers to resources. */
+static void
+translate_references(const ScimSyncView *view, json_t *document, int *waiting)
+{
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+		json_t	   *part = scim_resource_part(view->type, document, attr->ext);
+		json_t	   *value = json_is_object(part) ? json_object_get(part, attr->name) : NULL;
+		json_t	   *list;
+
+		if (value == NULL || !is_reference(attr))
+			continue;
+		if (json_is_array(value))
+			translate_list(view, attr, value, waiting);
+		else
+		{
+			list = json_array();
+			json_array_append(list, value);
+			translate_list(view, attr, list, waiting);
+			if (json_array_size(list) == 0)
+				json_object_del(part, attr->name);
+			value = NULL;
+		}
+		if (json_is_array(value) && json_array_size(value) == 0)
+			json_object_del(part, attr->name);
+	}
+}
+
+/* ---- the text ---- */
+
 /*
  * The row's resource as this target is to have it: without what the target
- * makes itself, and with defaults of the sync.
+ * makes itself, with defaults of the sync, referring to resources by their ids
+ * there.
  */
 static char *
-document_text(const ScimSyncView *view, const char *resource)
+document_text(const ScimSyncView *view, const char *resource, int *waiting)
 {
 	ScimCoreFrame frame;
 	ScimError	err;
@@ -341,6 +455,7 @@ document_text(const ScimSyncView *view, const char *resource)
 				set_default(view, value, &view->sync->attributes[i]);
 		for (int i = 0; i < view->type->ntop; i++)
 			limit_values(view, value, view->type->top[i]);
+		translate_references(view, value, waiting);
 	}
 	text = value ? scim_json_print(value, &len) : NULL;
 	scim_core_leave(&frame);
@@ -382,12 +497,13 @@ read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 	{
 		documents[i].presence = SCIM_ROW_GONE;
 		documents[i].text = NULL;
+		documents[i].waiting = 0;
 		documents[i].problem = NULL;
 		if (j >= nrows || rows[j].index != i)
 			continue;
 		documents[i].presence = rows[j].in_scope ? SCIM_ROW_IN_SCOPE : SCIM_ROW_OUT_OF_SCOPE;
 		if (rows[j].in_scope)
-			documents[i].text = document_text(view, rows[j].json);
+			documents[i].text = document_text(view, rows[j].json, &documents[i].waiting);
 		j++;
 	}
 }

@@ -29,6 +29,13 @@ typedef struct ScimMatchRule
 	const ScimAttr **attrs;
 } ScimMatchRule;
 
+/* Whose links tell what a reference to a resource type is at the target. */
+typedef struct ScimReferee
+{
+	const char *type;			/* "User" */
+	int64		sync_id;
+} ScimReferee;
+
 /*
  * Valid between scim_catalog_begin() and scim_catalog_end() of the transaction
  * that made it.
@@ -45,6 +52,7 @@ typedef struct ScimSyncView
 	ScimDiffStyle style;
 	int			nrules;
 	ScimMatchRule *rules;		/* in order of priority */
+	List	   *referees;		/* ScimReferee: this sync, and others of the server */
 } ScimSyncView;
 
 /* Raises 55000 if mapping or server cannot be used. */
@@ -62,6 +70,7 @@ typedef struct ScimDocument
 	const char *key;
 	ScimPresence presence;
 	char	   *text;			/* JSON; NULL unless in scope */
+	int			waiting;		/* references to rows that are not at the target yet: left out */
 	const char *problem;		/* reading this row raised an error: SQLSTATE and message */
 } ScimDocument;
 
@@ -111,6 +120,7 @@ typedef struct ScimLinkUpdate
 	int			attempts;
 	TimestampTz next_at;		/* 0: when the row changes */
 	TimestampTz gone_at;
+	bool		waiting;		/* for rows that it refers to */
 } ScimLinkUpdate;
 
 extern int	scim_links_absorb(int64 sync_id, bool *full);
@@ -124,6 +134,9 @@ extern void scim_link_intend_create(int64 sync_id, const char *key, const char *
 extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
 extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
 extern int	scim_links_recover(int64 sync_id);
+extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
+extern void scim_links_wake_waiting(const char *server);
+extern List *scim_links_partners(const ScimSync *sync, List **mappings);
 extern TimestampTz scim_links_next(int64 sync_id);
 extern bool scim_links_full_wanted(int64 sync_id);
 extern int	scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const char ***keys);

@@ -37,6 +37,7 @@ typedef struct AnswerContext
 	const char *reason;
 	json_t	   *body;			/* NULL: none, or no JSON object */
 	TimestampTz now;
+	ScimTargetNews *news;
 } AnswerContext;
 
 /* ---- begin and end ---- */
@@ -65,6 +66,7 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->link.doubt = link->doubt;
 	flight->link.attempts = link->attempts;
 	flight->link.gone_at = decision->after.gone_at;
+	flight->link.waiting = decision->after.waiting;
 	flight->link.next_at = decision->after.next_at;
 	flight->link.reason = copied(decision->reason);
 	flight->method = pstrdup(decision->method);
@@ -141,7 +143,8 @@ succeed(AnswerContext *ctx, const char *state)
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
 	flight->link.attempts = 0;
-	return store(ctx, state, NULL, flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : 0);
+	ctx->news->linked = ctx->news->linked || flight->action == SCIM_ACTION_CREATE || flight->adopted;
+	return store(ctx, state, flight->link.waiting ? "waits for rows that it refers to" : NULL, flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : 0);
 }
 
 /* It will never take it like this: not again before hours, or another document. */
@@ -277,6 +280,7 @@ adopt(AnswerContext *ctx, const json_t *resource)
 		return store(ctx, "linked", "update is none of the actions of the sync", 0);
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
+	flight->adopted = true;
 	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
 }
 
@@ -433,7 +437,7 @@ done(AnswerContext *ctx)
 }
 
 static bool
-decide_next(AnswerContext *ctx, ScimTargetNews *news)
+decide_next(AnswerContext *ctx)
 {
 	ScimFlight *flight = ctx->flight;
 	bool		creating = flight->phase == SCIM_PHASE_CREATE;
@@ -452,7 +456,7 @@ decide_next(AnswerContext *ctx, ScimTargetNews *news)
 		case SCIM_VERDICT_UNAUTHORIZED:
 			/* not the row's fault */
 			return store(ctx, flight->link.state, ctx->reason,
-						 TimestampTzPlusMilliseconds(ctx->now, Max(news->wait_ms, 0)));
+						 TimestampTzPlusMilliseconds(ctx->now, Max(ctx->news->wait_ms, 0)));
 		case SCIM_VERDICT_DOUBT:
 			return creating ? doubt(ctx, DOUBT_AFTER_SILENCE) : try_later(ctx);
 		case SCIM_VERDICT_TRANSIENT:
@@ -495,7 +499,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 {
 	ScimClientResponse *response = flight->response;
 	MemoryContext saved = MemoryContextSwitchTo(flight->context);
-	AnswerContext ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp()};
+	AnswerContext ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp(), .news = news};
 	ScimError	err;
 	long		wanted;
 	bool		over;
@@ -513,6 +517,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 			ctx.body = NULL;
 	}
 
+	news->linked = false;
 	news->verdict = ctx.verdict;
 	news->reason = ctx.reason;
 	wanted = scim_retry_wanted(response, (long long) (ctx.now / USECS_PER_SEC) +
@@ -523,7 +528,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 	scim_attempt_log(view->sync->id, flight->key, phase_name(flight), flight->method, flight->path,
 					 response, ctx.verdict, ctx.reason);
 	flight->response = NULL;
-	over = decide_next(&ctx, news);
+	over = decide_next(&ctx);
 	scim_client_release(response);
 	MemoryContextSwitchTo(saved);
 	return over;

@@ -37,6 +37,7 @@ typedef struct ScimFlight
 	ScimPhase	phase;
 	int			rule;			/* MATCH, FIND: the rule whose query this is */
 	bool		may_create;
+	bool		adopted;		/* found by a match, and now brought to what is wanted */
 	bool		absent;			/* there is no row any more: nothing is sent for it but this search */
 	const char *match_paths[SCIM_MAX_RULES];
 	const char *create_body;
@@ -57,6 +58,7 @@ typedef struct ScimTargetNews
 	ScimVerdict verdict;
 	long		wait_ms;		/* ask nothing before; -1: nothing was said */
 	const char *reason;
+	bool		linked;			/* a row has become known to the target */
 } ScimTargetNews;
 
 /* A flight that begins what was decided; in a context of its own below "parent". */

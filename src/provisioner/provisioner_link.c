@@ -245,10 +245,10 @@ scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
 void
 scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 {
-	Oid			types[12] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID};
-	Datum		values[12];
-	char		nulls[12];
+	Oid			types[13] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
+	Datum		values[13];
+	char		nulls[13];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(sync_id);
@@ -273,13 +273,14 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	values[9] = Int32GetDatum(update->attempts);
 	values[10] = time_or_null(update->next_at, &nulls[10]);
 	values[11] = time_or_null(update->gone_at, &nulls[11]);
+	values[12] = BoolGetDatum(update->waiting);
 	(void) execute("store link",
 				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
 				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
-				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12,"
+				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13,"
 				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   12, types, values, nulls, SPI_OK_UPDATE);
+				   13, types, values, nulls, SPI_OK_UPDATE);
 }
 
 /* The key that a resource of the target belongs to, or NULL. */
@@ -313,6 +314,76 @@ scim_links_recover(int64 sync_id)
 				   " intent = NULL, intent_at = NULL, dirty = false, next_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL",
 				   1, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/* ids at the target of some keys, in their order; NULL: none is known. */
+const char **
+scim_links_remote_ids(int64 sync_id, const char *const *keys, int n)
+{
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, n)};
+	const char **ids = palloc(sizeof(char *) * Max(n, 1));
+
+	(void) execute("remote ids",
+				   "SELECT l.remote_id FROM pg_catalog.unnest($2) WITH ORDINALITY u(k, n)"
+				   " LEFT JOIN scim._links l ON l.sync_id OPERATOR(pg_catalog.=) $1 AND l.source_key OPERATOR(pg_catalog.=) u.k"
+				   " ORDER BY u.n",
+				   2, types, values, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+		ids[i] = row_text(i, 1);
+	return ids;
+}
+
+/*
+ * A row has come to be known at the target: those that wait for such a row are
+ * looked at in a moment, together with what else comes meanwhile.
+ */
+void
+scim_links_wake_waiting(const char *server)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(server)};
+
+	(void) execute("wake waiting",
+				   "UPDATE scim._links l SET next_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'"
+				   " FROM scim._syncs s WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id AND l.waiting"
+				   " AND l.intent IS NULL AND (l.next_at IS NULL"
+				   " OR l.next_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'))",
+				   1, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/*
+ * Other syncs to the same server, whose resources this sync's may refer to: a
+ * ScimReferee for each further resource type, and the names of their mappings.
+ */
+List *
+scim_links_partners(const ScimSync *sync, List **mappings)
+{
+	Oid			types[3] = {TEXTOID, INT8OID, OIDOID};
+	Datum		values[3] = {CStringGetTextDatum(sync->server), Int64GetDatum(sync->id), ObjectIdGetDatum(sync->owner)};
+	List	   *partners = NIL;
+	int			n;
+
+	n = execute("partners",
+				"SELECT DISTINCT ON (m.resource_type) s.id, m.resource_type, m.name"
+				" FROM scim._syncs s JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) s.mapping_id"
+				" WHERE s.server OPERATOR(pg_catalog.=) $1 AND m.owner OPERATOR(pg_catalog.=) $3 AND m.resource_type OPERATOR(pg_catalog.<>)"
+				" (SELECT o.resource_type FROM scim._syncs t JOIN scim._mappings o ON o.id OPERATOR(pg_catalog.=) t.mapping_id"
+				" WHERE t.id OPERATOR(pg_catalog.=) $2)"
+				" ORDER BY m.resource_type, s.id",
+				3, types, values, NULL, SPI_OK_SELECT);
+	*mappings = NIL;
+	for (int i = 0; i < n; i++)
+	{
+		ScimReferee *referee = palloc(sizeof(ScimReferee));
+		bool		isnull;
+
+		referee->sync_id = DatumGetInt64(row_datum(i, 1, &isnull));
+		referee->type = row_text(i, 2);
+		partners = lappend(partners, referee);
+		*mappings = lappend(*mappings, unconstify(char *, row_text(i, 3)));
+	}
+	return partners;
 }
 
 /* When the next link is due; DT_NOEND: none is. */

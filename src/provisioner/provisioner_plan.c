@@ -155,6 +155,12 @@ says_inactive(const char *document)
 	return document && json_is_false(scim_json_get(scim_document_parse(document), "active", NULL));
 }
 
+static const char *
+waiting_reason(const ScimDocument *document)
+{
+	return document->waiting ? psprintf("waits for %d rows that it refers to", document->waiting) : NULL;
+}
+
 /* The row is there and in scope. */
 static ScimDecision *
 decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocument *document, TimestampTz now,
@@ -176,7 +182,7 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		/* what we took out of use comes back, also where the mapping has no `active` */
 		if (!scim_decide_update(view, link->remote_id, scim_document_parse(link->acked ? link->acked : "{}"),
 								document->text, was_disabled && !view->active_mapped, decision))
-			return settle(decision, link, "linked", NULL, 0);
+			return settle(decision, link, "linked", waiting_reason(document), 0);
 		if ((sync->actions & SCIM_SYNC_UPDATE) == 0)
 			return settle(decision, link, "linked", "update is none of the actions of the sync", 0);
 		decision->reason = was_disabled ? "in scope again" : "changed";
@@ -223,7 +229,7 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 		/* a POST for it may have got through: it has to be found before it can go */
 		if (link->doubt > 0 && link->wanted)
 		{
-			ScimDocument last = {link->key, SCIM_ROW_IN_SCOPE, pstrdup(link->wanted), NULL};
+			ScimDocument last = {.key = link->key, .presence = SCIM_ROW_IN_SCOPE, .text = pstrdup(link->wanted)};
 
 			decide_present(view, link, &last, now, decision);
 			decision->may_create = false;
@@ -274,6 +280,7 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 	ScimDecision *decision = palloc0(sizeof(ScimDecision));
 
 	decision->after.key = link->key;
+	decision->after.waiting = document->waiting > 0;
 	if (document->problem)
 		return settle(decision, link, "parked", document->problem, 0);
 	if (document->presence == SCIM_ROW_IN_SCOPE)

@@ -40,9 +40,15 @@
 #define MAX_ANSWER (4 * 1024 * 1024)
 #define MAX_LIST_ANSWER (16 * 1024 * 1024)
 
+/* Rows that wait for others are looked at so long after one of those was linked. */
+#define WAITING_MS 1000
+
 /* An unreachable target: 1 s, 2 s, ... 15 min. */
 #define UNREACHED_FIRST_MS 1000
 #define UNREACHED_MOST_MS (15 * 60 * 1000)
+
+/* In place of a catalog in the tag of a lock. */
+#define SYNC_LOCK_CLASS 0x7363696d
 
 /* 403 for so many rows, one after the other, is about the token. */
 #define MAX_FORBIDDEN 3
@@ -215,7 +221,7 @@ forget_flights(ScimSyncRun *run)
 static void
 sync_lock_tag(int64 id, LOCKTAG *tag)
 {
-	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, scim_own_relid("_syncs"), (Oid) id, 0);
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, SYNC_LOCK_CLASS, (Oid) id, 0);
 }
 
 static bool
@@ -395,9 +401,10 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 n
 }
 
 static void
-look_at_answers(ScimSyncRun *run, const ScimSyncView *view, int64 now)
+look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
 {
 	dlist_mutable_iter iter;
+	bool		linked = false;
 
 	dlist_foreach_modify(iter, &run->flights)
 	{
@@ -410,8 +417,20 @@ look_at_answers(ScimSyncRun *run, const ScimSyncView *view, int64 now)
 		run->nanswers--;
 		over = scim_flight_answer(view, flight, run->target->secret, &news);
 		hear(run, view->sync, &news, now);
+		linked = linked || news.linked;
 		if (over)
 			forget_flight(run, flight);
+	}
+	if (!linked)
+		return;
+	/* rows that refer to these can go on, also those of other syncs */
+	scim_links_wake_waiting(view->sync->server);
+	dlist_foreach_modify(iter, &p->syncs)
+	{
+		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);
+
+		if (other->target == run->target)
+			other->due_at = Min(other->due_at, now + WAITING_MS);
 	}
 }
 
@@ -498,7 +517,7 @@ work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	if (!run->recovered)
 		(void) scim_links_recover(run->id);
 	run->recovered = true;
-	look_at_answers(run, view, now);
+	look_at_answers(p, run, view, now);
 
 	if (scim_links_absorb(run->id, &full) > 0)
 		more = true;
