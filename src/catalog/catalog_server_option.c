@@ -9,9 +9,9 @@
  * a profile can say nothing that an option could not.
  *
  * Options that make the server read files are for superusers.  PostgreSQL
- * hands the validator the whole list after an ALTER, so nobody else can change
- * anything of a server that has one: neither where the secret of a file goes,
- * nor who is believed to be there.
+ * hands the validator the whole list after an ALTER, so others can take such an
+ * option away, and while it is there change nothing: neither where the secret
+ * of a file goes, nor who is believed to be there.
  */
 #include "postgres.h"
 

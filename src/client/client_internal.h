@@ -42,6 +42,7 @@ typedef struct ScimClientTransfer
 	bool		sent;			/* the request may have begun to go out */
 	bool		refused;		/* an address was refused; detail says which */
 	bool		too_large;
+	bool		head_whole;		/* the empty line behind the head has come */
 	size_t		max_body;
 	size_t		body_room;
 	size_t		head_len;

@@ -214,7 +214,7 @@ judge(Transfer *t, CURLcode code)
 		r->outcome = SCIM_TRANSFER_TOO_LARGE;
 		set_detail(t, "the answer is larger than %zu bytes, or its head larger than 64 KiB", t->max_body);
 	}
-	else if (code == CURLE_OK && (r->body != NULL || (r->body = calloc(1, 1)) != NULL))
+	else if (code == CURLE_OK && t->head_whole && (r->body != NULL || (r->body = calloc(1, 1)) != NULL))
 		r->outcome = SCIM_TRANSFER_ANSWERED;
 	else if (t->refused && !t->sent)
 	{
@@ -224,7 +224,9 @@ judge(Transfer *t, CURLcode code)
 	else
 	{
 		r->outcome = t->sent ? SCIM_TRANSFER_AMBIGUOUS : SCIM_TRANSFER_NOT_SENT;
-		if (code == CURLE_OK || code == CURLE_WRITE_ERROR || code == CURLE_OUT_OF_MEMORY)
+		if (code == CURLE_OK && !t->head_whole)
+			set_detail(t, "the answer broke off in its head");
+		else if (code == CURLE_OK || code == CURLE_WRITE_ERROR || code == CURLE_OUT_OF_MEMORY)
 			set_detail(t, "out of memory");
 		else if (code == CURLE_ABORTED_BY_CALLBACK)
 			set_detail(t, "the connection broke off before an answer");

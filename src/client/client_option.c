@@ -102,6 +102,7 @@ on_header(char *line, size_t size, size_t count, void *data)
 		t->too_large = true;
 		return 0;
 	}
+	t->head_whole = !first && (t->head_whole || *line == '\r' || *line == '\n');
 	colon = memchr(line, ':', len);
 	for (size_t i = 0; i < sizeof(headers) / sizeof(headers[0]); i++)
 	{
