@@ -61,6 +61,8 @@ CREATE TABLE scim._dirty (
 	reason text NOT NULL,
 	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+-- Compressing keys costs more than all else that the trigger does.
+ALTER TABLE scim._dirty ALTER COLUMN keys SET STORAGE EXTERNAL;
 REVOKE ALL ON TABLE scim._dirty FROM PUBLIC;
 COMMENT ON TABLE scim._dirty IS 'Internal: the queue of changes to push. A worker deletes exactly the rows it has read.';
 COMMENT ON COLUMN scim._dirty.id IS 'Number of the entry; numbers become visible in any order.';
