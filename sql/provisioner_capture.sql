@@ -180,12 +180,15 @@ SELECT * FROM pg_temp.queue();
 TRUNCATE hr.staff, hr.phones;
 SELECT * FROM pg_temp.queue();
 
--- columns that come and go (what ALTER TABLE did to the rows is found by reconciling)
+-- columns that come and go
 ALTER TABLE hr.staff ADD COLUMN added text DEFAULT 'a';
 INSERT INTO hr.staff (id, login) VALUES (1, 'ann');
 ALTER TABLE hr.staff DROP COLUMN note, ADD COLUMN more int DEFAULT 7;
 UPDATE hr.staff SET more = 8, added = 'b';
 UPDATE hr.staff SET mail = 'ann@example.com';
+SELECT * FROM pg_temp.queue();
+-- a column of another type: what became of the values is found by reconciling
+ALTER TABLE hr.staff ALTER COLUMN job TYPE varchar(100) USING left(job, 3);
 SELECT * FROM pg_temp.queue();
 -- one that is mapped: every change counts until it is back
 ALTER TABLE hr.staff RENAME mail TO email;
@@ -227,7 +230,7 @@ SELECT name, state, state_reason FROM scim.syncs ORDER BY name;
 SELECT * FROM pg_temp.queue();
 SELECT scim.drop_sync('nothing');
 
--- triggers that are off; ALTER TABLE, which turns them on again, has the syncs reconcile
+-- triggers that are off; what turns them on again has the syncs reconcile
 ALTER TABLE hr.staff DISABLE TRIGGER scim_capture_update;
 UPDATE hr.staff SET gone = true;
 SELECT * FROM pg_temp.queue();
@@ -328,6 +331,7 @@ ALTER TABLE hr.people ATTACH PARTITION hr.people_5 FOR VALUES IN (5);
 CREATE TABLE hr.unrelated (id int);
 ALTER TABLE hr.unrelated ADD COLUMN x int;
 RESET ROLE;
+CREATE SCHEMA hr_more CREATE TABLE people_6 PARTITION OF hr.people FOR VALUES IN (6);
 SELECT relation, captured FROM scim.sync_captures ORDER BY sync, relation::text;
 INSERT INTO hr.people_3 VALUES (3, 1, 'e');
 INSERT INTO hr.people_4a VALUES (4, 1, 'f');
@@ -389,7 +393,7 @@ SELECT scim.drop_sync('odd');
 SELECT scim.drop_mapping('odd');
 SELECT scim.drop_mapping('staff');
 
-DROP SCHEMA hr CASCADE;
+DROP SCHEMA hr, hr_more CASCADE;
 DROP FOREIGN DATA WRAPPER scim_regress_wrapper CASCADE;
 REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval), scim.drop_sync(text), scim.start_sync(text),
 	scim.pause_sync(text, text), scim.resume_sync(text) FROM scim_regress_hr, scim_regress_clerk;

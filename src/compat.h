@@ -118,6 +118,15 @@ typedef void (*shmem_request_hook_type) (void);
 #define stringToQualifiedNameList(string, escontext) stringToQualifiedNameList(string)
 #endif
 
+/* Until 16: without a parent trigger and the choice to recurse. */
+#if PG_VERSION_NUM < 160000
+#define scim_trigger_fires(rel, name, when) \
+	EnableDisableTrigger(rel, name, when, false, ShareRowExclusiveLock)
+#else
+#define scim_trigger_fires(rel, name, when) \
+	EnableDisableTrigger(rel, name, InvalidOid, when, false, false, ShareRowExclusiveLock)
+#endif
+
 /* Until 16: named otherwise. */
 #if PG_VERSION_NUM < 160000
 #define pgstat_get_local_beentry_by_index(i) pgstat_fetch_stat_local_beentry(i)

@@ -61,6 +61,8 @@ CREATE TABLE scim._dirty (
 	reason text NOT NULL,
 	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
 );
+-- Compressing keys costs more than all else that the trigger does.
+ALTER TABLE scim._dirty ALTER COLUMN keys SET STORAGE EXTERNAL;
 REVOKE ALL ON TABLE scim._dirty FROM PUBLIC;
 COMMENT ON TABLE scim._dirty IS 'Internal: the queue of changes to push. A worker deletes exactly the rows it has read.';
 COMMENT ON COLUMN scim._dirty.id IS 'Number of the entry; numbers become visible in any order.';
@@ -73,7 +75,7 @@ CREATE FUNCTION scim._capture() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_capture';
 REVOKE ALL ON FUNCTION scim._capture() FROM PUBLIC;
-COMMENT ON FUNCTION scim._capture() IS 'Internal: statement trigger of captured relations; queues the keys of the rows that changed in what matters to a sync.';
+COMMENT ON FUNCTION scim._capture() IS 'Internal: trigger of captured relations; queues the keys of the rows that changed in what matters to a sync.';
 
 CREATE FUNCTION scim._capture_ddl() RETURNS event_trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -81,7 +83,7 @@ CREATE FUNCTION scim._capture_ddl() RETURNS event_trigger
 REVOKE ALL ON FUNCTION scim._capture_ddl() FROM PUBLIC;
 COMMENT ON FUNCTION scim._capture_ddl() IS 'Internal: puts the triggers of a captured relation on its new partitions and inheritance children; has the syncs of an altered relation reconcile.';
 CREATE EVENT TRIGGER scim_capture ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE')
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION')
 	EXECUTE FUNCTION scim._capture_ddl();
 COMMENT ON EVENT TRIGGER scim_capture IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children; has the syncs of an altered relation reconcile.';
 

@@ -5,7 +5,7 @@
  * scim._captures names the relation of the mapping and its child relations,
  * each with the columns whose change matters: those that the mapping's sources
  * and the scope of the sync read, as the parser finds them.  All syncs on a
- * relation share its four triggers, which stand on its partitions and
+ * relation share its triggers, which stand on its partitions and
  * inheritance children, too.  An event trigger puts them on new ones, and has
  * the syncs of a relation that was altered reconcile.
  *
@@ -49,17 +49,21 @@
 
 PG_FUNCTION_INFO_V1(scim_capture_ddl);
 
-static const struct
+typedef struct TriggerKind
 {
 	const char *name;
-	int16		event;
+	int16		events;
+	bool		row;			/* for what logical replication applies */
 	bool		old_rows;
 	bool		new_rows;
-}			trigger_kinds[] = {
-	{"scim_capture_insert", TRIGGER_TYPE_INSERT, false, true},
-	{"scim_capture_update", TRIGGER_TYPE_UPDATE, true, true},
-	{"scim_capture_delete", TRIGGER_TYPE_DELETE, true, false},
-	{"scim_capture_truncate", TRIGGER_TYPE_TRUNCATE, false, false}
+} TriggerKind;
+
+static const TriggerKind trigger_kinds[] = {
+	{"scim_capture_insert", TRIGGER_TYPE_INSERT, false, false, true},
+	{"scim_capture_update", TRIGGER_TYPE_UPDATE, false, true, true},
+	{"scim_capture_delete", TRIGGER_TYPE_DELETE, false, true, false},
+	{"scim_capture_truncate", TRIGGER_TYPE_TRUNCATE, false, false, false},
+	{"scim_capture_replica", TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false, false}
 };
 
 /* A row of scim._captures in the making. */
@@ -239,17 +243,64 @@ describe(const ScimSync *sync, ScimMappingRow *row)
 
 /* ---- triggers ---- */
 
+static Oid
+capture_function(void)
+{
+	return LookupFuncName(list_make2(makeString("scim"), makeString("_capture")), 0, NULL, false);
+}
+
+/* Does a subscription write to a table, or to what it is a partition of? */
+static bool
+is_replicated(Oid relid)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(relid);
+	if (scim_own_execute("replicated",
+						 "WITH RECURSIVE part (relation) AS (VALUES ($1)"
+						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, part p"
+						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) p.relation)"
+						 " SELECT 1 FROM pg_catalog.pg_subscription_rel s"
+						 " WHERE s.srrelid OPERATOR(pg_catalog.=) ANY (SELECT p.relation FROM part p)",
+						 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_subscription_rel");
+	return SPI_processed > 0;
+}
+
+/* Which triggers a relation lacks; false: none. */
+static bool
+missing_triggers(Oid relid, bool *missing)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Oid			function = capture_function();
+	bool		any = false;
+
+	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
+	{
+		missing[kind] = !trigger_kinds[kind].row ||
+			(rel->rd_rel->relkind == RELKIND_RELATION && is_replicated(relid));
+		for (int i = 0; missing[kind] && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+			missing[kind] = rel->trigdesc->triggers[i].tgfoid != function ||
+				strcmp(rel->trigdesc->triggers[i].tgname, trigger_kinds[kind].name) != 0;
+		any = any || missing[kind];
+	}
+	table_close(rel, NoLock);
+	return any;
+}
+
 static void
-put_trigger(Oid relid, int kind, Oid function)
+put_trigger(Oid relid, const TriggerKind *kind)
 {
 	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
 
-	stmt->trigname = pstrdup(trigger_kinds[kind].name);
+	stmt->trigname = pstrdup(kind->name);
 	stmt->funcname = list_make2(makeString("scim"), makeString("_capture"));
+	stmt->row = kind->row;
 	stmt->timing = TRIGGER_TYPE_AFTER;
-	stmt->events = trigger_kinds[kind].event;
+	stmt->events = kind->events;
 	for (int is_new = 0; is_new < 2; is_new++)
-		if (is_new ? trigger_kinds[kind].new_rows : trigger_kinds[kind].old_rows)
+		if (is_new ? kind->new_rows : kind->old_rows)
 		{
 			TriggerTransition *transition = makeNode(TriggerTransition);
 
@@ -258,31 +309,48 @@ put_trigger(Oid relid, int kind, Oid function)
 			transition->isTable = true;
 			stmt->transitionRels = lappend(stmt->transitionRels, transition);
 		}
-	(void) CreateTrigger(stmt, NULL, relid, InvalidOid, InvalidOid, InvalidOid, function, InvalidOid, NULL, false, false);
+	(void) CreateTrigger(stmt, NULL, relid, InvalidOid, InvalidOid, InvalidOid, capture_function(), InvalidOid,
+						 NULL, false, false);
 }
 
-/* Those of the four triggers that a relation lacks; the caller holds ShareRowExclusiveLock. */
+/* Let a trigger fire for what is applied, too ('A') or only ('R'). */
+static void
+set_firing(Oid relid, const char *name, char when)
+{
+	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+
+	CommandCounterIncrement();
+	scim_trigger_fires(rel, name, when);
+	table_close(rel, NoLock);
+}
+
+/* Those triggers that a relation lacks. */
 static void
 put_triggers(Oid relid)
 {
-	Oid			function = LookupFuncName(list_make2(makeString("scim"), makeString("_capture")), 0, NULL, false);
-	Relation	rel = table_open(relid, NoLock);
-	bool		there[lengthof(trigger_kinds)] = {false};
+	bool		missing[lengthof(trigger_kinds)];
 	Oid			saved_user;
 	int			saved_context;
 
-	for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-		for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
-			if (rel->trigdesc->triggers[i].tgfoid == function &&
-				strcmp(rel->trigdesc->triggers[i].tgname, trigger_kinds[kind].name) == 0)
-				there[kind] = true;
-	table_close(rel, NoLock);
+	if (!missing_triggers(relid, missing))
+		return;
+	/* what is there may have changed while we waited */
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	(void) missing_triggers(relid, missing);
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(scim_own_role(), saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
-		if (!there[kind])
-			put_trigger(relid, kind, function);
+	{
+		if (!missing[kind])
+			continue;
+		put_trigger(relid, &trigger_kinds[kind]);
+		if (trigger_kinds[kind].row)
+		{
+			set_firing(relid, trigger_kinds[kind].name, TRIGGER_FIRES_ON_REPLICA);
+			set_firing(relid, "scim_capture_truncate", TRIGGER_FIRES_ALWAYS);
+		}
+	}
 	SetUserIdAndSecContext(saved_user, saved_context);
 	CommandCounterIncrement();
 }
@@ -415,7 +483,10 @@ any_capture(void)
 	return SPI_processed > 0;
 }
 
-/* Put triggers on relations that the command has touched, are watched, and lack one. */
+/*
+ * Put triggers on the watched relations that the command has touched: new parts
+ * of one, or those that a subscription writes to from now on.
+ */
 static void
 put_missing_triggers(void)
 {
@@ -426,17 +497,18 @@ put_missing_triggers(void)
 						 "WITH RECURSIVE watched (relation) AS (SELECT c.relation::pg_catalog.oid FROM scim._captures c"
 						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, watched w"
 						 " WHERE i.inhparent OPERATOR(pg_catalog.=) w.relation),"
-						 " touched (relation) AS (SELECT d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d"
-						 " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+						 " command (class, object) AS (SELECT d.classid, d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d),"
+						 " touched (relation) AS ((SELECT c.object FROM command c"
+						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+						 " UNION SELECT s.srrelid FROM command c, pg_catalog.pg_subscription_rel s"
+						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_subscription'::pg_catalog.regclass"
+						 " AND s.srsubid OPERATOR(pg_catalog.=) c.object)"
 						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, touched t"
 						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
 						 " SELECT r.oid FROM pg_catalog.pg_class r"
 						 " WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}')"
 						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT t.relation FROM touched t)"
 						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT w.relation FROM watched w)"
-						 " AND (SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g"
-						 " WHERE g.tgrelid OPERATOR(pg_catalog.=) r.oid"
-						 " AND g.tgfoid OPERATOR(pg_catalog.=) 'scim._capture'::pg_catalog.regproc) OPERATOR(pg_catalog.<) 4"
 						 " ORDER BY r.oid",
 						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._captures");
@@ -447,10 +519,7 @@ put_missing_triggers(void)
 		relids = lappend_oid(relids, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	foreach(lc, relids)
-	{
-		LockRelationOid(lfirst_oid(lc), ShareRowExclusiveLock);
 		put_triggers(lfirst_oid(lc));
-	}
 }
 
 /*
@@ -485,19 +554,64 @@ queue_altered_relations(void)
 }
 
 /*
- * Event trigger: ddl_command_end of CREATE TABLE and ALTER TABLE.  It is other
- * people's DDL: what fails here is a warning, and left to reconcile.
+ * What a command may have done: made a new part of a watched relation (or a
+ * subscription), changed rows.  Any other ALTER TABLE is none of our business;
+ * above all those of a restore, which makes the triggers itself, later.
+ */
+static void
+classify_command(const EventTriggerData *event, bool *parts, bool *rows)
+{
+	ListCell   *lc;
+
+	*parts = event->tag != CMDTAG_ALTER_TABLE;
+	*rows = false;
+	if (*parts || !IsA(event->parsetree, AlterTableStmt))
+		return;
+	foreach(lc, ((AlterTableStmt *) event->parsetree)->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_AttachPartition:
+			case AT_AddInherit:
+				*parts = true;
+				*rows = true;
+				break;
+			case AT_DetachPartition:
+			case AT_DetachPartitionFinalize:
+			case AT_DropInherit:
+			case AT_AlterColumnType:
+			case AT_EnableTrig:
+			case AT_EnableAlwaysTrig:
+			case AT_EnableTrigAll:
+			case AT_EnableTrigUser:
+				*rows = true;
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/*
+ * Event trigger: ddl_command_end of CREATE and ALTER TABLE, CREATE and ALTER
+ * SUBSCRIPTION, CREATE SCHEMA (which may hold a CREATE TABLE).  It is other people's DDL: what fails here is a warning, and
+ * left to reconcile.
  */
 Datum
 scim_capture_ddl(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
+	bool		parts;
+	bool		rows;
 
 	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("scim._capture_ddl can only be called as an event trigger")));
+	classify_command((EventTriggerData *) fcinfo->context, &parts, &rows);
+	if (!parts && !rows)
+		PG_RETURN_NULL();
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(caller);
@@ -506,8 +620,9 @@ scim_capture_ddl(PG_FUNCTION_ARGS)
 		SPI_connect();
 		if (any_capture())
 		{
-			put_missing_triggers();
-			if (((EventTriggerData *) fcinfo->context)->tag == CMDTAG_ALTER_TABLE)
+			if (parts)
+				put_missing_triggers();
+			if (rows)
 				queue_altered_relations();
 		}
 		SPI_finish();

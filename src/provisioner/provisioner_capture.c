@@ -8,7 +8,9 @@
  * see the rows in transition tables, which of an UPDATE are aligned: the n-th
  * old row has become the n-th new one, also with ON CONFLICT and when a row
  * moved to another partition.  So the two are walked in lockstep, and a key is
- * queued if a column that a sync reads has changed.
+ * queued if a column that a sync reads has changed.  What logical replication
+ * applies fires no statement triggers but that of TRUNCATE; a table that it
+ * writes to has a row trigger for it, too.
  *
  * Nothing here may make the statement of a user fail that would succeed
  * without us, but for what makes any INSERT fail: a change that is not queued
@@ -25,6 +27,7 @@
 #include "executor/spi.h"
 #include "executor/tuptable.h"
 #include "fmgr.h"
+#include "miscadmin.h"
 #include "nodes/bitmapset.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -443,64 +446,116 @@ row_same(CaptureState *state, const Watch *watch, TupleTableSlot *old, TupleTabl
 
 /* ---- the trigger ---- */
 
-/* Rows that came or went: every key. */
+/* A row that came or went: its key. */
 static void
-capture_rows(CaptureState *state, Tuplestorestate *rows)
+capture_row(CaptureState *state, TupleTableSlot *slot)
+{
+	slot_getsomeattrs(slot, state->captured->last);
+	for (int i = 0; i < state->captured->nwatches; i++)
+		if (state->captured->watches[i].key != 0)
+			add_key(state, i, slot);
+}
+
+/* A row that became another: its key, and the one it had, if it matters. */
+static void
+capture_change(CaptureState *state, TupleTableSlot *old, TupleTableSlot *new)
+{
+	slot_getsomeattrs(old, state->captured->last);
+	slot_getsomeattrs(new, state->captured->last);
+	memset(state->same, -1, state->tupdesc->natts);
+	for (int i = 0; i < state->captured->nwatches; i++)
+	{
+		const Watch *watch = &state->captured->watches[i];
+		MemoryContext saved = MemoryContextSwitchTo(state->row);
+		bool		same = watch->key == 0 || row_same(state, watch, old, new);
+
+		MemoryContextSwitchTo(saved);
+		if (same)
+			continue;
+		add_key(state, i, new);
+		if (!column_same(state, watch->key, old, new))
+			add_key(state, i, old);
+	}
+	MemoryContextReset(state->row);
+}
+
+/* Walk a transition table, or the two of an UPDATE. */
+static void
+capture_tables(CaptureState *state, Tuplestorestate *rows, Tuplestorestate *new_rows)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(state->tupdesc, &TTSOpsMinimalTuple);
-	Captured   *captured = state->captured;
+	TupleTableSlot *new = MakeSingleTupleTableSlot(state->tupdesc, &TTSOpsMinimalTuple);
 
 	tuplestore_select_read_pointer(rows, 0);
 	tuplestore_rescan(rows);
+	if (new_rows)
+	{
+		tuplestore_select_read_pointer(new_rows, 0);
+		tuplestore_rescan(new_rows);
+	}
 	while (tuplestore_gettupleslot(rows, true, false, slot))
 	{
-		slot_getsomeattrs(slot, captured->last);
-		for (int i = 0; i < captured->nwatches; i++)
-			if (captured->watches[i].key != 0)
-				add_key(state, i, slot);
+		CHECK_FOR_INTERRUPTS();
+		if (new_rows == NULL)
+			capture_row(state, slot);
+		else if (tuplestore_gettupleslot(new_rows, true, false, new))
+			capture_change(state, slot, new);
+		else
+			elog(ERROR, "an UPDATE has fewer new rows than old ones");
 	}
 	ExecDropSingleTupleTableSlot(slot);
+	ExecDropSingleTupleTableSlot(new);
 }
 
 static void
-capture_changes(CaptureState *state, Tuplestorestate *old_rows, Tuplestorestate *new_rows)
+check_trigger(const TriggerData *trigger)
 {
-	TupleTableSlot *old = MakeSingleTupleTableSlot(state->tupdesc, &TTSOpsMinimalTuple);
-	TupleTableSlot *new = MakeSingleTupleTableSlot(state->tupdesc, &TTSOpsMinimalTuple);
-	Captured   *captured = state->captured;
-	MemoryContext saved = CurrentMemoryContext;
+	TriggerEvent event = trigger->tg_event;
+	bool		insert = TRIGGER_FIRED_BY_INSERT(event);
+	bool		delete = TRIGGER_FIRED_BY_DELETE(event);
+	bool		truncate = TRIGGER_FIRED_BY_TRUNCATE(event);
 
-	tuplestore_select_read_pointer(old_rows, 0);
-	tuplestore_rescan(old_rows);
-	tuplestore_select_read_pointer(new_rows, 0);
-	tuplestore_rescan(new_rows);
-	while (tuplestore_gettupleslot(old_rows, true, false, old))
+	if (!TRIGGER_FIRED_AFTER(event) ||
+		(!TRIGGER_FIRED_FOR_ROW(event) && !truncate &&
+		 ((!insert && trigger->tg_oldtable == NULL) || (!delete && trigger->tg_newtable == NULL))))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("scim._capture can only be called as an AFTER trigger of a row, or of a statement with transition tables"),
+				 errhint("scim.create_sync makes its triggers.")));
+}
+
+/* What the trigger was fired for. */
+static void
+capture_event(CaptureState *state, const TriggerData *trigger)
+{
+	bool		row = TRIGGER_FIRED_FOR_ROW(trigger->tg_event);
+
+	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
 	{
-		if (!tuplestore_gettupleslot(new_rows, true, false, new))
-			elog(ERROR, "an UPDATE has fewer new rows than old ones");
-		slot_getsomeattrs(old, captured->last);
-		slot_getsomeattrs(new, captured->last);
-		memset(state->same, -1, state->tupdesc->natts);
-		for (int i = 0; i < captured->nwatches; i++)
-		{
-			const Watch *watch = &captured->watches[i];
-			bool		same;
-
-			if (watch->key == 0)
-				continue;
-			MemoryContextSwitchTo(state->row);
-			same = row_same(state, watch, old, new);
-			MemoryContextSwitchTo(saved);
-			if (same)
-				continue;
-			add_key(state, i, new);
-			if (!column_same(state, watch->key, old, new))
-				add_key(state, i, old);
-		}
-		MemoryContextReset(state->row);
+		queue_full(state->captured, true);
+		return;
 	}
-	ExecDropSingleTupleTableSlot(old);
-	ExecDropSingleTupleTableSlot(new);
+	queue_full(state->captured, false);
+	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	{
+		state->reason = "update";
+		if (row)
+			capture_change(state, trigger->tg_trigslot, trigger->tg_newslot);
+		else
+			capture_tables(state, trigger->tg_oldtable, trigger->tg_newtable);
+	}
+	else
+	{
+		bool		insert = TRIGGER_FIRED_BY_INSERT(trigger->tg_event);
+
+		state->reason = insert ? "insert" : "delete";
+		if (row)
+			capture_row(state, trigger->tg_trigslot);
+		else
+			capture_tables(state, insert ? trigger->tg_newtable : trigger->tg_oldtable, NULL);
+	}
+	for (int i = 0; i < state->captured->nwatches; i++)
+		flush(state, i);
 }
 
 Datum
@@ -508,39 +563,30 @@ scim_capture(PG_FUNCTION_ARGS)
 {
 	TriggerData *trigger = (TriggerData *) fcinfo->context;
 	CaptureState state;
-	Captured   *captured;
 	MemoryContext context;
 	int			guc_level;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_AFTER(trigger->tg_event) ||
-		!TRIGGER_FIRED_FOR_STATEMENT(trigger->tg_event) ||
-		(trigger->tg_newtable == NULL &&
-		 (TRIGGER_FIRED_BY_INSERT(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))) ||
-		(trigger->tg_oldtable == NULL &&
-		 (TRIGGER_FIRED_BY_DELETE(trigger->tg_event) || TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))))
+	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("scim._capture can only be called as a statement trigger with transition tables"),
-				 errhint("scim.create_sync makes its triggers.")));
+				 errmsg("scim._capture can only be called as a trigger")));
+	check_trigger(trigger);
 
 	SPI_connect();
-	captured = captured_relation(trigger->tg_relation);
-	if (captured->nwatches == 0)
+	memset(&state, 0, sizeof(state));
+	state.captured = captured_relation(trigger->tg_relation);
+	if (state.captured->nwatches == 0)
 	{
 		SPI_finish();
 		return PointerGetDatum(NULL);
 	}
-
-	/* Statements below call back here only through triggers on our own tables. */
-	memset(&state, 0, sizeof(state));
-	state.captured = captured;
 	state.tupdesc = RelationGetDescr(trigger->tg_relation);
 	context = AllocSetContextCreate(CurrentMemoryContext, "scim capture", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	state.row = AllocSetContextCreate(context, "scim captured row", ALLOCSET_SMALL_SIZES);
 	state.same = palloc(Max(state.tupdesc->natts, 1));
-	state.batches = palloc0(sizeof(Batch) * captured->nwatches);
-	for (int i = 0; i < captured->nwatches; i++)
+	state.batches = palloc0(sizeof(Batch) * state.captured->nwatches);
+	for (int i = 0; i < state.captured->nwatches; i++)
 	{
 		state.batches[i].keys = palloc(sizeof(Datum) * SCIM_DIRTY_KEYS);
 		state.batches[i].context = AllocSetContextCreate(context, "scim captured keys", ALLOCSET_DEFAULT_SIZES);
@@ -549,31 +595,7 @@ scim_capture(PG_FUNCTION_ARGS)
 	/* Keys become text in one form, whatever the session has set. */
 	guc_level = NewGUCNestLevel();
 	scim_identity_pin_settings();
-
-	if (TRIGGER_FIRED_BY_TRUNCATE(trigger->tg_event))
-		queue_full(captured, true);
-	else
-	{
-		queue_full(captured, false);
-		if (TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
-		{
-			state.reason = "insert";
-			capture_rows(&state, trigger->tg_newtable);
-		}
-		else if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
-		{
-			state.reason = "delete";
-			capture_rows(&state, trigger->tg_oldtable);
-		}
-		else
-		{
-			state.reason = "update";
-			capture_changes(&state, trigger->tg_oldtable, trigger->tg_newtable);
-		}
-	}
-	for (int i = 0; i < captured->nwatches; i++)
-		flush(&state, i);
-
+	capture_event(&state, trigger);
 	AtEOXact_GUC(false, guc_level);
 	SPI_finish();
 	return PointerGetDatum(NULL);
