@@ -6,8 +6,10 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "provisioner_flight.h"
 #include "../scim_guc.h"
@@ -64,6 +66,9 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->link.state = pstrdup(link->state);
 	flight->link.remote_id = copied(link->remote_id);
 	flight->link.doubt = link->doubt;
+	flight->uncertain = link->doubt > 0;
+	flight->link.staged = link->approval ? copied(link->staged) : NULL;
+	flight->link.approval = copied(link->approval);
 	flight->link.attempts = link->attempts;
 	flight->link.gone_at = decision->after.gone_at;
 	flight->link.waiting = decision->after.waiting;
@@ -104,11 +109,26 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	return flight;
 }
 
+ScimFlight *
+scim_flight_probe(MemoryContext parent, const ScimSyncView *view)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "scim flight", ALLOCSET_SMALL_SIZES);
+	MemoryContext saved = MemoryContextSwitchTo(context);
+	ScimFlight *flight = palloc0(sizeof(ScimFlight));
+
+	flight->context = context;
+	flight->phase = SCIM_PHASE_PROBE;
+	flight->method = "GET";
+	/* id is what every target can look for; whether it finds nothing or says 404 is the same here */
+	flight->path = psprintf("%s/%s", view->type->endpoint,
+							DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0))));
+	MemoryContextSwitchTo(saved);
+	return flight;
+}
+
 void
 scim_flight_end(ScimFlight *flight)
 {
-	if (flight->response)
-		scim_client_release(flight->response);
 	MemoryContextDelete(flight->context);
 }
 
@@ -139,6 +159,7 @@ succeed(AnswerContext *ctx, const char *state)
 	ScimFlight *flight = ctx->flight;
 
 	flight->link.acked = flight->wanted;
+	flight->link.staged = flight->link.approval = NULL;
 	flight->link.wanted = NULL;
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
@@ -153,6 +174,7 @@ park(AnswerContext *ctx, const char *state, const char *reason)
 {
 	ScimFlight *flight = ctx->flight;
 
+	ctx->news->parked = true;
 	flight->link.attempts++;
 	flight->link.wanted = NULL;
 	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
@@ -253,6 +275,29 @@ created_id(const AnswerContext *ctx)
 	return slash && slash[1] && strpbrk(slash + 1, "%?#") == NULL ? slash + 1 : NULL;
 }
 
+/*
+ * Is what was there before the row's?  What this sync has made itself, and lost
+ * sight of, is.  False: the link says what is missing.
+ */
+static bool
+may_adopt(AnswerContext *ctx, const char *id)
+{
+	ScimFlight *flight = ctx->flight;
+	ScimSyncAdopt adopt = ctx->view->sync->adopt;
+
+	if (adopt == SCIM_ADOPT_AUTO || flight->uncertain ||
+		(flight->link.approval && strcmp(flight->link.approval, "approved") == 0))
+		return true;
+	if (adopt == SCIM_ADOPT_NEVER)
+	{
+		park(ctx, "conflict", psprintf("resource %s is at the target already, and the sync adopts none", id));
+		return false;
+	}
+	flight->link.staged = "adopt";
+	store(ctx, "staged", psprintf("resource %s is at the target already: it waits for scim.approve()", id), 0);
+	return false;
+}
+
 /* Exactly one resource matches: it is the row's, if it is no other row's. */
 static bool
 adopt(AnswerContext *ctx, const json_t *resource)
@@ -267,6 +312,8 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	owner = scim_link_of_remote(ctx->view->sync->id, id);
 	if (owner && strcmp(owner, flight->key) != 0)
 		return park(ctx, "conflict", psprintf("the resource that matches belongs to the row with key %s", owner));
+	if (!may_adopt(ctx, id))
+		return true;
 
 	flight->link.remote_id = pstrdup(id);
 	flight->link.doubt = 0;
@@ -354,7 +401,10 @@ created(AnswerContext *ctx)
 
 	/* created, it seems, but as what? */
 	if (id == NULL)
+	{
+		ctx->flight->uncertain = true;
 		return find(ctx);
+	}
 	ctx->flight->link.remote_id = pstrdup(id);
 	return succeed(ctx, "linked");
 }
@@ -406,6 +456,7 @@ vanished(AnswerContext *ctx)
 			ctx->body = scim_document_parse("{}");
 			return matched(ctx);
 		case SCIM_PHASE_CREATE:
+		case SCIM_PHASE_PROBE:
 			break;
 	}
 	return park(ctx, "parked", ctx->reason);
@@ -432,6 +483,8 @@ done(AnswerContext *ctx)
 			return looked(ctx);
 		case SCIM_PHASE_DELETE:
 			return store(ctx, NULL, NULL, 0);
+		case SCIM_PHASE_PROBE:
+			break;
 	}
 	return true;
 }
@@ -478,8 +531,8 @@ decide_next(AnswerContext *ctx)
 	return true;
 }
 
-static const char *
-phase_name(const ScimFlight *flight)
+const char *
+scim_flight_phase_name(const ScimFlight *flight)
 {
 	static const char *const names[] = {
 		[SCIM_PHASE_MATCH] = "match",
@@ -489,15 +542,16 @@ phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_DISABLE] = "disable",
 		[SCIM_PHASE_LOOK] = "verify",
 		[SCIM_PHASE_DELETE] = "delete",
+		[SCIM_PHASE_PROBE] = "probe",
 	};
 
 	return names[flight->phase];
 }
 
 bool
-scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *secret, ScimTargetNews *news)
+scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClientResponse *response,
+				   const char *secret, ScimTargetNews *news)
 {
-	ScimClientResponse *response = flight->response;
 	MemoryContext saved = MemoryContextSwitchTo(flight->context);
 	AnswerContext ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp(), .news = news};
 	ScimError	err;
@@ -517,7 +571,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 			ctx.body = NULL;
 	}
 
-	news->linked = false;
+	news->linked = news->parked = news->probed = false;
 	news->verdict = ctx.verdict;
 	news->reason = ctx.reason;
 	wanted = scim_retry_wanted(response, (long long) (ctx.now / USECS_PER_SEC) +
@@ -525,11 +579,17 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 	news->wait_ms = ctx.verdict == SCIM_VERDICT_THROTTLED ? (wanted >= 0 ? wanted * 1000 : 1000) :
 		scim_retry_exhausted(response) && wanted >= 0 ? wanted * 1000 : -1;
 
-	scim_attempt_log(view->sync->id, flight->key, phase_name(flight), flight->method, flight->path,
+	scim_attempt_log(view->sync->id, flight->key, scim_flight_phase_name(flight), flight->method, flight->path,
 					 response, ctx.verdict, ctx.reason);
-	flight->response = NULL;
-	over = decide_next(&ctx);
-	scim_client_release(response);
+	if (flight->phase == SCIM_PHASE_PROBE)
+	{
+		/* whatever it says of the request, it lets us in, and it works */
+		news->probed = ctx.verdict == SCIM_VERDICT_OK || ctx.verdict == SCIM_VERDICT_NOT_FOUND ||
+			ctx.verdict == SCIM_VERDICT_REFUSED || ctx.verdict == SCIM_VERDICT_UNSUPPORTED;
+		over = true;
+	}
+	else
+		over = decide_next(&ctx);
 	MemoryContextSwitchTo(saved);
 	return over;
 }

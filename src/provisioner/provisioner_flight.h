@@ -23,7 +23,8 @@ typedef enum ScimPhase
 	SCIM_PHASE_UPDATE,
 	SCIM_PHASE_DISABLE,
 	SCIM_PHASE_LOOK,			/* GET by id: is it there, is it out of use? */
-	SCIM_PHASE_DELETE
+	SCIM_PHASE_DELETE,
+	SCIM_PHASE_PROBE			/* of a sync in quarantine: of no row */
 } ScimPhase;
 
 typedef struct ScimFlight
@@ -37,6 +38,7 @@ typedef struct ScimFlight
 	ScimPhase	phase;
 	int			rule;			/* MATCH, FIND: the rule whose query this is */
 	bool		may_create;
+	bool		uncertain;		/* this sync may have made the resource itself */
 	bool		adopted;		/* found by a match, and now brought to what is wanted */
 	bool		absent;			/* there is no row any more: nothing is sent for it but this search */
 	const char *match_paths[SCIM_MAX_RULES];
@@ -49,7 +51,7 @@ typedef struct ScimFlight
 	const char *path;
 	const char *body;
 	bool		sent;
-	ScimClientResponse *response;	/* not looked at yet */
+	ScimClientResponse *response;	/* not looked at yet; the worker's */
 } ScimFlight;
 
 /* What an answer tells about the target as a whole. */
@@ -59,6 +61,8 @@ typedef struct ScimTargetNews
 	long		wait_ms;		/* ask nothing before; -1: nothing was said */
 	const char *reason;
 	bool		linked;			/* a row has become known to the target */
+	bool		parked;			/* it was refused for good */
+	bool		probed;			/* the probe was answered as it should be */
 } ScimTargetNews;
 
 /* A flight that begins what was decided; in a context of its own below "parent". */
@@ -69,7 +73,14 @@ extern ScimFlight *scim_flight_begin(MemoryContext parent, const ScimLink *link,
  * if the target said "later").  True: the link is stored, the flight is over.
  * In a transaction, as the owner.
  */
-extern bool scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *secret, ScimTargetNews *news);
+extern bool scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClientResponse *response,
+							   const char *secret, ScimTargetNews *news);
+
+/* What the request is for: "match", "create", ... */
+extern const char *scim_flight_phase_name(const ScimFlight *flight);
+
+/* A flight that asks for a resource that nobody has, to see how the target answers. */
+extern ScimFlight *scim_flight_probe(MemoryContext parent, const ScimSyncView *view);
 
 extern void scim_flight_end(ScimFlight *flight);
 

@@ -73,9 +73,9 @@ scim_escrow_time(int attempts, TimestampTz now)
 	return TimestampTzPlusMilliseconds(now, hours * INT64CONST(3600000));
 }
 
-/* No request: the link becomes "state". */
-static ScimDecision *
-settle(ScimDecision *decision, const ScimLink *link, const char *state, const char *reason, TimestampTz next_at)
+ScimDecision *
+scim_decide_nothing(ScimDecision *decision, const ScimLink *link, const char *state, const char *reason,
+					TimestampTz next_at)
 {
 	decision->action = SCIM_ACTION_NONE;
 	decision->after.state = state;
@@ -173,7 +173,7 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 
 	/* a change that leaves the document as it was refused is no reason to send it */
 	if (link->dirty && link->wanted_hash && strcmp(link->wanted_hash, scim_text_hash(document->text)) == 0)
-		return settle(decision, link, "parked", "refused by the target as it is", scim_escrow_time(link->attempts, now));
+		return scim_decide_nothing(decision, link, "parked", "refused by the target as it is", scim_escrow_time(link->attempts, now));
 
 	if (link->remote_id)
 	{
@@ -182,16 +182,17 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		/* what we took out of use comes back, also where the mapping has no `active` */
 		if (!scim_decide_update(view, link->remote_id, scim_document_parse(link->acked ? link->acked : "{}"),
 								document->text, was_disabled && !view->active_mapped, decision))
-			return settle(decision, link, "linked", waiting_reason(document), 0);
+			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
 		if ((sync->actions & SCIM_SYNC_UPDATE) == 0)
-			return settle(decision, link, "linked", "update is none of the actions of the sync", 0);
+			return scim_decide_nothing(decision, link, "linked", "update is none of the actions of the sync", 0);
+		decision->deactivates = view->active_mapped && says_inactive(document->text) && !says_inactive(link->acked);
 		decision->reason = was_disabled ? "in scope again" : "changed";
 		return decision;
 	}
 
 	decision->may_create = (sync->actions & SCIM_SYNC_CREATE) != 0;
 	decision->reason = decision->may_create ? "no resource is known" : "create is none of the actions of the sync";
-	if (decision->may_create && view->active_mapped && says_inactive(document->text))
+	if (decision->may_create && !sync->create_inactive && view->active_mapped && says_inactive(document->text))
 	{
 		/* nobody is created, invited and billed to be out of use */
 		decision->may_create = false;
@@ -204,7 +205,7 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		any = any || decision->match_paths[i];
 	}
 	if (!any)
-		return settle(decision, link, "parked", "it has no value of a matching attribute", 0);
+		return scim_decide_nothing(decision, link, "parked", "it has no value of a matching attribute", 0);
 	initStringInfo(&body);
 	scim_diff_create_body(view->type, wanted, &body);
 	decision->method = "POST";
@@ -236,7 +237,7 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 			decision->absent = true;
 			return decision;
 		}
-		settle(decision, link, NULL, gone ? "gone, and not at the target" : "out of scope, and not at the target", 0);
+		scim_decide_nothing(decision, link, NULL, gone ? "gone, and not at the target" : "out of scope, and not at the target", 0);
 		return decision;
 	}
 
@@ -265,7 +266,7 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 		decision->reason = gone ? "its row is gone" : "out of scope";
 		return decision;
 	}
-	settle(decision, link, inactive ? "disabled" : "linked",
+	scim_decide_nothing(decision, link, inactive ? "disabled" : "linked",
 		   inactive ? (gone ? "its row is gone" : "out of scope") :
 		   view->can_disable ? "update is none of the actions of the sync" : "resources of this type can't be disabled",
 		   delete_at);
@@ -282,7 +283,7 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 	decision->after.key = link->key;
 	decision->after.waiting = document->waiting > 0;
 	if (document->problem)
-		return settle(decision, link, "parked", document->problem, 0);
+		return scim_decide_nothing(decision, link, "parked", document->problem, 0);
 	if (document->presence == SCIM_ROW_IN_SCOPE)
 		return decide_present(view, link, document, now, decision);
 	return decide_absent(view, link, document->presence, now, decision);
