@@ -306,6 +306,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	int			saved_context;
 	int			guc_level;
 	int			code;
+	MemoryContext caller = CurrentMemoryContext;
 
 	owner = scim_own_role();
 
@@ -356,6 +357,8 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	if (read_only)
 		PopActiveSnapshot();
 
+	/* SPI leaves its own current */
+	MemoryContextSwitchTo(caller);
 	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return code;

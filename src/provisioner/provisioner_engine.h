@@ -50,6 +50,7 @@ typedef struct ScimSyncView
 	bool		can_disable;	/* resources of this type have `active` */
 	bool		active_mapped;	/* and the mapping has a source for it */
 	ScimDiffStyle style;
+	int			update_method;	/* ScimUpdateMethod, for this type */
 	int			nrules;
 	ScimMatchRule *rules;		/* in order of priority */
 	List	   *referees;		/* ScimReferee: this sync, and others of the server */
@@ -89,6 +90,17 @@ extern char *scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule
 /* Does a returned resource really match (C5)? */
 extern bool scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule,
 							 const json_t *document, const json_t *resource);
+
+/* ---- steps and PUT (provisioner_step.c) ---- */
+
+/*
+ * The document to send next, where one request cannot carry all that leads from
+ * "from" to "to"; NULL: it can.
+ */
+extern char *scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create);
+
+/* The body of a PUT: the resource as the target has it, with what is managed as wanted. */
+extern char *scim_overlay(const ScimSyncView *view, const json_t *current, const char *wanted);
 
 /* ---- links (provisioner_link.c) ---- */
 
@@ -171,9 +183,12 @@ typedef struct ScimDecision
 	char	   *body;			/* or NULL */
 	char	   *match_paths[4]; /* CREATE: queries before it, by rule; NULL: the rule has no value */
 	bool		may_create;		/* CREATE: false: match only */
+	bool		partial;		/* a step: more follows */
+	bool		read_first;		/* PUT: the body is laid over what a GET brings */
 	bool		deactivates;	/* UPDATE: the row itself says active: false now */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
 	const char *wanted;			/* document that the target has afterwards */
+	const char *created;		/* CREATE: what it has after the POST, if that is not all; or NULL */
 	const char *reason;
 } ScimDecision;
 

@@ -63,6 +63,9 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->may_create = decision->may_create;
 	flight->absent = decision->absent;
 	flight->wanted = copied(decision->wanted);
+	flight->created = copied(decision->created);
+	flight->partial = decision->partial;
+	flight->deactivates = decision->deactivates || decision->action == SCIM_ACTION_DISABLE;
 	flight->link.state = pstrdup(link->state);
 	flight->link.remote_id = copied(link->remote_id);
 	flight->link.doubt = link->doubt;
@@ -94,10 +97,14 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 			flight->body = NULL;
 			break;
 		case SCIM_ACTION_UPDATE:
-			flight->phase = SCIM_PHASE_UPDATE;
-			break;
 		case SCIM_ACTION_DISABLE:
-			flight->phase = SCIM_PHASE_DISABLE;
+			flight->phase = decision->action == SCIM_ACTION_UPDATE ? SCIM_PHASE_UPDATE : SCIM_PHASE_DISABLE;
+			if (decision->read_first)
+			{
+				flight->phase = SCIM_PHASE_READ;
+				flight->method = "GET";
+				flight->body = NULL;
+			}
 			break;
 		case SCIM_ACTION_DELETE:
 			flight->phase = SCIM_PHASE_DELETE;
@@ -164,8 +171,16 @@ succeed(AnswerContext *ctx, const char *state)
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
 	flight->link.attempts = 0;
+	if (flight->deactivates && !flight->partial && ctx->view->server->disable_means != SCIM_DISABLE_DISABLES)
+	{
+		/* the target has no such resource any more: whoever comes back is new */
+		flight->link.remote_id = NULL;
+		flight->link.acked = "{}";
+		return store(ctx, "disabled", "removed by the target when it was disabled", 0);
+	}
 	ctx->news->linked = ctx->news->linked || flight->action == SCIM_ACTION_CREATE || flight->adopted;
-	return store(ctx, state, flight->link.waiting ? "waits for rows that it refers to" : NULL, flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : 0);
+	return store(ctx, state, flight->link.waiting ? "waits for rows that it refers to" : NULL,
+				 flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : flight->partial ? ctx->now : 0);
 }
 
 /* It will never take it like this: not again before hours, or another document. */
@@ -275,6 +290,22 @@ created_id(const AnswerContext *ctx)
 	return slash && slash[1] && strpbrk(slash + 1, "%?#") == NULL ? slash + 1 : NULL;
 }
 
+/* The resource is known: what is wanted is laid over it. */
+static bool
+put(AnswerContext *ctx, const json_t *resource)
+{
+	ScimFlight *flight = ctx->flight;
+	const char *id = text_member(resource, "id");
+	const ScimMatchRule *rule = &ctx->view->rules[0];
+
+	/* what a truncated answer leaves out would be lost */
+	if (id == NULL || strcmp(id, flight->link.remote_id) != 0 ||
+		scim_document_value(ctx->view->type, resource, rule->attrs[0]) == NULL)
+		return park(ctx, "parked", "what the target returns is no whole resource: it is not overwritten");
+	return go_on(flight, flight->action == SCIM_ACTION_DISABLE ? SCIM_PHASE_DISABLE : SCIM_PHASE_UPDATE, "PUT",
+				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->wanted));
+}
+
 /*
  * Is what was there before the row's?  What this sync has made itself, and lost
  * sight of, is.  False: the link says what is missing.
@@ -328,6 +359,10 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
 	flight->adopted = true;
+	flight->wanted = update.wanted;
+	flight->partial = update.partial;
+	if (update.read_first)
+		return put(ctx, resource);
 	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
 }
 
@@ -406,6 +441,11 @@ created(AnswerContext *ctx)
 		return find(ctx);
 	}
 	ctx->flight->link.remote_id = pstrdup(id);
+	if (ctx->flight->created)
+	{
+		ctx->flight->wanted = ctx->flight->created;
+		ctx->flight->partial = true;
+	}
 	return succeed(ctx, "linked");
 }
 
@@ -442,6 +482,7 @@ vanished(AnswerContext *ctx)
 			return succeed(ctx, "disabled");
 		case SCIM_PHASE_UPDATE:
 			return look(ctx);
+		case SCIM_PHASE_READ:
 		case SCIM_PHASE_LOOK:
 			if (flight->action == SCIM_ACTION_DISABLE)
 				return succeed(ctx, "disabled");
@@ -472,6 +513,8 @@ done(AnswerContext *ctx)
 			return matched(ctx);
 		case SCIM_PHASE_CREATE:
 			return created(ctx);
+		case SCIM_PHASE_READ:
+			return put(ctx, ctx->body);
 		case SCIM_PHASE_UPDATE:
 			return succeed(ctx, "linked");
 		case SCIM_PHASE_DISABLE:
@@ -538,6 +581,7 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_MATCH] = "match",
 		[SCIM_PHASE_CREATE] = "create",
 		[SCIM_PHASE_FIND] = "match",
+		[SCIM_PHASE_READ] = "read",
 		[SCIM_PHASE_UPDATE] = "update",
 		[SCIM_PHASE_DISABLE] = "disable",
 		[SCIM_PHASE_LOOK] = "verify",

@@ -7,6 +7,7 @@
  *								 -> one found -> UPDATE -> linked
  *			CREATE refused as a duplicate, or answered without an id -> FIND
  *	update	UPDATE -> linked;  404 -> LOOK -> 404 -> the link is lost
+ *			by PUT: READ -> UPDATE
  *	disable	DISABLE -> LOOK, unless the answer says so itself -> disabled
  *	delete	DELETE -> the link goes
  */
@@ -20,6 +21,7 @@ typedef enum ScimPhase
 	SCIM_PHASE_MATCH,
 	SCIM_PHASE_CREATE,
 	SCIM_PHASE_FIND,			/* match, and never create */
+	SCIM_PHASE_READ,			/* what a PUT is laid over */
 	SCIM_PHASE_UPDATE,
 	SCIM_PHASE_DISABLE,
 	SCIM_PHASE_LOOK,			/* GET by id: is it there, is it out of use? */
@@ -44,6 +46,9 @@ typedef struct ScimFlight
 	const char *match_paths[SCIM_MAX_RULES];
 	const char *create_body;
 	const char *wanted;			/* document that the target has at the end */
+	const char *created;		/* document that a POST sends, if that is not all of it */
+	bool		partial;		/* more follows after this flight */
+	bool		deactivates;	/* the resource is out of use afterwards */
 	ScimLinkUpdate link;		/* as it was; becomes what is stored */
 
 	/* the request to send, or that was sent */

@@ -140,6 +140,12 @@ scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, const ScimLin
 		decision->after.staged = link->staged;
 		return;
 	}
+	if (decision->action == SCIM_ACTION_DELETE && view->server->delete_means == SCIM_DELETE_IRREVERSIBLE)
+	{
+		scim_decide_nothing(decision, link, "staged", "delete waits for scim.approve(): this target can't undo it", 0);
+		decision->after.staged = action;
+		return;
+	}
 	/* what follows a disable is no further loss, and was waited for */
 	if (decision->action == SCIM_ACTION_DELETE && strcmp(link->state, "disabled") == 0)
 		return;
