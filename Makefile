@@ -74,7 +74,7 @@ PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing
 ifdef WERROR
 PG_CFLAGS  += -Werror
 endif
-SHLIB_LINK += -ljansson
+SHLIB_LINK += -ljansson -lcurl
 override with_llvm := no
 
 DATA_built  = scim--$(EXTVERSION).sql

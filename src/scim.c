@@ -8,6 +8,7 @@
 
 #include "compat.h"
 #include "catalog/catalog.h"
+#include "provisioner/provisioner.h"
 #include "scim_guc.h"
 #include "worker/worker.h"
 
@@ -20,5 +21,6 @@ _PG_init(void)
 {
 	scim_guc_init();
 	scim_catalog_init();
+	scim_provisioner_init();
 	scim_worker_init();
 }

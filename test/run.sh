@@ -378,6 +378,7 @@ part_tap()
 	pgxs=$(dirname "$("$pg_config" --pgxs)")
 	[ -f "$pgxs/../test/perl/PostgreSQL/Test/Cluster.pm" ] || [ -f "$pgxs/../../src/test/perl/PostgreSQL/Test/Cluster.pm" ] ||
 		{ miss "PostgreSQL::Test::Cluster is missing under $pgxs/../test/perl"; return 0; }
+	try 'the test peer, warnings are errors' "$work/log/peer" as_server make -C "$work/gcc/test/peer" -j"$jobs" || return 0
 	for file in "$work/gcc"/test/t/*.pl; do
 		name=${file##*/}
 		log=$work/log/$name

@@ -307,7 +307,7 @@ CREATE FUNCTION scim.drop_mapping(name text) RETURNS void
 	AS 'MODULE_PATHNAME', 'scim_drop_mapping';
 REVOKE ALL ON FUNCTION scim.drop_mapping(text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.drop_mapping(text) IS
-'Drop a mapping that no endpoint uses.
+'Drop a mapping that no endpoint and no sync uses.
 Errors: 42704 no such mapping, 2BP01 in use, 42501 not a member of its owner or part of the built-in store.';
 
 CREATE FUNCTION scim.describe_mapping(

@@ -111,6 +111,12 @@ extern bool scim_options_parse(const char *text, ScimOptions *options, ScimError
 /* Number of an endpoint whose owner the caller is a member of; raises 42704, 42501. */
 extern int64 scim_own_endpoint(const char *name);
 
+/*
+ * Mappings by name, resolved together as "owner"; broken (see there) if one of
+ * them is not there or does not resolve.
+ */
+extern const struct ScimMappingSet *scim_catalog_mappings(Oid owner, List *names);
+
 /* Note that a token was used; writes at most once a minute per process. */
 extern void scim_token_touch(const ScimToken *token);
 
@@ -143,6 +149,15 @@ extern void scim_identity_close_gucs(ScimIdentity *identity);
 extern void scim_identity_restore(ScimIdentity *identity);
 /* Worker only, outside a transaction: leave nothing of the last request behind. */
 extern void scim_identity_scrub_session(void);
+
+/*
+ * The settings that decide how values become text and names are looked up, for
+ * the GUC level that the caller has opened.
+ */
+extern void scim_identity_pin_settings(void);
+
+/* Owner of the extension's own tables. */
+extern Oid	scim_own_role(void);
 
 /*
  * Execute a fixed statement on the extension's own tables as their owner, the

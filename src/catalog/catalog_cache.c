@@ -636,6 +636,12 @@ mapping_set(Oid owner, List *names, List *scope)
 	return set;
 }
 
+const ScimMappingSet *
+scim_catalog_mappings(Oid owner, List *names)
+{
+	return mapping_set(owner, names, NIL);
+}
+
 /* ---- endpoints ---- */
 
 /*

@@ -665,6 +665,20 @@ scim_mapping_check(List *rows, Oid owner)
 	scim_identity_restore(&identity);
 }
 
+ScimMapping *
+scim_mapping_resolve(ScimMappingRow *row)
+{
+	ScimIdentity identity;
+	ScimMapping *mapping;
+
+	memset(&identity, 0, sizeof(identity));
+	scim_identity_assume(&identity, row->owner, false);
+	mapping = resolve_mapping(row, NIL, false);
+	scim_identity_close_gucs(&identity);
+	scim_identity_restore(&identity);
+	return mapping;
+}
+
 /*
  * The text of a uuid or integer key in another spelling ("{..}", "+1", upper
  * case) is not that id: ids are case exact and have one form.

@@ -113,6 +113,7 @@ typedef struct ScimSide
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
 	const char *parent;			/* quoted column that holds the parent's key */
+	AttrNumber	parent_attnum;
 	int			nfixed;
 	const char **fixed_columns; /* quoted */
 	const char **fixed_values;
@@ -169,6 +170,7 @@ typedef struct ScimChild
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
 	const char *parent;			/* quoted column that holds the parent's key */
+	AttrNumber	parent_attnum;
 	const char **scope;			/* quoted column for each scope column of the mapping, or NULL */
 	const char *order;			/* quoted column, or NULL */
 	bool		order_is_integer;
@@ -348,6 +350,15 @@ extern bool scim_has_foreign_key(Oid relid, AttrNumber attnum, Oid target);
 
 /* Resolve mappings that are not in a set yet; only raises what is wrong. */
 extern void scim_mapping_check(List *rows, Oid owner);
+
+/* Is the text one SQL expression and nothing else?  Raises syntax errors. */
+extern bool scim_is_single_expression(const char *text);
+
+/*
+ * Resolve one mapping by itself, as its owner, in the current memory context:
+ * references to other mappings lead nowhere (child->target is NULL).
+ */
+extern ScimMapping *scim_mapping_resolve(ScimMappingRow *row);
 
 /* NULL if there is no such mapping.  Allocated in the current context. */
 extern ScimMappingRow *scim_mapping_row(const char *name);

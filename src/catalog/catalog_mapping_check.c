@@ -69,7 +69,7 @@ check_rights(Check *check, Oid relid, AclMode needed, const char *what)
 	const char *role = quote_identifier(GetUserNameFromId(check->owner, true));
 	StringInfoData rights;
 
-	if (object_aclcheck(NamespaceRelationId, namespace, check->owner, ACL_USAGE) != ACLCHECK_OK)
+	if (scim_schema_aclcheck(namespace, check->owner, ACL_USAGE) != ACLCHECK_OK)
 		report(check, "error", what, psprintf("role %s may not use schema \"%s\"", role, get_namespace_name(namespace)),
 			   psprintf("GRANT USAGE ON SCHEMA %s TO %s;", quote_identifier(get_namespace_name(namespace)), role));
 	if (missing == 0)

@@ -219,6 +219,7 @@ scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *attr, const jso
 	child->present = -1;
 	writable_column(ctx, path, child->relid, spec, "parent", &src);
 	child->parent = src.column;
+	child->parent_attnum = src.attnum;
 	/* A scope column that the child has too is held there as well. */
 	child->scope = scim_mapping_scope_of(ctx, child->relid);
 

@@ -44,6 +44,7 @@ resolve_membership(ScimResolve *ctx, const json_t *spec)
 	if (parent == NULL || !scim_column_source(side->relid, "c", parent, &src) || src.column == NULL)
 		scim_mapping_error(ctx, "membership", ERRCODE_UNDEFINED_COLUMN, "\"parent\" does not name a column of its table");
 	side->parent = src.column;
+	side->parent_attnum = src.attnum;
 	side->scope = scim_mapping_scope_of(ctx, side->relid);
 	scim_mapping_fixed(ctx, "membership", side->relid, json_object_get(spec, "where"), &side->nfixed,
 					   &side->fixed_columns, &side->fixed_values, &side->fixed_types);

@@ -189,6 +189,12 @@ single_expression(const char *text)
 	return NULL;
 }
 
+bool
+scim_is_single_expression(const char *text)
+{
+	return single_expression(text) != NULL;
+}
+
 /* "NOT column", which can be written as well; the column's name or NULL. */
 static const char *
 negated_column(const Node *expression)
@@ -765,6 +771,7 @@ find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 	side->relid = relid;
 	side->relation = scim_qualified_relation(relid);
 	side->parent = src.column;
+	side->parent_attnum = src.attnum;
 	side->scope = scim_mapping_scope_of(ctx, relid);
 	side->spec = key;
 	scim_mapping_fixed(ctx, path, relid, where, &side->nfixed, &side->fixed_columns, &side->fixed_values, &side->fixed_types);

@@ -250,13 +250,14 @@ scim_drop_mapping(PG_FUNCTION_ARGS)
 	(void) own_mapping(name);
 	values[0] = CStringGetTextDatum(name);
 	(void) scim_own_execute("drop mapping",
-							"DELETE FROM scim._mappings WHERE name OPERATOR(pg_catalog.=) $1"
-							" AND NOT EXISTS (SELECT 1 FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings))",
+							"DELETE FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
+							" AND NOT EXISTS (SELECT 1 FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings))"
+							" AND NOT EXISTS (SELECT 1 FROM scim._syncs s WHERE s.mapping_id OPERATOR(pg_catalog.=) m.id)",
 							1, types, values, NULL, false, 0);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("mapping \"%s\" is used by an endpoint", name)));
+				 errmsg("mapping \"%s\" is used by an endpoint or a sync", name)));
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();

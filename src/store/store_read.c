@@ -635,6 +635,162 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 	}
 }
 
+/* ---- rows by key ---- */
+
+/* A key that is asked for, and its row. */
+typedef struct WantedRow
+{
+	const char *id;
+	int			index;
+	bool		found;
+	ScimParentRow row;
+} WantedRow;
+
+static int
+compare_wanted(const void *a, const void *b)
+{
+	return strcmp(((const WantedRow *) a)->id, ((const WantedRow *) b)->id);
+}
+
+static int
+compare_index(const void *a, const void *b)
+{
+	return ((const WantedRow *) a)->index - ((const WantedRow *) b)->index;
+}
+
+/* Fill the rows of "wanted" (sorted by id); a key that is not unique (a view) names any of its rows. */
+static TupleDesc
+read_wanted(const ScimEndpointType *target, WantedRow *wanted, int n, const char *condition)
+{
+	const ScimMapping *m = target->mapping;
+	ScimStoreState *state = scim_store_state(m);
+	const char **keys = palloc(sizeof(char *) * n);
+	ScimSql		sql;
+	int			scope;
+	TupleDesc	desc;
+
+	for (int i = 0; i < n; i++)
+		keys[i] = wanted[i].id;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	/* nothing but r in FROM: expressions of the mapping name its columns bare */
+	if (condition)
+		appendStringInfo(&sql.text, "SELECT %s, (%s\n) IS TRUE", state->select_list, condition);
+	else
+		appendStringInfo(&sql.text, "SELECT %s, true", state->select_list);
+	appendStringInfo(&sql.text, " FROM %s r WHERE ", m->relation);
+	scim_sql_scope(&sql, m, "r", scope);
+	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
+					 m->key.expr, scim_sql_text_array(&sql, keys, n), m->key.type_name);
+	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
+	desc = SPI_tuptable->tupdesc;
+	check_types(m, state, desc);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WantedRow	row;
+		WantedRow  *place;
+
+		memset(&row, 0, sizeof(row));
+		deform_parent(desc, SPI_tuptable->vals[i], &row.row);
+		row.id = row.row.id;
+		place = bsearch(&row, wanted, n, sizeof(WantedRow), compare_wanted);
+		if (place)
+		{
+			place->found = true;
+			place->row = row.row;
+		}
+	}
+	return desc;
+}
+
+void
+scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n,
+				   const char *condition, const ScimSelection *selection,
+				   ScimStoreRow **result, int *nresult)
+{
+	const ScimMapping *m = target->mapping;
+	int			in_scope = scim_store_state(m)->ncolumns;
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	WantedRow  *wanted = palloc0(sizeof(WantedRow) * Max(n, 1));
+	ScimParentRow *rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
+	int			nwanted = 0;
+	int			nrows = 0;
+	TupleDesc	desc;
+
+	*result = palloc0(sizeof(ScimStoreRow) * Max(n, 1));
+	*nresult = 0;
+	/* what cannot be a key is not the key of a row, and no error */
+	for (int i = 0; i < n; i++)
+		if (scim_key_text_valid(&m->key, ids[i]))
+		{
+			wanted[nwanted].id = ids[i];
+			wanted[nwanted++].index = i;
+		}
+	if (nwanted == 0)
+		return;
+
+	scim_store_push_snapshot();
+	qsort(wanted, nwanted, sizeof(WantedRow), compare_wanted);
+	desc = read_wanted(target, wanted, nwanted, condition);
+	qsort(wanted, nwanted, sizeof(WantedRow), compare_index);
+	for (int i = 0; i < nwanted; i++)
+	{
+		ScimStoreRow *row = &(*result)[*nresult];
+
+		if (!wanted[i].found)
+			continue;
+		(*nresult)++;
+		row->index = wanted[i].index;
+		row->in_scope = DatumGetBool(wanted[i].row.values[in_scope]);
+		if (row->in_scope)
+			rows[nrows++] = wanted[i].row;
+	}
+	if (nrows > 0)
+		read_children(target, selection, rows, nrows);
+	for (int i = 0, j = 0; i < *nresult; i++)
+	{
+		StringInfoData json;
+
+		if (!(*result)[i].in_scope)
+			continue;
+		initStringInfo(&json);
+		scim_store_emit(target, selection, desc, &rows[j++], base_url, &json);
+		(*result)[i].json = json.data;
+	}
+	PopActiveSnapshot();
+}
+
+int
+scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			scope;
+	int			n;
+
+	scim_store_push_snapshot();
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.expr, m->relation);
+	scim_sql_scope(&sql, m, "r", scope);
+	appendStringInfo(&sql.text, " AND %s IS NOT NULL", m->key.expr);
+	if (after)
+		appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.>) $%d::%s",
+						 m->key.expr, scim_sql_text(&sql, after), m->key.type_name);
+	appendStringInfo(&sql.text, " ORDER BY %s LIMIT $%d::pg_catalog.int8",
+					 m->key.expr, scim_sql_text(&sql, psprintf("%d", limit)));
+	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
+	n = (int) SPI_processed;
+	*keys = palloc(sizeof(char *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*keys)[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+	PopActiveSnapshot();
+	return n;
+}
+
+/* ---- what a list query does ---- */
+
 /*
  * The statement of a list query and its plan, for scim.explain.
  */

@@ -1,0 +1,670 @@
+/*
+ * provisioner_attach.c
+ *		Which relations a sync watches, and the triggers on them.
+ *
+ * scim._captures names the relation of the mapping and its child relations,
+ * each with the columns whose change matters: those that the mapping's sources
+ * and the scope of the sync read, as the parser finds them.  All syncs on a
+ * relation share its triggers, which stand on its partitions and
+ * inheritance children, too.  An event trigger puts them on new ones, and has
+ * the syncs of a relation that was altered reconcile.
+ *
+ * Triggers are made and removed by OID and as the owner of the extension's
+ * tables, after the mapping's owner was seen to have the TRIGGER privilege: so
+ * nobody needs a right on scim._capture, and no name is looked up twice.
+ */
+#include "postgres.h"
+
+#include "access/sysattr.h"
+#include "access/table.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
+#include "commands/event_trigger.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "nodes/bitmapset.h"
+#include "nodes/makefuncs.h"
+#include "nodes/parsenodes.h"
+#include "optimizer/optimizer.h"
+#include "parser/parse_func.h"
+#include "storage/lmgr.h"
+#include "tcop/cmdtag.h"
+#include "utils/acl.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/rel.h"
+
+#include "provisioner_internal.h"
+#include "../catalog/catalog.h"
+#include "../compat.h"
+
+PG_FUNCTION_INFO_V1(scim_capture_ddl);
+
+typedef struct TriggerKind
+{
+	const char *name;
+	int16		events;
+	bool		row;			/* for what logical replication applies */
+	bool		old_rows;
+	bool		new_rows;
+} TriggerKind;
+
+static const TriggerKind trigger_kinds[] = {
+	{"scim_capture_insert", TRIGGER_TYPE_INSERT, false, false, true},
+	{"scim_capture_update", TRIGGER_TYPE_UPDATE, false, true, true},
+	{"scim_capture_delete", TRIGGER_TYPE_DELETE, false, true, false},
+	{"scim_capture_truncate", TRIGGER_TYPE_TRUNCATE, false, false, false},
+	{"scim_capture_replica", TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false, false}
+};
+
+/* A row of scim._captures in the making. */
+typedef struct Capture
+{
+	Oid			relid;
+	const char *relation;		/* quoted, qualified */
+	const char *alias;			/* that the expressions are written for */
+	const char *key;			/* name of the column */
+	List	   *expressions;	/* SQL texts that are read */
+	bool		all;			/* every column matters */
+	Bitmapset  *columns;		/* else these, by attnum */
+} Capture;
+
+/* ---- what matters ---- */
+
+static bool
+has_triggers(Oid relid)
+{
+	char		kind = get_rel_relkind(relid);
+
+	return kind == RELKIND_RELATION || kind == RELKIND_PARTITIONED_TABLE;
+}
+
+/* Columns of the one relation in FROM that a query reads, wherever in it. */
+static void
+add_columns(Capture *capture, const char *sql)
+{
+	SPIPlanPtr	plan = SPI_prepare(sql, 0, NULL);
+	CachedPlanSource *source;
+	ListCell   *lc;
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan));
+	foreach(lc, pull_vars_of_level((Node *) linitial_node(Query, source->query_list), 0))
+	{
+		Var		   *var = lfirst_node(Var, lc);
+
+		/* the row as a whole; or what changes with every version of a row */
+		if (var->varattno <= 0)
+			capture->all = true;
+		else
+			capture->columns = bms_add_member(capture->columns, var->varattno);
+	}
+	SPI_freeplan(plan);
+}
+
+static void
+add_source(Capture *capture, const ScimSource *src)
+{
+	if (src->expr)
+		capture->expressions = lappend(capture->expressions, unconstify(char *, src->expr));
+}
+
+/* A quoted column of a child relation; NULL: none. */
+static void
+add_child_column(Capture *capture, const char *column)
+{
+	if (column)
+		capture->expressions = lappend(capture->expressions, psprintf("c.%s", column));
+}
+
+/* The entry of a relation and key in the list, made when it is not there yet. */
+static Capture *
+find_capture(List **captures, Oid relid, const char *relation, const char *alias, const char *key)
+{
+	Capture    *capture;
+	ListCell   *lc;
+
+	foreach(lc, *captures)
+	{
+		capture = (Capture *) lfirst(lc);
+		if (capture->relid == relid && strcmp(capture->key, key) == 0 && strcmp(capture->alias, alias) == 0)
+			return capture;
+	}
+	capture = palloc0(sizeof(Capture));
+	capture->relid = relid;
+	capture->relation = relation;
+	capture->alias = alias;
+	capture->key = key;
+	*captures = lappend(*captures, capture);
+	return capture;
+}
+
+/* meta.created and its like are not pushed. */
+static List *
+mapping_captures(const ScimMapping *mapping, const char *key)
+{
+	List	   *captures = NIL;
+	Capture    *root = find_capture(&captures, mapping->relid, mapping->relation, "r", key);
+
+	add_source(root, &mapping->key);
+	for (int i = 0; i < mapping->nscalars; i++)
+		add_source(root, &mapping->scalars[i].src);
+	for (int i = 0; i < mapping->nslots; i++)
+		for (int j = 0; j < mapping->slots[i].nsubs; j++)
+			add_source(root, &mapping->slots[i].srcs[j]);
+	for (int i = 0; i < mapping->nchildren; i++)
+	{
+		const ScimChild *child = &mapping->children[i];
+		Capture    *capture;
+
+		/* the groups of a user are pushed as members of the groups */
+		if (child->kind == SCIM_CHILD_GROUPS)
+			continue;
+		if (child->kind == SCIM_CHILD_INLINE)
+		{
+			add_source(root, &child->store);
+			continue;
+		}
+		capture = find_capture(&captures, child->relid, child->relation, "c",
+							   get_attname(child->relid, child->parent_attnum, false));
+		add_child_column(capture, child->parent);
+		add_child_column(capture, child->order);
+		add_source(capture, &child->ref);
+		for (int j = 0; j < child->nsubs; j++)
+			add_source(capture, &child->srcs[j]);
+		if (child->filter)
+			capture->expressions = lappend(capture->expressions, unconstify(char *, child->filter));
+	}
+	/* rows beside the relation's are read through expressions over both */
+	for (int i = 0; i < mapping->nsides; i++)
+	{
+		const ScimSide *side = &mapping->sides[i];
+
+		find_capture(&captures, side->relid, side->relation, "c",
+					 get_attname(side->relid, side->parent_attnum, false))->all = true;
+	}
+	if (mapping->filter)
+		root->expressions = lappend(root->expressions, unconstify(char *, mapping->filter));
+	return captures;
+}
+
+static void
+scope_context(void *name)
+{
+	errcontext("scope of sync \"%s\"", (char *) name);
+}
+
+/*
+ * One SQL condition over the relation.  As the WHERE of a query, so that it is
+ * a boolean and without aggregates.
+ */
+static void
+add_scope(Capture *root, const ScimSync *sync)
+{
+	ErrorContextCallback callback;
+
+	callback.callback = scope_context;
+	callback.arg = unconstify(char *, sync->name);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	if (!scim_is_single_expression(sync->scope))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the scope is not one SQL expression")));
+	add_columns(root, psprintf("SELECT 1 FROM %s r WHERE (%s\n)", root->relation, sync->scope));
+	error_context_stack = callback.previous;
+}
+
+/* The captures of a sync, as the mapping's owner sees its relations. */
+static List *
+describe(const ScimSync *sync, ScimMappingRow *row)
+{
+	const ScimMapping *mapping = scim_mapping_resolve(row);
+	List	   *captures = mapping_captures(mapping, row->key);
+	MemoryContext caller = CurrentMemoryContext;
+	ScimIdentity identity;
+	ListCell   *lc;
+	ListCell   *cell;
+
+	memset(&identity, 0, sizeof(identity));
+	scim_identity_assume(&identity, row->owner, false);
+	if (sync->scope)
+		add_scope((Capture *) linitial(captures), sync);
+	foreach(lc, captures)
+	{
+		Capture    *capture = (Capture *) lfirst(lc);
+		StringInfoData sql;
+
+		initStringInfo(&sql);
+		appendStringInfoString(&sql, "SELECT ");
+		foreach(cell, capture->expressions)
+			appendStringInfo(&sql, "%s%s", cell == list_head(capture->expressions) ? "" : ", ", (char *) lfirst(cell));
+		appendStringInfo(&sql, " FROM %s %s", capture->relation, capture->alias);
+		add_columns(capture, sql.data);
+	}
+	scim_identity_close_gucs(&identity);
+	scim_identity_restore(&identity);
+	MemoryContextSwitchTo(caller);
+	return captures;
+}
+
+/* ---- triggers ---- */
+
+static Oid
+capture_function(void)
+{
+	return LookupFuncName(list_make2(makeString("scim"), makeString("_capture")), 0, NULL, false);
+}
+
+/* Does a subscription write to a table, or to what it is a partition of? */
+static bool
+is_replicated(Oid relid)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(relid);
+	if (scim_own_execute("replicated",
+						 "WITH RECURSIVE part (relation) AS (VALUES ($1)"
+						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, part p"
+						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) p.relation)"
+						 " SELECT 1 FROM pg_catalog.pg_subscription_rel s"
+						 " WHERE s.srrelid OPERATOR(pg_catalog.=) ANY (SELECT p.relation FROM part p)",
+						 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_subscription_rel");
+	return SPI_processed > 0;
+}
+
+/* Which triggers a relation lacks; false: none. */
+static bool
+missing_triggers(Oid relid, bool *missing)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Oid			function = capture_function();
+	bool		any = false;
+
+	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
+	{
+		missing[kind] = !trigger_kinds[kind].row ||
+			(rel->rd_rel->relkind == RELKIND_RELATION && is_replicated(relid));
+		for (int i = 0; missing[kind] && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+			missing[kind] = rel->trigdesc->triggers[i].tgfoid != function ||
+				strcmp(rel->trigdesc->triggers[i].tgname, trigger_kinds[kind].name) != 0;
+		any = any || missing[kind];
+	}
+	table_close(rel, NoLock);
+	return any;
+}
+
+static void
+put_trigger(Oid relid, const TriggerKind *kind)
+{
+	CreateTrigStmt *stmt = makeNode(CreateTrigStmt);
+
+	stmt->trigname = pstrdup(kind->name);
+	stmt->funcname = list_make2(makeString("scim"), makeString("_capture"));
+	stmt->row = kind->row;
+	stmt->timing = TRIGGER_TYPE_AFTER;
+	stmt->events = kind->events;
+	for (int is_new = 0; is_new < 2; is_new++)
+		if (is_new ? kind->new_rows : kind->old_rows)
+		{
+			TriggerTransition *transition = makeNode(TriggerTransition);
+
+			transition->name = is_new ? "new_rows" : "old_rows";
+			transition->isNew = is_new;
+			transition->isTable = true;
+			stmt->transitionRels = lappend(stmt->transitionRels, transition);
+		}
+	(void) CreateTrigger(stmt, NULL, relid, InvalidOid, InvalidOid, InvalidOid, capture_function(), InvalidOid,
+						 NULL, false, false);
+}
+
+/* Let a trigger fire for what is applied, too ('A') or only ('R'). */
+static void
+set_firing(Oid relid, const char *name, char when)
+{
+	Relation	rel = table_open(relid, ShareRowExclusiveLock);
+
+	CommandCounterIncrement();
+	scim_trigger_fires(rel, name, when);
+	table_close(rel, NoLock);
+}
+
+/* Those triggers that a relation lacks. */
+static void
+put_triggers(Oid relid)
+{
+	bool		missing[lengthof(trigger_kinds)];
+	Oid			saved_user;
+	int			saved_context;
+
+	if (!missing_triggers(relid, missing))
+		return;
+	/* what is there may have changed while we waited */
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	(void) missing_triggers(relid, missing);
+
+	GetUserIdAndSecContext(&saved_user, &saved_context);
+	SetUserIdAndSecContext(scim_own_role(), saved_context | SECURITY_LOCAL_USERID_CHANGE);
+	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
+	{
+		if (!missing[kind])
+			continue;
+		put_trigger(relid, &trigger_kinds[kind]);
+		if (trigger_kinds[kind].row)
+		{
+			set_firing(relid, trigger_kinds[kind].name, TRIGGER_FIRES_ON_REPLICA);
+			set_firing(relid, "scim_capture_truncate", TRIGGER_FIRES_ALWAYS);
+		}
+	}
+	SetUserIdAndSecContext(saved_user, saved_context);
+	CommandCounterIncrement();
+}
+
+/*
+ * The lock is needed also where the triggers are there already: a transaction
+ * that wrote before it knew of this sync has to end before the sync begins.
+ */
+static void
+put_triggers_on_tree(Oid relid)
+{
+	ListCell   *lc;
+
+	LockRelationOid(relid, ShareRowExclusiveLock);
+	foreach(lc, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
+		if (has_triggers(lfirst_oid(lc)))
+			put_triggers(lfirst_oid(lc));
+}
+
+/* The names of the columns, or the Datum 0 for all. */
+static Datum
+column_array(const Capture *capture)
+{
+	Datum	   *names;
+	int			n = 0;
+	int			attnum = -1;
+
+	if (capture->all)
+		return (Datum) 0;
+	names = palloc(sizeof(Datum) * Max(bms_num_members(capture->columns), 1));
+	while ((attnum = bms_next_member(capture->columns, attnum)) >= 0)
+		names[n++] = CStringGetTextDatum(get_attname(capture->relid, attnum, false));
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static void
+write_capture(const ScimSync *sync, const Capture *capture)
+{
+	Oid			types[4] = {INT8OID, OIDOID, TEXTOID, TEXTARRAYOID};
+	Datum		values[4];
+	char		nulls[5] = "    ";
+
+	values[0] = Int64GetDatum(sync->id);
+	values[1] = ObjectIdGetDatum(capture->relid);
+	values[2] = CStringGetTextDatum(capture->key);
+	values[3] = column_array(capture);
+	if (values[3] == (Datum) 0)
+		nulls[3] = 'n';
+	if (scim_own_execute("create capture",
+						 "INSERT INTO scim._captures (sync_id, relation, key_column, columns)"
+						 " VALUES ($1, $2::pg_catalog.regclass, $3, $4)",
+						 4, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._captures");
+}
+
+void
+scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
+{
+	List	   *captures = describe(sync, row);
+	ListCell   *lc;
+	Oid			types[1] = {INT8OID};
+	Datum		values[1];
+
+	values[0] = Int64GetDatum(sync->id);
+	(void) scim_own_execute("drop captures", "DELETE FROM scim._captures WHERE sync_id OPERATOR(pg_catalog.=) $1",
+							1, types, values, NULL, false, 0);
+	foreach(lc, captures)
+	{
+		Capture    *capture = (Capture *) lfirst(lc);
+
+		if (!has_triggers(capture->relid))
+		{
+			if (notice)
+				ereport(NOTICE,
+						(errmsg("changes of %s are not captured", capture->relation),
+						 errdetail("Only a table has triggers that see its rows. Changes are pushed when the sync reconciles.")));
+		}
+		else
+		{
+			if (pg_class_aclcheck(capture->relid, row->owner, ACL_TRIGGER) != ACLCHECK_OK)
+				ereport(ERROR,
+						(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						 errmsg("role \"%s\" may not create triggers on table %s", GetUserNameFromId(row->owner, true), capture->relation),
+						 errhint("GRANT TRIGGER ON %s TO %s;", capture->relation,
+								 quote_identifier(GetUserNameFromId(row->owner, true)))));
+			put_triggers_on_tree(capture->relid);
+		}
+		write_capture(sync, capture);
+	}
+	CommandCounterIncrement();
+}
+
+void
+scim_capture_detach_unused(void)
+{
+	SPITupleTable *table;
+	uint64		n;
+
+	CommandCounterIncrement();
+	if (scim_own_execute("unused triggers",
+						 "WITH RECURSIVE watched (relation) AS (SELECT c.relation::pg_catalog.oid FROM scim._captures c"
+						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, watched w"
+						 " WHERE i.inhparent OPERATOR(pg_catalog.=) w.relation)"
+						 " SELECT g.oid FROM pg_catalog.pg_trigger g"
+						 " WHERE g.tgfoid OPERATOR(pg_catalog.=) 'scim._capture'::pg_catalog.regproc"
+						 " AND NOT EXISTS (SELECT 1 FROM watched w WHERE w.relation OPERATOR(pg_catalog.=) g.tgrelid)"
+						 " ORDER BY g.tgrelid, g.oid",
+						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_trigger");
+	table = SPI_tuptable;
+	n = SPI_processed;
+	for (uint64 i = 0; i < n; i++)
+	{
+		ObjectAddress address;
+		bool		isnull;
+
+		ObjectAddressSet(address, TriggerRelationId,
+						 DatumGetObjectId(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull)));
+		performDeletion(&address, DROP_RESTRICT, 0);
+	}
+}
+
+/* ---- other people's DDL ---- */
+
+static bool
+any_capture(void)
+{
+	if (scim_own_execute("any capture", "SELECT 1 FROM scim._captures LIMIT 1", 0, NULL, NULL, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._captures");
+	return SPI_processed > 0;
+}
+
+/*
+ * Put triggers on the watched relations that the command has touched: new parts
+ * of one, or those that a subscription writes to from now on.
+ */
+static void
+put_missing_triggers(void)
+{
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	if (scim_own_execute("new parts",
+						 "WITH RECURSIVE watched (relation) AS (SELECT c.relation::pg_catalog.oid FROM scim._captures c"
+						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, watched w"
+						 " WHERE i.inhparent OPERATOR(pg_catalog.=) w.relation),"
+						 " command (class, object) AS (SELECT d.classid, d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d),"
+						 " touched (relation) AS ((SELECT c.object FROM command c"
+						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+						 " UNION SELECT s.srrelid FROM command c, pg_catalog.pg_subscription_rel s"
+						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_subscription'::pg_catalog.regclass"
+						 " AND s.srsubid OPERATOR(pg_catalog.=) c.object)"
+						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, touched t"
+						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
+						 " SELECT r.oid FROM pg_catalog.pg_class r"
+						 " WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}')"
+						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT t.relation FROM touched t)"
+						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT w.relation FROM watched w)"
+						 " ORDER BY r.oid",
+						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._captures");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		relids = lappend_oid(relids, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	foreach(lc, relids)
+		put_triggers(lfirst_oid(lc));
+}
+
+/*
+ * A partition that was attached or detached, a column of another type, triggers
+ * that were off and are on again: rows that changed and no trigger saw it.
+ */
+static void
+queue_altered_relations(void)
+{
+	List	   *sync_ids = NIL;
+	ListCell   *lc;
+
+	if (scim_own_execute("altered relations",
+						 "WITH RECURSIVE altered (relation) AS (SELECT d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d"
+						 " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
+						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, altered a"
+						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) a.relation)"
+						 " SELECT DISTINCT c.sync_id FROM scim._captures c"
+						 " WHERE c.relation OPERATOR(pg_catalog.=) ANY (SELECT a.relation FROM altered a) ORDER BY c.sync_id",
+						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._captures");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		int64	   *sync_id = palloc(sizeof(int64));
+
+		*sync_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		sync_ids = lappend(sync_ids, sync_id);
+	}
+	foreach(lc, sync_ids)
+		scim_sync_queue(*(int64 *) lfirst(lc), (Datum) 0, "full");
+}
+
+/*
+ * What a command may have done: made a new part of a watched relation (or a
+ * subscription), changed rows.  Any other ALTER TABLE is none of our business;
+ * above all those of a restore, which makes the triggers itself, later.
+ */
+static void
+classify_command(const EventTriggerData *event, bool *parts, bool *rows)
+{
+	ListCell   *lc;
+
+	*parts = event->tag != CMDTAG_ALTER_TABLE;
+	*rows = false;
+	if (*parts || !IsA(event->parsetree, AlterTableStmt))
+		return;
+	foreach(lc, ((AlterTableStmt *) event->parsetree)->cmds)
+	{
+		switch (lfirst_node(AlterTableCmd, lc)->subtype)
+		{
+			case AT_AttachPartition:
+			case AT_AddInherit:
+				*parts = true;
+				*rows = true;
+				break;
+			case AT_DetachPartition:
+			case AT_DetachPartitionFinalize:
+			case AT_DropInherit:
+			case AT_AlterColumnType:
+			case AT_EnableTrig:
+			case AT_EnableAlwaysTrig:
+			case AT_EnableTrigAll:
+			case AT_EnableTrigUser:
+				*rows = true;
+				break;
+			default:
+				break;
+		}
+	}
+}
+
+/*
+ * Event trigger: ddl_command_end of CREATE and ALTER TABLE, CREATE and ALTER
+ * SUBSCRIPTION, CREATE SCHEMA (which may hold a CREATE TABLE).  It is other people's DDL: what fails here is a warning, and
+ * left to reconcile.
+ */
+Datum
+scim_capture_ddl(PG_FUNCTION_ARGS)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	bool		parts;
+	bool		rows;
+
+	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("scim._capture_ddl can only be called as an event trigger")));
+	classify_command((EventTriggerData *) fcinfo->context, &parts, &rows);
+	if (!parts && !rows)
+		PG_RETURN_NULL();
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(caller);
+	PG_TRY();
+	{
+		SPI_connect();
+		if (any_capture())
+		{
+			if (parts)
+				put_missing_triggers();
+			if (rows)
+				queue_altered_relations();
+		}
+		SPI_finish();
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(caller);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(caller);
+		CurrentResourceOwner = owner;
+		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
+			ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
+			ReThrowError(edata);
+		ereport(WARNING,
+				(errcode(edata->sqlerrcode),
+				 errmsg("scim cannot capture what this command changed: %s", edata->message),
+				 errhint("The view scim.sync_captures shows which tables are captured.")));
+	}
+	PG_END_TRY();
+	PG_RETURN_NULL();
+}
