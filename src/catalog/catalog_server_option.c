@@ -29,9 +29,10 @@
 #include "utils/guc.h"
 #include "utils/memutils.h"
 
+#include "../compat.h"
+#include "../scim_guc.h"
 #include "catalog.h"
 #include "catalog_server_internal.h"
-#include "../scim_guc.h"
 
 PG_FUNCTION_INFO_V1(scim_server_options);
 
@@ -111,8 +112,10 @@ static const char *const other_options[] = {"base_url", "profile", "site", "ca_f
 
 /* ---- reading values ---- */
 
+pg_noreturn static void bad_value(const char *name, const char *value, const char *detail);
+
 /* What is wrong with a value, raised with the option's name. */
-static void pg_attribute_noreturn()
+static void
 bad_value(const char *name, const char *value, const char *detail)
 {
 	ereport(ERROR,
@@ -477,6 +480,9 @@ scim_server_options(PG_FUNCTION_ARGS)
 	List	   *options = untransformRelOptions(PG_GETARG_DATUM(0));
 	Oid			catalog = PG_GETARG_OID(1);
 
+	/* pg_upgrade makes servers while the table of profiles is still empty */
+	if (IsBinaryUpgrade)
+		PG_RETURN_VOID();
 	if (catalog == ForeignServerRelationId)
 		check_server(options);
 	else if (catalog == UserMappingRelationId)
