@@ -92,7 +92,7 @@ COMMENT ON FUNCTION scim._server_options(text[], pg_catalog.oid) IS 'Internal: v
 CREATE FOREIGN DATA WRAPPER scim VALIDATOR scim._server_options;
 COMMENT ON FOREIGN DATA WRAPPER scim IS
 'SCIM services elsewhere: CREATE SERVER name FOREIGN DATA WRAPPER scim OPTIONS (...). USAGE on it is granted to nobody: whoever has it can make this database server send requests.
-Where: profile (scim.profiles) and its site, or base_url: https, no user information, no query (plain http and private addresses: scim.allowed_targets).
+Where: profile (scim.profiles) and its site, or base_url: https, no user information, no query (requests by plain http and to private addresses: only to hosts in scim.allowed_targets).
 Time: connect_timeout, total_timeout. Load: concurrency, rate_per_second, burst, creates_per_hour, page_size, members_per_request.
 What the target can do, instead of what the profile says: update_method, group_update (patch, put, put_merge), patch_path_style (pathed, pathless), patch_one_operation, member_remove (filter, value), filter_user, filter_group, filter_and, list_scan, multi_value_max, email_types, user_attributes, group_attributes, immutable_attributes, groups, external_id_user, external_id_group, disable_means (disables, unlinks, deletes), delete_means (deletes, disables, irreversible, none), reactivation (same_id, new_id, impossible), content_type, accept, error_format (scim, list, other), create_sends_invite.
 Superusers only: ca_file (certificates trusted instead of the system''s), secret_file (the secret is the first line of that file).

@@ -416,6 +416,10 @@ scim_server_resolve(List *options, List **settings)
 
 /* ---- the validator ---- */
 
+/*
+ * (What a setting decides is no error here: the client refuses it anyway, and
+ * a dump has to go into a cluster whose settings have yet to come.)
+ */
 static void
 check_server(List *options)
 {
@@ -425,9 +429,8 @@ check_server(List *options)
 
 	if (scim_origin_parse(server->base_url, &origin) == NULL &&
 		!origin.https && !scim_allowed_names(scim_allowed_targets, &origin))
-		ereport(ERROR,
-				(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
-				 errmsg("invalid value for option \"%s\": \"%s\"", "base_url", server->base_url),
+		ereport(WARNING,
+				(errmsg("requests to \"%s\" will be refused", server->base_url),
 				 errdetail("Plain http goes only to hosts that scim.allowed_targets names."),
 				 errhint("Use https.")));
 	for (int i = 0; i < lengthof(file_options); i++)
