@@ -110,6 +110,50 @@ text_is(CURLoption option, const char *value, const char *name)
 #define NUMBER(option, value) number_is(option, value, #option)
 #define TEXT(option, value) text_is(option, value, #option)
 
+/* ---- allocations of our own that fail ---- */
+
+static long fail_at;			/* 0: none */
+static long allocations;
+
+static bool
+fails(void)
+{
+	return ++allocations == fail_at;
+}
+
+extern void *__real_malloc(size_t size);
+extern void *__real_calloc(size_t n, size_t size);
+extern void *__real_realloc(void *p, size_t size);
+extern char *__real_strdup(const char *text);
+extern void *__wrap_malloc(size_t size);
+extern void *__wrap_calloc(size_t n, size_t size);
+extern void *__wrap_realloc(void *p, size_t size);
+extern char *__wrap_strdup(const char *text);
+
+void *
+__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *p, size_t size)
+{
+	return fails() ? NULL : __real_realloc(p, size);
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+	return fails() ? NULL : __real_strdup(text);
+}
+
 /* ---- the peer ---- */
 
 typedef struct Shared
@@ -482,6 +526,88 @@ test_origin(void)
 			   !scim_request_path_ok("/a#b") && !scim_request_path_ok("/a%") && !scim_request_path_ok("/a\\b"), "what is no path");
 }
 
+/*
+ * Whatever is taken for a URL here, libcurl reads the same way: scheme, host,
+ * port, no user.  Mutations of URLs that look alike, from a fixed seed.
+ */
+static void
+test_readers(void)
+{
+	static const char *const seeds[] = {
+		"https://example.com/scim/v2", "http://a.example:8080/x", "https://user:pw@example.com:8443/", "https://[2001:db8::1]:443/a", "https://example.com\\@evil.com/",
+		"https://evil.com#@example.com/", "https://example.com:80@evil.com/", "https://a%2eb.com/", "https://[::1]@example.com/", "https://example.com;evil.com:1/?x#y",
+	};
+	static const char alphabet[] = "aZ09-._~:/?#[]@!$&'()*+,;=%\\ \t\n\r\"<>^`{|}\x01\x7f\xc3\xa4:/@[]";
+	unsigned	state = 12345;
+	int			taken = 0;
+	int			refused_there = 0;
+
+	for (int round = 0; round < 200000; round++)
+	{
+		char		url[300];
+		ScimOrigin	origin;
+		size_t		len;
+		CURLU	   *u;
+
+#define RANDOM(n) ((state = state * 1664525u + 1013904223u) >> 8) % (n)
+		snprintf(url, 200, "%s", seeds[RANDOM(10)]);
+		len = strlen(url);
+		for (unsigned changes = 1 + RANDOM(4); changes > 0 && len > 1; changes--)
+		{
+			size_t		at = RANDOM(len);
+			char		c = alphabet[RANDOM(sizeof(alphabet) - 1)];
+
+			switch (RANDOM(3))
+			{
+				case 0:
+					url[at] = c;
+					break;
+				case 1:
+					memmove(url + at + 1, url + at, len - at + 1);
+					url[at] = c;
+					len++;
+					break;
+				default:
+					memmove(url + at, url + at + 1, len - at);
+					len--;
+			}
+		}
+		if (scim_origin_parse(url, &origin) != NULL)
+			continue;
+		taken++;
+		u = curl_url();
+		if (curl_url_set(u, CURLUPART_URL, url, CURLU_PATH_AS_IS) != CURLUE_OK)
+			refused_there++;
+		else
+		{
+			char	   *scheme = NULL;
+			char	   *host = NULL;
+			char	   *port = NULL;
+			char	   *user = NULL;
+			bool		numeric = strspn(origin.host, "0123456789abcdefx.") == strlen(origin.host);
+			bool		same;
+
+			curl_url_get(u, CURLUPART_SCHEME, &scheme, 0);
+			curl_url_get(u, CURLUPART_HOST, &host, 0);
+			curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+			same = curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_NO_USER && strcmp(scheme, origin.https ? "https" : "http") == 0 &&
+				atoi(port) == origin.port;
+			/* (numbers and IPv6 addresses it spells its own way) */
+			if (origin.literal6)
+				same = same && host[0] == '[';
+			else if (!numeric)
+				same = same && strcasecmp(host, origin.host) == 0;
+			unit_check(same, "%s is %s port %d here, and %s port %s to libcurl", url, origin.host, origin.port, host, port);
+			curl_free(scheme);
+			curl_free(host);
+			curl_free(port);
+			curl_free(user);
+		}
+		curl_url_cleanup(u);
+	}
+	unit_check(taken > 5000 && refused_there < taken / 5, "enough of them were URLs (%d, and %d only here)", taken, refused_there);
+}
+
 static void
 test_allowed(void)
 {
@@ -830,6 +956,49 @@ test_many(void)
 	scim_client_destroy(NULL);
 }
 
+/* Each allocation fails once: no crash, no leak, no answer that is none. */
+static void
+test_memory(void)
+{
+	ScimClientTarget t = target();
+	ScimClientRequest request = {.method = "POST", .path = "/rates1", .body = "{}", .body_len = 2, .max_body = 1000};
+	int			refused = 0;
+	int			answered = 0;
+
+	t.ca_file = "/nowhere";
+	for (long n = 1;; n++)
+	{
+		ScimClient *client;
+		ScimClientResponse *r = NULL;
+		bool		started = false;
+
+		allocations = 0;
+		fail_at = n;
+		client = scim_client_create();
+		if (client != NULL)
+		{
+			started = scim_client_start(client, &t, &request, NULL);
+			unit_check(scim_client_in_flight(client) == (started ? 1 : 0), "allocation %ld: in flight is what has started", n);
+			if (started)
+				r = wait_next(client);
+		}
+		fail_at = 0;
+		if (!started)
+			refused++;
+		else
+		{
+			unit_check(r != NULL && (r->outcome == SCIM_TRANSFER_ANSWERED ? r->status == 200 && strcmp(r->body, "{}") == 0 :
+									 r->outcome == SCIM_TRANSFER_AMBIGUOUS && strcmp(r->detail, "out of memory") == 0), "allocation %ld: an answer, or it says so", n);
+			answered += r != NULL && r->outcome == SCIM_TRANSFER_ANSWERED;
+		}
+		scim_client_release(r);
+		scim_client_destroy(client);
+		if (allocations < n)
+			break;
+	}
+	unit_check(refused >= 8 && answered >= 1, "both ends were seen (%d, %d)", refused, answered);
+}
+
 int
 main(void)
 {
@@ -837,6 +1006,7 @@ main(void)
 	snprintf(base_url, sizeof(base_url), "http://127.0.0.1:%d/scim", peer_port);
 
 	unit_run("URLs and paths", test_origin);
+	unit_run("URLs as libcurl reads them", test_readers);
 	unit_run("allowed targets, bearer tokens", test_allowed);
 	unit_run("addresses", test_address);
 	unit_run("percent-encoding", test_encode);
@@ -846,6 +1016,7 @@ main(void)
 	unit_run("limits", test_limits);
 	unit_run("broken connections", test_broken);
 	unit_run("many at once", test_many);
+	unit_run("memory runs out", test_memory);
 	kill(peer_pid, SIGKILL);
 	return unit_finish();
 }
