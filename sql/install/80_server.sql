@@ -34,8 +34,8 @@ INSERT INTO scim._profiles (name, title, capabilities, note) VALUES
  '{"filter_user": ["userName"], "page_size": 1000, "rate_per_second": 3, "burst": 20, "delete_means": "disables"}',
  'docs.slack.dev/reference/scim-api/rate-limits: users 180 writes a minute, burst 20, for all SCIM apps of an organisation together. Wants an e-mail address of every user; changes the case of userName. That DELETE disables is not documented.'),
 ('github', 'GitHub Enterprise Managed Users',
- '{"filter_user": ["userName", "externalId", "id"], "filter_group": ["displayName", "externalId", "id"], "members_per_request": 1000, "creates_per_hour": 1000, "delete_means": "irreversible"}',
- 'docs.github.com: provisioning users and groups with SCIM using the REST API. One writer only; users before groups.'),
+ '{"filter_user": ["userName", "externalId", "id"], "filter_group": ["displayName", "externalId", "id"], "members_per_request": 1000, "creates_per_hour": 1000, "patch_value_path": false, "delete_means": "irreversible"}',
+ 'docs.github.com: provisioning users and groups with SCIM using the REST API. One writer only; users before groups. Paths such as emails[type eq "work"] are not supported.'),
 ('gitlab', 'GitLab',
  '{"filter_user": ["id"], "groups": false, "immutable_attributes": ["userName", "name", "emails"], "disable_means": "unlinks", "reactivation": "new_id"}',
  'docs.gitlab.com development/internal_api (SCIM). PATCH changes externalId and active only; id is the extern_uid. As for a group: setting active false removes the SCIM identity.'),
@@ -63,7 +63,7 @@ INSERT INTO scim._profiles (name, title, capabilities, note) VALUES
  '{"disable_means": "deletes", "reactivation": "impossible"}',
  'support.pagerduty.com. Setting active false deletes the user. roles and entitlements have one value.'),
 ('google', 'Google Cloud Identity',
- '{"list_scan": false, "filter_user": ["userName", "externalId"], "filter_group": ["displayName", "externalId"]}',
+ '{"filter_user": ["userName", "externalId"], "filter_group": ["displayName", "externalId"]}',
  'docs.cloud.google.com/identity/docs/scim/reference/rest. No PUT, no paging, no ETags.'),
 ('figma', 'Figma',
  '{"filter_user": ["userName", "externalId"], "filter_group": ["displayName"], "page_size": 200, "disable_means": "unlinks"}',
@@ -94,7 +94,7 @@ COMMENT ON FOREIGN DATA WRAPPER scim IS
 'SCIM services elsewhere: CREATE SERVER name FOREIGN DATA WRAPPER scim OPTIONS (...). USAGE on it is granted to nobody: whoever has it can make this database server send requests.
 Where: profile (scim.profiles) and its site, or base_url: https, no user information, no query (requests by plain http and to private addresses: only to hosts in scim.allowed_targets).
 Time: connect_timeout, total_timeout. Load: concurrency, rate_per_second, burst, creates_per_hour, page_size, members_per_request.
-What the target can do, instead of what the profile says: update_method, group_update (patch, put, put_merge), patch_path_style (pathed, pathless), patch_one_operation, member_remove (filter, value), filter_user, filter_group, filter_and, list_scan, multi_value_max, email_types, user_attributes, group_attributes, immutable_attributes, groups, external_id_user, external_id_group, disable_means (disables, unlinks, deletes), delete_means (deletes, disables, irreversible, none), reactivation (same_id, new_id, impossible), content_type, accept, error_format (scim, list, other), create_sends_invite.
+What the target can do, instead of what the profile says: update_method, group_update (patch, put, put_merge), patch_path_style (pathed, pathless), patch_one_operation, patch_value_path, member_remove (filter, value), filter_user, filter_group, filter_and, list_scan, multi_value_max, email_types, user_attributes, group_attributes, immutable_attributes, groups, external_id_user, external_id_group, disable_means (disables, unlinks, deletes), delete_means (deletes, disables, irreversible, none), reactivation (same_id, new_id, impossible), content_type, accept, error_format (scim, list, other), create_sends_invite.
 Superusers only: ca_file (certificates trusted instead of the system''s), secret_file (the secret is the first line of that file).
 Errors: HV00D unknown option, HV024 bad value, HV00J no base URL, 42501 option for superusers.';
 

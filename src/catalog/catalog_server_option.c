@@ -79,6 +79,7 @@ static const Option table[] = {
 	{"group_update", OPTION_ENUM, FIELD(group_update), "patch", 0, 0, update_words},
 	{"patch_path_style", OPTION_ENUM, FIELD(patch_path_style), "pathed", 0, 0, style_words},
 	{"patch_one_operation", OPTION_BOOL, FIELD(patch_one_operation), "false"},
+	{"patch_value_path", OPTION_BOOL, FIELD(patch_value_path), "true"},
 	{"member_remove", OPTION_ENUM, FIELD(member_remove), "filter", 0, 0, remove_words},
 	{"filter_user", OPTION_LIST, FIELD(filter_user), "userName"},
 	{"filter_group", OPTION_LIST, FIELD(filter_group), "displayName"},
