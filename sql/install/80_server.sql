@@ -110,7 +110,7 @@ CREATE TABLE scim._secrets (
 	set_by text NOT NULL
 );
 REVOKE ALL ON TABLE scim._secrets FROM PUBLIC;
-COMMENT ON TABLE scim._secrets IS 'Internal: secrets of servers (scim.set_secret). No grants, not in dumps; it is in the files of the server, its backups and its replicas, as every table.';
+COMMENT ON TABLE scim._secrets IS 'Internal: secrets of servers (scim.set_secret). No grants, not in dumps; it is in the files of the server, its backups and its replicas, and in a publication FOR ALL TABLES, as every table.';
 COMMENT ON COLUMN scim._secrets.server IS 'Name of the server.';
 COMMENT ON COLUMN scim._secrets.origin IS 'Origin of its URL when the secret was set; another one does not get it.';
 COMMENT ON COLUMN scim._secrets.owner IS 'Its owner then; a server of another one does not get it.';
@@ -136,7 +136,7 @@ CREATE FUNCTION scim.set_secret(server text, secret text) RETURNS text
 REVOKE ALL ON FUNCTION scim.set_secret(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.set_secret(text, text) IS
 'Set the bearer token that requests to a server carry, bound to the origin of its URL and to its owner as they are now. For members of the owner of the server who have USAGE on it. Returns ''ok'', or what is wrong: it raises no error about its arguments, because the text of a statement that fails is logged.
-The secret is in the text of this statement (in its parameters, if it has some). pg_stat_activity shows that text until the function begins, and pg_stat_statements not at all; but log_statement = all, log_min_duration_statement, auto_explain log it, and so does an error that comes before the function: no permission to call it, a misspelt name. psql variables (:''token'') do not help, psql puts them into the text. What is in no log and no text: send the secret as data.
+The secret is in the text of this statement (in its parameters, if it has some). pg_stat_activity shows that text until the function begins, and pg_stat_statements not at all (but for a DO or EXECUTE that holds it); but log_statement = all, log_min_duration_statement, auto_explain log it, and so does an error that comes before the function: no permission to call it, a misspelt name. psql variables (:''token'') do not help, psql puts them into the text. What is in no log and no text: send the secret as data.
 	CREATE TEMP TABLE s (t text);
 	\copy s FROM PROGRAM ''cat token''
 	SELECT scim.set_secret(''datadog'', t) FROM s;
