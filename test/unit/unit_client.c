@@ -13,7 +13,9 @@
 #endif
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -109,6 +111,34 @@ text_is(CURLoption option, const char *value, const char *name)
 
 #define NUMBER(option, value) number_is(option, value, #option)
 #define TEXT(option, value) text_is(option, value, #option)
+
+/* ---- names that resolve to where nothing may go ---- */
+
+typedef int (*Resolver) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+static const struct
+{
+	const char *name;
+	const char *address;
+}			names[] = {
+	{"inside.test", "127.0.0.1"}, {"six.test", "::1"}, {"metadata.test", "169.254.169.254"}, {"mapped.test", "::ffff:127.0.0.1"}, {"office.test", "10.1.2.3"},
+};
+
+extern int	getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result);
+
+/* In the place of the C library's, for libcurl as well. */
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+{
+	Resolver	real;
+	void	   *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+	memcpy(&real, &symbol, sizeof(real));
+	for (size_t i = 0; node != NULL && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(node, names[i].name) == 0)
+			node = names[i].address;
+	return real(node, service, hints, result);
+}
 
 /* ---- allocations of our own that fail ---- */
 
@@ -758,6 +788,15 @@ test_refused(void)
 		scim_client_release(r);
 	}
 
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		t = target();
+		t.allowed = "127.0.0.1, [::1]";	/* what a name resolves to is not what is named */
+		snprintf(base[i], sizeof(base[i]), "https://%s:%d/scim", names[i].name, peer_port);
+		t.base_url = base[i];
+		expect(call_with(client, &t, "GET", "/canary", NULL), SCIM_TRANSFER_REFUSED, 0, names[i].name);
+	}
+
 	t = target();
 	t.allowed = "localhost";
 	expect(call_with(client, &t, "GET", "/canary", NULL), SCIM_TRANSFER_REFUSED, 0, "plain http to who is not named");
@@ -778,6 +817,11 @@ test_refused(void)
 	expect(call(client, "GET", "canary", NULL), SCIM_TRANSFER_REFUSED, 0, "a path without a slash");
 	unit_check(shared->connections == before && shared->canary == 0, "the peer has not heard a thing");
 
+	t = target();
+	t.allowed = "Inside.Test";
+	snprintf(base[0], sizeof(base[0]), "http://inside.test:%d/scim", peer_port);
+	t.base_url = base[0];
+	expect(call_with(client, &t, "GET", "/plain", NULL), SCIM_TRANSFER_ANSWERED, 200, "a name that is named");
 	scim_client_destroy(client);
 }
 
