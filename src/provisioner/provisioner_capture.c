@@ -344,6 +344,23 @@ scim_sync_queue(int64 sync_id, Datum keys, const char *reason)
 	scim_sync_wake_at_commit();
 }
 
+/*
+ * What is seen to be queued has committed, and is part of what is reconciled.
+ * (What is not seen yet will be queued beside it.)
+ */
+void
+scim_sync_restart_queue(int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1];
+
+	values[0] = Int64GetDatum(sync_id);
+	if (scim_own_execute("restart queue", "DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1",
+						 1, types, values, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not write scim._dirty");
+	scim_sync_queue(sync_id, (Datum) 0, "full");
+}
+
 static void
 flush(CaptureState *state, int i)
 {
@@ -592,7 +609,10 @@ scim_capture(PG_FUNCTION_ARGS)
 		state.batches[i].context = AllocSetContextCreate(context, "scim captured keys", ALLOCSET_DEFAULT_SIZES);
 	}
 
-	/* Keys become text in one form, whatever the session has set. */
+	/*
+	 * Keys become text in one form, whatever the session has set.  Nothing from
+	 * here on calls this function again, which would throw away what is cached.
+	 */
 	guc_level = NewGUCNestLevel();
 	scim_identity_pin_settings();
 	capture_event(&state, trigger);
