@@ -230,6 +230,12 @@ SELECT name, state, state_reason FROM scim.syncs ORDER BY name;
 SELECT * FROM pg_temp.queue();
 SELECT scim.drop_sync('nothing');
 
+-- the server gets another name
+ALTER SERVER scim_regress_server RENAME TO scim_regress_renamed;
+ALTER SERVER scim_regress_renamed OPTIONS (a 'b');
+SELECT name, server FROM scim.syncs ORDER BY name;
+ALTER SERVER scim_regress_renamed RENAME TO scim_regress_server;
+
 -- triggers that are off; what turns them on again has the syncs reconcile
 ALTER TABLE hr.staff DISABLE TRIGGER scim_capture_update;
 UPDATE hr.staff SET gone = true;

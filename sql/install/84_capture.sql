@@ -20,7 +20,7 @@ COMMENT ON TABLE scim._syncs IS 'Internal: syncs; see the view scim.syncs.';
 COMMENT ON COLUMN scim._syncs.id IS 'Number of the sync.';
 COMMENT ON COLUMN scim._syncs.name IS 'Name of the sync.';
 COMMENT ON COLUMN scim._syncs.mapping_id IS 'The mapping whose rows are pushed; its owner is the owner of the sync.';
-COMMENT ON COLUMN scim._syncs.server IS 'Name of the foreign server (a name survives dump and restore, an OID does not).';
+COMMENT ON COLUMN scim._syncs.server IS 'Name of the foreign server (a name survives dump and restore, an OID does not; renames are followed).';
 COMMENT ON COLUMN scim._syncs.scope IS 'SQL condition over the relation, evaluated as the owner; null: every row.';
 COMMENT ON COLUMN scim._syncs.actions IS 'Of create, update, delete.';
 COMMENT ON COLUMN scim._syncs.delete_after IS 'How long after a row has gone its resource is deleted; it is deactivated at once.';
@@ -55,11 +55,12 @@ SELECT pg_catalog.pg_extension_config_dump('scim._captures', '');
 -- The queue.  Transactions of users only ever insert: no key to collide at, no
 -- row to lock, hence nothing to wait for.  A foreign key would lock the sync.
 CREATE TABLE scim._dirty (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	id bigint GENERATED ALWAYS AS IDENTITY,
 	sync_id bigint NOT NULL,
 	keys text[],
 	reason text NOT NULL,
-	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (sync_id, id)
 );
 -- Compressing keys costs more than all else that the trigger does.
 ALTER TABLE scim._dirty ALTER COLUMN keys SET STORAGE EXTERNAL;
@@ -77,15 +78,15 @@ CREATE FUNCTION scim._capture() RETURNS trigger
 REVOKE ALL ON FUNCTION scim._capture() FROM PUBLIC;
 COMMENT ON FUNCTION scim._capture() IS 'Internal: trigger of captured relations; queues the keys of the rows that changed in what matters to a sync.';
 
-CREATE FUNCTION scim._capture_ddl() RETURNS event_trigger
+CREATE FUNCTION scim._sync_ddl() RETURNS event_trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'scim_capture_ddl';
-REVOKE ALL ON FUNCTION scim._capture_ddl() FROM PUBLIC;
-COMMENT ON FUNCTION scim._capture_ddl() IS 'Internal: puts the triggers of a captured relation on its new partitions and inheritance children; has the syncs of an altered relation reconcile.';
-CREATE EVENT TRIGGER scim_capture ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION')
-	EXECUTE FUNCTION scim._capture_ddl();
-COMMENT ON EVENT TRIGGER scim_capture IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children; has the syncs of an altered relation reconcile.';
+	AS 'MODULE_PATHNAME', 'scim_sync_ddl';
+REVOKE ALL ON FUNCTION scim._sync_ddl() FROM PUBLIC;
+COMMENT ON FUNCTION scim._sync_ddl() IS 'Internal: event trigger; puts the triggers of a captured relation on its new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
+CREATE EVENT TRIGGER scim_sync ON ddl_command_end
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION', 'ALTER SERVER')
+	EXECUTE FUNCTION scim._sync_ddl();
+COMMENT ON EVENT TRIGGER scim_sync IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
 
 -- A mapping that is altered reads other columns, perhaps other relations.
 CREATE FUNCTION scim._mapping_altered() RETURNS trigger

@@ -6,8 +6,7 @@
  * each with the columns whose change matters: those that the mapping's sources
  * and the scope of the sync read, as the parser finds them.  All syncs on a
  * relation share its triggers, which stand on its partitions and
- * inheritance children, too.  An event trigger puts them on new ones, and has
- * the syncs of a relation that was altered reconcile.
+ * inheritance children, too (provisioner_ddl.c puts them on new ones).
  *
  * Triggers are made and removed by OID and as the owner of the extension's
  * tables, after the mapping's owner was seen to have the TRIGGER privilege: so
@@ -15,7 +14,6 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
@@ -23,31 +21,24 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
-#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_func.h"
 #include "storage/lmgr.h"
-#include "tcop/cmdtag.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
 
 #include "provisioner_internal.h"
 #include "../catalog/catalog.h"
 #include "../compat.h"
-
-PG_FUNCTION_INFO_V1(scim_capture_ddl);
 
 typedef struct TriggerKind
 {
@@ -324,9 +315,8 @@ set_firing(Oid relid, const char *name, char when)
 	table_close(rel, NoLock);
 }
 
-/* Those triggers that a relation lacks. */
-static void
-put_triggers(Oid relid)
+void
+scim_capture_put_triggers(Oid relid)
 {
 	bool		missing[lengthof(trigger_kinds)];
 	Oid			saved_user;
@@ -367,7 +357,7 @@ put_triggers_on_tree(Oid relid)
 	LockRelationOid(relid, ShareRowExclusiveLock);
 	foreach(lc, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
 		if (has_triggers(lfirst_oid(lc)))
-			put_triggers(lfirst_oid(lc));
+			scim_capture_put_triggers(lfirst_oid(lc));
 }
 
 /* The names of the columns, or the Datum 0 for all. */
@@ -471,183 +461,4 @@ scim_capture_detach_unused(void)
 						 DatumGetObjectId(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull)));
 		performDeletion(&address, DROP_RESTRICT, 0);
 	}
-}
-
-/* ---- other people's DDL ---- */
-
-static bool
-any_capture(void)
-{
-	if (scim_own_execute("any capture", "SELECT 1 FROM scim._captures LIMIT 1", 0, NULL, NULL, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read scim._captures");
-	return SPI_processed > 0;
-}
-
-/*
- * Put triggers on the watched relations that the command has touched: new parts
- * of one, or those that a subscription writes to from now on.
- */
-static void
-put_missing_triggers(void)
-{
-	List	   *relids = NIL;
-	ListCell   *lc;
-
-	if (scim_own_execute("new parts",
-						 "WITH RECURSIVE watched (relation) AS (SELECT c.relation::pg_catalog.oid FROM scim._captures c"
-						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, watched w"
-						 " WHERE i.inhparent OPERATOR(pg_catalog.=) w.relation),"
-						 " command (class, object) AS (SELECT d.classid, d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d),"
-						 " touched (relation) AS ((SELECT c.object FROM command c"
-						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-						 " UNION SELECT s.srrelid FROM command c, pg_catalog.pg_subscription_rel s"
-						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_subscription'::pg_catalog.regclass"
-						 " AND s.srsubid OPERATOR(pg_catalog.=) c.object)"
-						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, touched t"
-						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
-						 " SELECT r.oid FROM pg_catalog.pg_class r"
-						 " WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}')"
-						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT t.relation FROM touched t)"
-						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT w.relation FROM watched w)"
-						 " ORDER BY r.oid",
-						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read scim._captures");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		relids = lappend_oid(relids, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
-	}
-	foreach(lc, relids)
-		put_triggers(lfirst_oid(lc));
-}
-
-/*
- * A partition that was attached or detached, a column of another type, triggers
- * that were off and are on again: rows that changed and no trigger saw it.
- */
-static void
-queue_altered_relations(void)
-{
-	List	   *sync_ids = NIL;
-	ListCell   *lc;
-
-	if (scim_own_execute("altered relations",
-						 "WITH RECURSIVE altered (relation) AS (SELECT d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d"
-						 " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, altered a"
-						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) a.relation)"
-						 " SELECT DISTINCT c.sync_id FROM scim._captures c"
-						 " WHERE c.relation OPERATOR(pg_catalog.=) ANY (SELECT a.relation FROM altered a) ORDER BY c.sync_id",
-						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read scim._captures");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		int64	   *sync_id = palloc(sizeof(int64));
-
-		*sync_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		sync_ids = lappend(sync_ids, sync_id);
-	}
-	foreach(lc, sync_ids)
-		scim_sync_queue(*(int64 *) lfirst(lc), (Datum) 0, "full");
-}
-
-/*
- * What a command may have done: made a new part of a watched relation (or a
- * subscription), changed rows.  Any other ALTER TABLE is none of our business;
- * above all those of a restore, which makes the triggers itself, later.
- */
-static void
-classify_command(const EventTriggerData *event, bool *parts, bool *rows)
-{
-	ListCell   *lc;
-
-	*parts = event->tag != CMDTAG_ALTER_TABLE;
-	*rows = false;
-	if (*parts || !IsA(event->parsetree, AlterTableStmt))
-		return;
-	foreach(lc, ((AlterTableStmt *) event->parsetree)->cmds)
-	{
-		switch (lfirst_node(AlterTableCmd, lc)->subtype)
-		{
-			case AT_AttachPartition:
-			case AT_AddInherit:
-				*parts = true;
-				*rows = true;
-				break;
-			case AT_DetachPartition:
-			case AT_DetachPartitionFinalize:
-			case AT_DropInherit:
-			case AT_AlterColumnType:
-			case AT_EnableTrig:
-			case AT_EnableAlwaysTrig:
-			case AT_EnableTrigAll:
-			case AT_EnableTrigUser:
-				*rows = true;
-				break;
-			default:
-				break;
-		}
-	}
-}
-
-/*
- * Event trigger: ddl_command_end of CREATE and ALTER TABLE, CREATE and ALTER
- * SUBSCRIPTION, CREATE SCHEMA (which may hold a CREATE TABLE).  It is other people's DDL: what fails here is a warning, and
- * left to reconcile.
- */
-Datum
-scim_capture_ddl(PG_FUNCTION_ARGS)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	bool		parts;
-	bool		rows;
-
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("scim._capture_ddl can only be called as an event trigger")));
-	classify_command((EventTriggerData *) fcinfo->context, &parts, &rows);
-	if (!parts && !rows)
-		PG_RETURN_NULL();
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		SPI_connect();
-		if (any_capture())
-		{
-			if (parts)
-				put_missing_triggers();
-			if (rows)
-				queue_altered_relations();
-		}
-		SPI_finish();
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(caller);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(edata);
-		ereport(WARNING,
-				(errcode(edata->sqlerrcode),
-				 errmsg("scim cannot capture what this command changed: %s", edata->message),
-				 errhint("The view scim.sync_captures shows which tables are captured.")));
-	}
-	PG_END_TRY();
-	PG_RETURN_NULL();
 }

@@ -25,6 +25,12 @@ extern int	scim_sync_parse_actions(Datum array);
  */
 extern void scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice);
 
+/*
+ * Those triggers that a relation lacks; takes ShareRowExclusiveLock if it does.
+ * Needs SPI to be connected.
+ */
+extern void scim_capture_put_triggers(Oid relid);
+
 /* Remove the triggers from relations that no sync watches any more. */
 extern void scim_capture_detach_unused(void);
 

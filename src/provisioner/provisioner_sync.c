@@ -10,7 +10,6 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/memutils.h"
 
 #include "provisioner_internal.h"
 #include "../catalog/catalog.h"
