@@ -520,6 +520,11 @@ capture_tables(CaptureState *state, Tuplestorestate *rows, Tuplestorestate *new_
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(new);
+
+	/* as we found them, for a trigger that does not look */
+	tuplestore_rescan(rows);
+	if (new_rows)
+		tuplestore_rescan(new_rows);
 }
 
 static void
