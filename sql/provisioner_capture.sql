@@ -383,6 +383,37 @@ SELECT sync, captured FROM scim.sync_captures ORDER BY sync;
 SELECT scim.drop_sync('base');
 SELECT scim.drop_mapping('base');
 
+-- ---- references, and a table that is a child of itself ----
+
+SET ROLE scim_regress_hr;
+CREATE TABLE hr.teams (id int PRIMARY KEY, name text, parent int, motto text);
+CREATE TABLE hr.team_members (team int, person int, since date);
+RESET ROLE;
+SELECT scim.create_mapping('teams', 'Group', 'hr.teams', owner => 'scim_regress_hr', attributes => '{
+	"displayName": "name",
+	"members": [{"table": "hr.team_members", "parent": "team", "ref": "person", "type": "User"},
+		{"table": "hr.teams", "parent": "parent", "ref": "id", "type": "Group"}]}');
+SELECT scim.create_sync('teams', 'teams', 'scim_regress_server');
+SELECT relation, key_column, columns, captured FROM scim.sync_captures ORDER BY relation::text, key_column;
+INSERT INTO hr.teams VALUES (1, 'all', NULL), (2, 'some', 1);
+INSERT INTO hr.team_members VALUES (2, 7), (2, 8), (1, 7);
+SELECT * FROM pg_temp.queue();
+UPDATE hr.teams SET motto = 'x';
+UPDATE hr.team_members SET since = '2026-01-01';
+SELECT * FROM pg_temp.queue();
+UPDATE hr.teams SET parent = NULL WHERE id = 2;
+UPDATE hr.team_members SET person = 9 WHERE person = 8;
+SELECT * FROM pg_temp.queue();
+SELECT scim.drop_sync('teams');
+SELECT scim.drop_mapping('teams');
+-- both in one
+SELECT scim.create_mapping('teams', 'User', 'hr.teams', owner => 'scim_regress_hr', attributes => '{
+	"userName": "name", "emails": {"table": "hr.teams", "parent": "id", "columns": {"value": "motto"}}}');
+SELECT scim.create_sync('teams', 'teams', 'scim_regress_server');
+SELECT relation, key_column, columns, captured FROM scim.sync_captures;
+SELECT scim.drop_sync('teams');
+SELECT scim.drop_mapping('teams');
+
 -- ---- keys of other types, in one form whatever the session ----
 
 SET ROLE scim_regress_hr;

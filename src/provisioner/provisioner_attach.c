@@ -57,14 +57,18 @@ static const TriggerKind trigger_kinds[] = {
 	{"scim_capture_replica", TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false, false}
 };
 
+/* Aliases of catalog_mapping.h: a relation may be a child of itself. */
+#define ROOT 0
+#define CHILD 1
+static const char *const aliases[] = {"r", "c"};
+
 /* A row of scim._captures in the making. */
 typedef struct Capture
 {
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
-	const char *alias;			/* that the expressions are written for */
 	const char *key;			/* name of the column */
-	List	   *expressions;	/* SQL texts that are read */
+	List	   *expressions[2];	/* SQL texts that are read, by the alias they are written for */
 	bool		all;			/* every column matters */
 	Bitmapset  *columns;		/* else these, by attnum */
 } Capture;
@@ -104,10 +108,10 @@ add_columns(Capture *capture, const char *sql)
 }
 
 static void
-add_source(Capture *capture, const ScimSource *src)
+add_source(Capture *capture, int alias, const ScimSource *src)
 {
 	if (src->expr)
-		capture->expressions = lappend(capture->expressions, unconstify(char *, src->expr));
+		capture->expressions[alias] = lappend(capture->expressions[alias], unconstify(char *, src->expr));
 }
 
 /* A quoted column of a child relation; NULL: none. */
@@ -115,12 +119,12 @@ static void
 add_child_column(Capture *capture, const char *column)
 {
 	if (column)
-		capture->expressions = lappend(capture->expressions, psprintf("c.%s", column));
+		capture->expressions[CHILD] = lappend(capture->expressions[CHILD], psprintf("%s.%s", aliases[CHILD], column));
 }
 
 /* The entry of a relation and key in the list, made when it is not there yet. */
 static Capture *
-find_capture(List **captures, Oid relid, const char *relation, const char *alias, const char *key)
+find_capture(List **captures, Oid relid, const char *relation, const char *key)
 {
 	Capture    *capture;
 	ListCell   *lc;
@@ -128,13 +132,12 @@ find_capture(List **captures, Oid relid, const char *relation, const char *alias
 	foreach(lc, *captures)
 	{
 		capture = (Capture *) lfirst(lc);
-		if (capture->relid == relid && strcmp(capture->key, key) == 0 && strcmp(capture->alias, alias) == 0)
+		if (capture->relid == relid && strcmp(capture->key, key) == 0)
 			return capture;
 	}
 	capture = palloc0(sizeof(Capture));
 	capture->relid = relid;
 	capture->relation = relation;
-	capture->alias = alias;
 	capture->key = key;
 	*captures = lappend(*captures, capture);
 	return capture;
@@ -145,14 +148,14 @@ static List *
 mapping_captures(const ScimMapping *mapping, const char *key)
 {
 	List	   *captures = NIL;
-	Capture    *root = find_capture(&captures, mapping->relid, mapping->relation, "r", key);
+	Capture    *root = find_capture(&captures, mapping->relid, mapping->relation, key);
 
-	add_source(root, &mapping->key);
+	add_source(root, ROOT, &mapping->key);
 	for (int i = 0; i < mapping->nscalars; i++)
-		add_source(root, &mapping->scalars[i].src);
+		add_source(root, ROOT, &mapping->scalars[i].src);
 	for (int i = 0; i < mapping->nslots; i++)
 		for (int j = 0; j < mapping->slots[i].nsubs; j++)
-			add_source(root, &mapping->slots[i].srcs[j]);
+			add_source(root, ROOT, &mapping->slots[i].srcs[j]);
 	for (int i = 0; i < mapping->nchildren; i++)
 	{
 		const ScimChild *child = &mapping->children[i];
@@ -161,13 +164,13 @@ mapping_captures(const ScimMapping *mapping, const char *key)
 		/* the groups of a user are pushed as members of the groups */
 		if (child->kind == SCIM_CHILD_GROUPS)
 			continue;
-		capture = find_capture(&captures, child->relid, child->relation, "c",
+		capture = find_capture(&captures, child->relid, child->relation,
 							   get_attname(child->relid, child->parent_attnum, false));
 		add_child_column(capture, child->parent);
 		add_child_column(capture, child->order);
-		add_source(capture, &child->ref);
+		add_source(capture, CHILD, &child->ref);
 		for (int j = 0; j < child->nsubs; j++)
-			add_source(capture, &child->srcs[j]);
+			add_source(capture, CHILD, &child->srcs[j]);
 	}
 	return captures;
 }
@@ -195,8 +198,24 @@ add_scope(Capture *root, const ScimSync *sync)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the scope is not one SQL expression")));
-	add_columns(root, psprintf("SELECT 1 FROM %s r WHERE (%s\n)", root->relation, sync->scope));
+	add_columns(root, psprintf("SELECT 1 FROM %s %s WHERE (%s\n)", root->relation, aliases[ROOT], sync->scope));
 	error_context_stack = callback.previous;
+}
+
+static void
+add_expressions(Capture *capture, int alias)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	if (capture->expressions[alias] == NIL)
+		return;
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	foreach(lc, capture->expressions[alias])
+		appendStringInfo(&sql, "%s%s", lc == list_head(capture->expressions[alias]) ? "" : ", ", (char *) lfirst(lc));
+	appendStringInfo(&sql, " FROM %s %s", capture->relation, aliases[alias]);
+	add_columns(capture, sql.data);
 }
 
 /* The captures of a sync, as the mapping's owner sees its relations. */
@@ -208,7 +227,6 @@ describe(const ScimSync *sync, ScimMappingRow *row)
 	MemoryContext caller = CurrentMemoryContext;
 	ScimIdentity identity;
 	ListCell   *lc;
-	ListCell   *cell;
 
 	memset(&identity, 0, sizeof(identity));
 	scim_identity_assume(&identity, row->owner, false);
@@ -217,14 +235,9 @@ describe(const ScimSync *sync, ScimMappingRow *row)
 	foreach(lc, captures)
 	{
 		Capture    *capture = (Capture *) lfirst(lc);
-		StringInfoData sql;
 
-		initStringInfo(&sql);
-		appendStringInfoString(&sql, "SELECT ");
-		foreach(cell, capture->expressions)
-			appendStringInfo(&sql, "%s%s", cell == list_head(capture->expressions) ? "" : ", ", (char *) lfirst(cell));
-		appendStringInfo(&sql, " FROM %s %s", capture->relation, capture->alias);
-		add_columns(capture, sql.data);
+		for (int alias = 0; alias < lengthof(aliases); alias++)
+			add_expressions(capture, alias);
 	}
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);

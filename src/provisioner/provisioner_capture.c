@@ -363,12 +363,15 @@ static void
 flush(CaptureState *state, int i)
 {
 	Batch	   *batch = &state->batches[i];
+	MemoryContext saved;
 
 	if (batch->n == 0)
 		return;
+	saved = MemoryContextSwitchTo(batch->context);
 	scim_sync_queue(state->captured->watches[i].sync_id,
 					PointerGetDatum(construct_array(batch->keys, batch->n, TEXTOID, -1, false, TYPALIGN_INT)),
 					state->reason);
+	MemoryContextSwitchTo(saved);
 	batch->n = 0;
 	batch->size = 0;
 	MemoryContextReset(batch->context);
