@@ -95,8 +95,7 @@ CREATE FUNCTION scim._mapping_altered() RETURNS trigger
 REVOKE ALL ON FUNCTION scim._mapping_altered() FROM PUBLIC;
 COMMENT ON FUNCTION scim._mapping_altered() IS 'Internal: row trigger of scim._mappings; renews what is captured for the syncs of an altered mapping, and has them reconcile.';
 CREATE TRIGGER recapture AFTER UPDATE ON scim._mappings
-	FOR EACH ROW
-	WHEN ((OLD.relation, OLD.key, OLD.attributes, OLD.owner) IS DISTINCT FROM (NEW.relation, NEW.key, NEW.attributes, NEW.owner))
+	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
 	EXECUTE FUNCTION scim._mapping_altered();
 
 -- ---- views ----
