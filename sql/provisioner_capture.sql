@@ -351,6 +351,38 @@ SELECT scim.drop_sync('people');
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'scim_capture%';
 SELECT scim.drop_mapping('people');
 
+-- ---- a foreign table among the partitions: no transition tables, row triggers ----
+
+SET ROLE scim_regress_hr;
+CREATE TABLE hr.mixed (id int, org int, login text, note text) PARTITION BY LIST (org);
+CREATE TABLE hr.mixed_1 PARTITION OF hr.mixed FOR VALUES IN (1);
+RESET ROLE;
+SELECT scim.create_mapping('mixed', 'User', 'hr.mixed', key => 'id', owner => 'scim_regress_hr', attributes => '{"userName": "login"}');
+SELECT scim.create_sync('mixed', 'mixed', 'scim_regress_server');
+INSERT INTO hr.mixed VALUES (1, 1, 'a'), (2, 1, 'b');
+SELECT * FROM pg_temp.queue();
+SET ROLE scim_regress_hr;
+CREATE FOREIGN TABLE hr.mixed_2 PARTITION OF hr.mixed FOR VALUES IN (2) SERVER scim_regress_server;
+CREATE TABLE hr.mixed_3 PARTITION OF hr.mixed FOR VALUES IN (3);
+RESET ROLE;
+CREATE FUNCTION pg_temp.triggers() RETURNS TABLE (relation text, triggers text) LANGUAGE sql AS $$
+	SELECT tgrelid::regclass::text, string_agg(substr(tgname, 14) || ' ' || tgenabled::text, ', ' ORDER BY tgname COLLATE "C")
+	FROM pg_trigger WHERE tgname LIKE 'scim_capture%' GROUP BY 1 ORDER BY tgrelid::regclass::text COLLATE "C" $$;
+SELECT * FROM pg_temp.triggers() WHERE relation LIKE 'hr.mixed%';
+SELECT relation, captured FROM scim.sync_captures WHERE sync = 'mixed' ORDER BY relation::text;
+INSERT INTO hr.mixed VALUES (3, 1, 'c'), (4, 3, 'd');
+UPDATE hr.mixed SET note = 'x' WHERE org = 1;
+UPDATE hr.mixed SET login = 'y' WHERE org = 1 AND id < 3;
+DELETE FROM hr.mixed_3;
+TRUNCATE hr.mixed_3;
+SELECT * FROM pg_temp.queue();
+SELECT scim.drop_sync('mixed');
+SELECT scim.create_sync('mixed', 'mixed', 'scim_regress_server');
+SELECT * FROM pg_temp.triggers() WHERE relation LIKE 'hr.mixed%';
+SELECT scim.drop_sync('mixed');
+SELECT * FROM pg_temp.triggers() WHERE relation LIKE 'hr.mixed%';
+SELECT scim.drop_mapping('mixed');
+
 -- ---- inheritance ----
 
 SET ROLE scim_regress_hr;

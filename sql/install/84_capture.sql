@@ -84,7 +84,7 @@ CREATE FUNCTION scim._sync_ddl() RETURNS event_trigger
 REVOKE ALL ON FUNCTION scim._sync_ddl() FROM PUBLIC;
 COMMENT ON FUNCTION scim._sync_ddl() IS 'Internal: event trigger; puts the triggers of a captured relation on its new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
 CREATE EVENT TRIGGER scim_sync ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION', 'ALTER SERVER')
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION', 'ALTER SERVER')
 	EXECUTE FUNCTION scim._sync_ddl();
 COMMENT ON EVENT TRIGGER scim_sync IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
 
@@ -128,14 +128,19 @@ CREATE VIEW scim.sync_captures AS
 		FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relation
 	)
 	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_column, t.columns,
-		r.oid IS NOT NULL AND r.relkind IN ('r', 'p') AND
-		(SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g
-		 WHERE g.tgrelid = t.relation AND g.tgfoid = 'scim._capture'::pg_catalog.regproc
-		 AND g.tgenabled IN ('O', 'A') AND (g.tgtype::pg_catalog.int4 & 1) = 0) = 4 AS captured
+		coalesce(r.relkind IN ('r', 'p') AND (g.enabled = 4 OR
+			(g.present = 1 AND g.enabled = 1 AND (g.by_row OR r.relkind = 'p'))), false) AS captured
 	FROM tree t
 	JOIN scim._syncs s ON s.id = t.sync_id
 	JOIN scim._mappings m ON m.id = s.mapping_id
 	LEFT JOIN pg_catalog.pg_class r ON r.oid = t.relation
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) FILTER (WHERE NOT f.by_row) AS present,
+			pg_catalog.count(*) FILTER (WHERE NOT f.by_row AND f.tgenabled IN ('O', 'A')) AS enabled,
+			coalesce(pg_catalog.bool_or(f.by_row AND f.tgenabled = 'A'), false) AS by_row
+		FROM (SELECT t.tgenabled, (t.tgtype::pg_catalog.int4 & 1) = 1 AS by_row FROM pg_catalog.pg_trigger t
+			WHERE t.tgrelid = r.oid AND t.tgfoid = 'scim._capture'::pg_catalog.regproc) f
+	) g
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_captures FROM PUBLIC;
 COMMENT ON VIEW scim.sync_captures IS 'Relations that syncs watch, with their partitions and inheritance children; of syncs that belong to a role of the current user.';
@@ -143,7 +148,7 @@ COMMENT ON COLUMN scim.sync_captures.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_captures.relation IS 'The relation.';
 COMMENT ON COLUMN scim.sync_captures.key_column IS 'Column with the key of the row that is pushed.';
 COMMENT ON COLUMN scim.sync_captures.columns IS 'Columns whose change matters, besides the key; null: all.';
-COMMENT ON COLUMN scim.sync_captures.captured IS 'Whether its four triggers are there and enabled; false: only reconcile sees a change (always so of views and foreign tables).';
+COMMENT ON COLUMN scim.sync_captures.captured IS 'Whether its triggers are there and enabled; false: only reconcile sees a change (always so of views and foreign tables).';
 
 -- ---- functions ----
 

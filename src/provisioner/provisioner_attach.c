@@ -8,6 +8,10 @@
  * relation share its triggers, which stand on its partitions and
  * inheritance children, too (provisioner_ddl.c puts them on new ones).
  *
+ * Where one of these is a foreign table, a trigger with transition tables would
+ * make statements fail ("cannot collect transition tuples from child foreign
+ * tables"): there a row trigger on each local table takes their place.
+ *
  * Triggers are made and removed by OID and as the owner of the extension's
  * tables, after the mapping's owner was seen to have the TRIGGER privilege: so
  * nobody needs a right on scim._capture, and no name is looked up twice.
@@ -44,7 +48,7 @@ typedef struct TriggerKind
 {
 	const char *name;
 	int16		events;
-	bool		row;			/* for what logical replication applies */
+	bool		row;			/* for what the others can't see */
 	bool		old_rows;
 	bool		new_rows;
 } TriggerKind;
@@ -54,7 +58,7 @@ static const TriggerKind trigger_kinds[] = {
 	{"scim_capture_update", TRIGGER_TYPE_UPDATE, false, true, true},
 	{"scim_capture_delete", TRIGGER_TYPE_DELETE, false, true, false},
 	{"scim_capture_truncate", TRIGGER_TYPE_TRUNCATE, false, false, false},
-	{"scim_capture_replica", TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false, false}
+	{"scim_capture_row", TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false, false}
 };
 
 /* Aliases of catalog_mapping.h: a relation may be a child of itself. */
@@ -272,22 +276,62 @@ is_replicated(Oid relid)
 	return SPI_processed > 0;
 }
 
-/* Which triggers a relation lacks; false: none. */
+bool
+scim_capture_by_row(Oid relid)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(relid);
+	if (scim_own_execute("foreign part",
+						 "WITH RECURSIVE up (relation) AS (VALUES ($1)"
+						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, up u"
+						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) u.relation),"
+						 " tree (relation) AS (SELECT u.relation FROM up u"
+						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, tree t"
+						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
+						 " SELECT 1 FROM tree t JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) t.relation"
+						 " WHERE r.relkind OPERATOR(pg_catalog.=) 'f'",
+						 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_inherits");
+	return SPI_processed > 0;
+}
+
+/* What to do about the triggers of a relation, by kind. */
+typedef struct TriggerPlan
+{
+	bool		put[lengthof(trigger_kinds)];
+	Oid			drop[lengthof(trigger_kinds)];
+	bool		always;			/* the row trigger is there for replication only */
+} TriggerPlan;
+
+/* false: nothing is to be done. */
 static bool
-missing_triggers(Oid relid, bool *missing)
+plan_triggers(Oid relid, bool by_row, TriggerPlan *plan)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	Oid			function = capture_function();
 	bool		any = false;
 
+	memset(plan, 0, sizeof(*plan));
 	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
 	{
-		missing[kind] = !trigger_kinds[kind].row ||
-			(rel->rd_rel->relkind == RELKIND_RELATION && is_replicated(relid));
-		for (int i = 0; missing[kind] && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-			missing[kind] = rel->trigdesc->triggers[i].tgfoid != function ||
-				strcmp(rel->trigdesc->triggers[i].tgname, trigger_kinds[kind].name) != 0;
-		any = any || missing[kind];
+		const Trigger *there = NULL;
+		bool		wanted;
+
+		for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+			if (rel->trigdesc->triggers[i].tgfoid == function &&
+				strcmp(rel->trigdesc->triggers[i].tgname, trigger_kinds[kind].name) == 0)
+				there = &rel->trigdesc->triggers[i];
+		if (trigger_kinds[kind].row)
+			wanted = rel->rd_rel->relkind == RELKIND_RELATION && (by_row || is_replicated(relid));
+		else
+			wanted = !by_row || trigger_kinds[kind].events == TRIGGER_TYPE_TRUNCATE;
+		plan->put[kind] = wanted && there == NULL;
+		plan->drop[kind] = !wanted && there ? there->tgoid : InvalidOid;
+		if (wanted && there && trigger_kinds[kind].row && by_row && there->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+			plan->always = true;
+		any = any || plan->put[kind] || OidIsValid(plan->drop[kind]) || plan->always;
 	}
 	table_close(rel, NoLock);
 	return any;
@@ -317,7 +361,7 @@ put_trigger(Oid relid, const TriggerKind *kind)
 						 NULL, false, false);
 }
 
-/* Let a trigger fire for what is applied, too ('A') or only ('R'). */
+/* Let a trigger fire for what replication applies, too ('A') or only ('R'). */
 static void
 set_firing(Oid relid, const char *name, char when)
 {
@@ -328,29 +372,45 @@ set_firing(Oid relid, const char *name, char when)
 	table_close(rel, NoLock);
 }
 
-void
-scim_capture_put_triggers(Oid relid)
+/* The strongest lock that carrying out a plan needs. */
+static LOCKMODE
+plan_lock(const TriggerPlan *plan)
 {
-	bool		missing[lengthof(trigger_kinds)];
+	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
+		if (OidIsValid(plan->drop[kind]))
+			return AccessExclusiveLock;
+	return ShareRowExclusiveLock;
+}
+
+void
+scim_capture_put_triggers(Oid relid, bool by_row)
+{
+	TriggerPlan plan;
 	Oid			saved_user;
 	int			saved_context;
 
-	if (!missing_triggers(relid, missing))
+	if (!plan_triggers(relid, by_row, &plan))
 		return;
 	/* what is there may have changed while we waited */
-	LockRelationOid(relid, ShareRowExclusiveLock);
-	(void) missing_triggers(relid, missing);
+	LockRelationOid(relid, plan_lock(&plan));
+	(void) plan_triggers(relid, by_row, &plan);
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(scim_own_role(), saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
 	{
-		if (!missing[kind])
-			continue;
-		put_trigger(relid, &trigger_kinds[kind]);
-		if (trigger_kinds[kind].row)
+		if (OidIsValid(plan.drop[kind]))
 		{
-			set_firing(relid, trigger_kinds[kind].name, TRIGGER_FIRES_ON_REPLICA);
+			ObjectAddress address;
+
+			ObjectAddressSet(address, TriggerRelationId, plan.drop[kind]);
+			performDeletion(&address, DROP_RESTRICT, 0);
+		}
+		if (plan.put[kind])
+			put_trigger(relid, &trigger_kinds[kind]);
+		if (trigger_kinds[kind].row && (plan.put[kind] || plan.always))
+		{
+			set_firing(relid, trigger_kinds[kind].name, by_row ? TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_REPLICA);
 			set_firing(relid, "scim_capture_truncate", TRIGGER_FIRES_ALWAYS);
 		}
 	}
@@ -358,19 +418,36 @@ scim_capture_put_triggers(Oid relid)
 	CommandCounterIncrement();
 }
 
+static void
+not_captured(const char *relation)
+{
+	ereport(NOTICE,
+			(errmsg("changes of %s are not captured", relation),
+			 errdetail("Only a table has triggers that see its rows. Changes are pushed when the sync reconciles.")));
+}
+
 /*
  * The lock is needed also where the triggers are there already: a transaction
  * that wrote before it knew of this sync has to end before the sync begins.
  */
 static void
-put_triggers_on_tree(Oid relid)
+put_triggers_on_tree(Oid relid, bool notice)
 {
+	bool		by_row;
 	ListCell   *lc;
+	List	   *relids;
 
 	LockRelationOid(relid, ShareRowExclusiveLock);
-	foreach(lc, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
+	relids = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	by_row = scim_capture_by_row(relid);
+	foreach(lc, relids)
+	{
 		if (has_triggers(lfirst_oid(lc)))
-			scim_capture_put_triggers(lfirst_oid(lc));
+			scim_capture_put_triggers(lfirst_oid(lc), by_row);
+		else if (notice)
+			not_captured(quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
+													get_rel_name(lfirst_oid(lc))));
+	}
 }
 
 /* The names of the columns, or the Datum 0 for all. */
@@ -427,9 +504,7 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 		if (!has_triggers(capture->relid))
 		{
 			if (notice)
-				ereport(NOTICE,
-						(errmsg("changes of %s are not captured", capture->relation),
-						 errdetail("Only a table has triggers that see its rows. Changes are pushed when the sync reconciles.")));
+				not_captured(capture->relation);
 		}
 		else
 		{
@@ -439,7 +514,7 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 						 errmsg("role \"%s\" may not create triggers on table %s", GetUserNameFromId(row->owner, true), capture->relation),
 						 errhint("GRANT TRIGGER ON %s TO %s;", capture->relation,
 								 quote_identifier(GetUserNameFromId(row->owner, true)))));
-			put_triggers_on_tree(capture->relid);
+			put_triggers_on_tree(capture->relid, notice);
 		}
 		write_capture(sync, capture);
 	}

@@ -10,6 +10,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "commands/event_trigger.h"
 #include "executor/spi.h"
@@ -17,6 +18,7 @@
 #include "nodes/parsenodes.h"
 #include "tcop/cmdtag.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/resowner.h"
 
 #include "provisioner_internal.h"
@@ -30,6 +32,43 @@ any_capture(void)
 	if (scim_own_execute("any capture", "SELECT 1 FROM scim._captures LIMIT 1", 0, NULL, NULL, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._captures");
 	return SPI_processed > 0;
+}
+
+/* A foreign table has come to a tree: from now on all others go by rows. */
+static void
+put_row_triggers(Oid relid)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
+	List	   *relids = NIL;
+	ListCell   *lc;
+
+	values[0] = ObjectIdGetDatum(relid);
+	if (scim_own_execute("foreign tree",
+						 "WITH RECURSIVE watched (relation) AS (SELECT c.relation::pg_catalog.oid FROM scim._captures c"
+						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, watched w"
+						 " WHERE i.inhparent OPERATOR(pg_catalog.=) w.relation),"
+						 " up (relation) AS (VALUES ($1)"
+						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, up u"
+						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) u.relation),"
+						 " tree (relation) AS (SELECT u.relation FROM up u"
+						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, tree t"
+						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
+						 " SELECT r.oid FROM pg_catalog.pg_class r"
+						 " WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}')"
+						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT t.relation FROM tree t)"
+						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT w.relation FROM watched w)"
+						 " ORDER BY r.oid",
+						 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_inherits");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+
+		relids = lappend_oid(relids, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
+	}
+	foreach(lc, relids)
+		scim_capture_put_triggers(lfirst_oid(lc), true);
 }
 
 /*
@@ -55,7 +94,7 @@ put_missing_triggers(void)
 						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, touched t"
 						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
 						 " SELECT r.oid FROM pg_catalog.pg_class r"
-						 " WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}')"
+						 " WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p,f}')"
 						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT t.relation FROM touched t)"
 						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT w.relation FROM watched w)"
 						 " ORDER BY r.oid",
@@ -68,7 +107,14 @@ put_missing_triggers(void)
 		relids = lappend_oid(relids, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
 	}
 	foreach(lc, relids)
-		scim_capture_put_triggers(lfirst_oid(lc));
+	{
+		Oid			relid = lfirst_oid(lc);
+
+		if (get_rel_relkind(relid) == RELKIND_FOREIGN_TABLE)
+			put_row_triggers(relid);
+		else
+			scim_capture_put_triggers(relid, scim_capture_by_row(relid));
+	}
 }
 
 /*
@@ -140,7 +186,7 @@ classify_command(const EventTriggerData *event)
 		effect.server = IsA(event->parsetree, RenameStmt);
 		return effect;
 	}
-	effect.parts = event->tag != CMDTAG_ALTER_TABLE;
+	effect.parts = event->tag != CMDTAG_ALTER_TABLE && event->tag != CMDTAG_ALTER_FOREIGN_TABLE;
 	if (effect.parts || !IsA(event->parsetree, AlterTableStmt))
 		return effect;
 	foreach(lc, ((AlterTableStmt *) event->parsetree)->cmds)
@@ -170,9 +216,9 @@ classify_command(const EventTriggerData *event)
 }
 
 /*
- * Event trigger: ddl_command_end of CREATE and ALTER TABLE, CREATE and ALTER
- * SUBSCRIPTION, CREATE SCHEMA (which may hold a CREATE TABLE), ALTER SERVER.  It
- * is other people's DDL: what fails here is a warning, and left to reconcile.
+ * Event trigger: ddl_command_end of CREATE and ALTER of (foreign) tables and
+ * subscriptions, CREATE SCHEMA (which may hold a CREATE TABLE), ALTER SERVER.
+ * It is other people's DDL: what fails here is a warning, and left to reconcile.
  */
 Datum
 scim_sync_ddl(PG_FUNCTION_ARGS)

@@ -141,8 +141,8 @@ my $connstr = $node->connstr . ' dbname=publisher';
 sql("CREATE SUBSCRIPTION people CONNECTION '$connstr' PUBLICATION people WITH (create_slot = false, copy_data = false)");
 sql(q{SELECT scim.create_sync('teams', 'teams', 'target')});
 is(sql(q{SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid IN ('public.people'::regclass, 'public.teams'::regclass)
-	AND tgname ~ 'replica|truncate' ORDER BY 1, 2}),
-	join("\n", map { ("$_|scim_capture_replica|R", "$_|scim_capture_truncate|A") } 'people', 'teams'), 'a subscription before or after the sync: a trigger for it');
+	AND tgname ~ 'row|truncate' ORDER BY 1, 2}),
+	join("\n", map { ("$_|scim_capture_row|R", "$_|scim_capture_truncate|A") } 'people', 'teams'), 'a subscription before or after the sync: a trigger for it');
 
 sub replicated
 {
