@@ -89,7 +89,10 @@ static CatalogCache *cache = NULL;
 static bool cache_stale = false;
 static int	request_depth = 0;
 
-/* request_depth when each open subtransaction began, by nest level. */
+/*
+ * request_depth when each open subtransaction began, by nest level; 0 for those
+ * that were open when this library was loaded.
+ */
 static int *depth_at_level = NULL;
 static int	ndepths = 0;
 
@@ -180,12 +183,13 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine, SubTransactionId
 
 			depth_at_level = depth_at_level ? repalloc(depth_at_level, sizeof(int) * n) :
 				MemoryContextAlloc(TopMemoryContext, sizeof(int) * n);
+			memset(depth_at_level + ndepths, 0, sizeof(int) * (n - ndepths));
 			ndepths = n;
 		}
 		depth_at_level[level] = request_depth;
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		set_depth(depth_at_level[level]);
+		set_depth(level < ndepths ? depth_at_level[level] : 0);
 }
 
 void
