@@ -298,6 +298,7 @@ int
 scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtypes,
 				 Datum *values, const char *nulls, bool read_only, long count)
 {
+	MemoryContext caller = CurrentMemoryContext;
 	OwnPlan    *entry;
 	bool		found;
 	char		name[NAMEDATALEN];
@@ -356,6 +357,8 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	if (read_only)
 		PopActiveSnapshot();
 
+	/* SPI leaves its own, whose memory goes with SPI_finish */
+	MemoryContextSwitchTo(caller);
 	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return code;
