@@ -40,6 +40,8 @@ int			scim_page_size = 100;
 int			scim_max_page_size = 1000;
 char	   *scim_allowed_targets = NULL;
 bool		scim_outbound = true;
+char	   *scim_node_identity = NULL;
+int			scim_sync_log_days = 30;
 int			scim_actual_port = 0;
 
 typedef struct IntSetting
@@ -147,6 +149,15 @@ scim_guc_init(void)
 							 "Send requests to other services.",
 							 NULL, &scim_outbound, true, PGC_SIGHUP,
 							 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("scim.node_identity",
+							   "A text that all servers share between which syncs may move (failover); empty: the files of this one.",
+							   "A sync that finds itself elsewhere pauses, so that a copy of the database does not send.",
+							   &scim_node_identity, "", PGC_SIGHUP,
+							   0, NULL, NULL, NULL);
+	DefineCustomIntVariable("scim.sync_log_days",
+							"Days for which scim.sync_log keeps requests.",
+							NULL, &scim_sync_log_days, 30, 1, 3650, PGC_SIGHUP,
+							0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("scim");
 }

@@ -10,6 +10,10 @@ CREATE TABLE scim._syncs (
 	actions text[] NOT NULL,
 	delete_after interval NOT NULL,
 	attributes jsonb NOT NULL DEFAULT '{}',
+	options jsonb NOT NULL DEFAULT '{}',
+	home text,
+	probes integer NOT NULL DEFAULT 0,
+	probe_at timestamptz,
 	state text NOT NULL DEFAULT 'configured' CHECK (state IN ('configured', 'active', 'paused', 'quarantined', 'disabled')),
 	state_reason text,
 	created timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -25,6 +29,10 @@ COMMENT ON COLUMN scim._syncs.scope IS 'SQL condition over the relation, evaluat
 COMMENT ON COLUMN scim._syncs.actions IS 'Of create, update, delete.';
 COMMENT ON COLUMN scim._syncs.delete_after IS 'How long after a row has gone its resource is deleted; it is deactivated at once.';
 COMMENT ON COLUMN scim._syncs.attributes IS 'Attribute path to how it is matched and applied, see scim.create_sync.';
+COMMENT ON COLUMN scim._syncs.options IS 'See scim.create_sync.';
+COMMENT ON COLUMN scim._syncs.home IS 'Which server and database it was started or resumed in; in another it pauses.';
+COMMENT ON COLUMN scim._syncs.probes IS 'While it is quarantined: how often the target was probed.';
+COMMENT ON COLUMN scim._syncs.probe_at IS 'While it is quarantined: when the target is probed again.';
 COMMENT ON COLUMN scim._syncs.state IS 'configured, active, paused, quarantined, disabled.';
 COMMENT ON COLUMN scim._syncs.state_reason IS 'Why it is in this state, or null.';
 COMMENT ON COLUMN scim._syncs.created IS 'When it was made.';
@@ -101,7 +109,7 @@ CREATE TRIGGER recapture AFTER UPDATE ON scim._mappings
 -- ---- views ----
 
 CREATE VIEW scim.syncs AS
-	SELECT s.name, m.name AS mapping, s.server, m.owner, s.scope, s.actions, s.delete_after, s.attributes,
+	SELECT s.name, m.name AS mapping, s.server, m.owner, s.scope, s.actions, s.delete_after, s.attributes, s.options,
 		s.state, s.state_reason, s.created
 	FROM scim._syncs s
 	JOIN scim._mappings m ON m.id = s.mapping_id
@@ -116,6 +124,7 @@ COMMENT ON COLUMN scim.syncs.scope IS 'SQL condition that a row has to meet; nul
 COMMENT ON COLUMN scim.syncs.actions IS 'What may be done at the server: create, update, delete.';
 COMMENT ON COLUMN scim.syncs.delete_after IS 'How long after a row has gone its resource is deleted.';
 COMMENT ON COLUMN scim.syncs.attributes IS 'Attribute path to how it is matched and applied.';
+COMMENT ON COLUMN scim.syncs.options IS 'See scim.create_sync.';
 COMMENT ON COLUMN scim.syncs.state IS 'configured (not started yet), active, paused, quarantined, disabled.';
 COMMENT ON COLUMN scim.syncs.state_reason IS 'Why it is in this state.';
 COMMENT ON COLUMN scim.syncs.created IS 'When it was made.';
@@ -154,15 +163,32 @@ CREATE FUNCTION scim.create_sync(
 	actions text[] DEFAULT '{create,update,delete}',
 	scope text DEFAULT NULL,
 	attributes jsonb DEFAULT NULL,
-	delete_after interval DEFAULT '30 days'
+	delete_after interval DEFAULT '30 days',
+	options jsonb DEFAULT NULL
 ) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_create_sync';
-REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval) FROM PUBLIC;
-COMMENT ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval) IS
+REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb) IS
 'Make a sync: push the rows of a mapping to a server. Changes are captured from now on, nothing is sent before scim.start_sync. Waits for transactions that have written to the mapped tables.
-name: unique; mapping: name; server: name of a foreign server; actions: of create, update, delete; scope: SQL condition over the relation, evaluated as the mapping''s owner (default: every row); attributes: how an attribute is matched and applied, such as {"userName": {"match": 1}, "title": {"apply": "create_only", "on_null": "remove"}}: match: rank among the matching attributes, apply: always, create_only or if_absent, on_null: skip, remove or default, default: the value for that; delete_after: how long after a row has gone its resource is deleted.
+name: unique; mapping: name; server: name of a foreign server; actions: of create, update, delete; scope: SQL condition over the relation, evaluated as the mapping''s owner (default: every row); attributes: how an attribute is matched and applied, such as {"userName": {"match": 1}, "title": {"apply": "create_only", "on_null": "remove"}}: match: rank among the matching attributes, apply: always, create_only or if_absent, on_null: remove (the default), skip or default, default: the value for that; delete_after: how long after a row has gone its resource is deleted; it is disabled at once; options: object with adopt: what becomes of a resource that is at the target already and matches: auto (it is the row''s), approve (when scim.approve says so) or never; guard_count, guard_percent: disables and deletes in an hour that need no approval, the greater of a number (20) and a share of the linked rows (5); create_inactive: true: rows that say active: false are created, too.
 Errors: 42710 name taken, 42704 no such mapping or server, 22023 bad argument (names the attribute), 42501 not a member of the mapping''s owner, no USAGE on the server, or the owner has no TRIGGER on a table, 0A000 a mapping of the built-in store.';
+
+CREATE FUNCTION scim.alter_sync(
+	name text,
+	scope text DEFAULT NULL,
+	actions text[] DEFAULT NULL,
+	delete_after interval DEFAULT NULL,
+	attributes jsonb DEFAULT NULL,
+	options jsonb DEFAULT NULL
+) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_alter_sync';
+REVOKE ALL ON FUNCTION scim.alter_sync(text, text, text[], interval, jsonb, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION scim.alter_sync(text, text, text[], interval, jsonb, jsonb) IS
+'Change a sync; every row is reconciled with the server then. What is null stays as it is; the others replace what was there.
+name: of the sync; scope: an empty text for every row; actions, delete_after, attributes, options: as for scim.create_sync.
+Errors: 42704 no such sync, 42501 not a member of its owner, 22023 bad argument.';
 
 CREATE FUNCTION scim.drop_sync(name text) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE

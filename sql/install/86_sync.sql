@@ -5,7 +5,7 @@ CREATE TABLE scim._links (
 	source_key text COLLATE "C" NOT NULL,
 	remote_id text COLLATE "C",
 	state text NOT NULL DEFAULT 'pending'
-		CHECK (state IN ('pending', 'linked', 'disabled', 'parked', 'conflict', 'skipped')),
+		CHECK (state IN ('pending', 'linked', 'disabled', 'parked', 'conflict', 'skipped', 'staged')),
 	reason text,
 	acked jsonb,
 	wanted jsonb,
@@ -18,6 +18,8 @@ CREATE TABLE scim._links (
 	attempts integer NOT NULL DEFAULT 0,
 	next_at timestamptz,
 	gone_at timestamptz,
+	staged text CHECK (staged IN ('disable', 'delete', 'adopt')),
+	approval text CHECK (approval IN ('approved', 'rejected')),
 	changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	PRIMARY KEY (sync_id, source_key),
 	UNIQUE (sync_id, remote_id)
@@ -30,7 +32,7 @@ COMMENT ON TABLE scim._links IS 'Internal: which resource of the target a row of
 COMMENT ON COLUMN scim._links.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._links.source_key IS 'Key of the row, as text.';
 COMMENT ON COLUMN scim._links.remote_id IS 'id of the resource at the target; null: none is known.';
-COMMENT ON COLUMN scim._links.state IS 'pending: not matched or created yet; linked; disabled: because its row is gone or out of scope; parked: refused as it is; conflict: several resources match, or one that is another row''s; skipped: by the actions of the sync.';
+COMMENT ON COLUMN scim._links.state IS 'pending: not matched or created yet; linked; disabled: because its row is gone or out of scope; parked: refused as it is; conflict: several resources match, or one that is another row''s; skipped: by the actions of the sync; staged: waits for approval.';
 COMMENT ON COLUMN scim._links.reason IS 'Why it is in this state, or what went wrong last.';
 COMMENT ON COLUMN scim._links.acked IS 'What the target has acknowledged: the document it was sent last.';
 COMMENT ON COLUMN scim._links.wanted IS 'The document of a POST in flight, or of one whose outcome is not known.';
@@ -43,8 +45,22 @@ COMMENT ON COLUMN scim._links.doubt IS 'How often the target has to say that the
 COMMENT ON COLUMN scim._links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim._links.next_at IS 'When to look at it again; null: when its row changes.';
 COMMENT ON COLUMN scim._links.gone_at IS 'Since when the row is gone.';
+COMMENT ON COLUMN scim._links.staged IS 'What waits, or waited, for approval.';
+COMMENT ON COLUMN scim._links.approval IS 'What was said to it.';
 COMMENT ON COLUMN scim._links.changed_at IS 'When this was last written.';
 SELECT pg_catalog.pg_extension_config_dump('scim._links', '');
+
+CREATE TABLE scim._removals (
+	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	source_key text COLLATE "C" NOT NULL,
+	at timestamptz NOT NULL,
+	PRIMARY KEY (sync_id, source_key)
+);
+REVOKE ALL ON TABLE scim._removals FROM PUBLIC;
+COMMENT ON TABLE scim._removals IS 'Internal: rows whose resource was disabled or deleted in the last hour, which the delete guard counts.';
+COMMENT ON COLUMN scim._removals.sync_id IS 'The sync.';
+COMMENT ON COLUMN scim._removals.source_key IS 'Key of the row.';
+COMMENT ON COLUMN scim._removals.at IS 'When it was decided.';
 
 CREATE TABLE scim._attempts (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -62,13 +78,14 @@ CREATE TABLE scim._attempts (
 );
 CREATE INDEX _attempts_sync ON scim._attempts (sync_id, id);
 CREATE INDEX _attempts_held ON scim._attempts (sync_id, held_until) WHERE held_until IS NOT NULL;
+CREATE INDEX _attempts_at ON scim._attempts (at);
 REVOKE ALL ON TABLE scim._attempts FROM PUBLIC;
 COMMENT ON TABLE scim._attempts IS 'Internal: requests to targets; see the view scim.sync_log.';
 COMMENT ON COLUMN scim._attempts.id IS 'Number of the request.';
 COMMENT ON COLUMN scim._attempts.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._attempts.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim._attempts.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim._attempts.action IS 'match, create, update, disable, delete, verify or probe.';
+COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify or probe.';
 COMMENT ON COLUMN scim._attempts.method IS 'Method of the request.';
 COMMENT ON COLUMN scim._attempts.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there was none.';
@@ -78,7 +95,7 @@ COMMENT ON COLUMN scim._attempts.latency_ms IS 'Milliseconds from request to ans
 COMMENT ON COLUMN scim._attempts.held_until IS 'Before that time the target wants no request; null: it did not say so.';
 
 CREATE VIEW scim.sync_links AS
-	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
+	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.staged, l.approval, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
 	FROM scim._links l JOIN scim._syncs s ON s.id = l.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_links FROM PUBLIC;
@@ -86,8 +103,10 @@ COMMENT ON VIEW scim.sync_links IS 'Rows of synced mappings and the resources th
 COMMENT ON COLUMN scim.sync_links.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_links.source_key IS 'Key of the row.';
 COMMENT ON COLUMN scim.sync_links.remote_id IS 'id of the resource at the target.';
-COMMENT ON COLUMN scim.sync_links.state IS 'pending, linked, disabled, parked, conflict or skipped.';
+COMMENT ON COLUMN scim.sync_links.state IS 'pending, linked, disabled, parked, conflict, skipped or staged.';
 COMMENT ON COLUMN scim.sync_links.reason IS 'Why it is in this state, or what went wrong last.';
+COMMENT ON COLUMN scim.sync_links.staged IS 'What waits, or waited, for approval: disable, delete or adopt.';
+COMMENT ON COLUMN scim.sync_links.approval IS 'approved, rejected, or null.';
 COMMENT ON COLUMN scim.sync_links.intent IS 'What a request in flight is meant to do.';
 COMMENT ON COLUMN scim.sync_links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim.sync_links.next_at IS 'When it is looked at again; null: when its row changes.';
@@ -104,7 +123,7 @@ COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in wh
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim.sync_log.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim.sync_log.action IS 'match, create, update, disable, delete, verify or probe.';
+COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify or probe.';
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';
@@ -120,6 +139,7 @@ CREATE VIEW scim.sync_status AS
 		pg_catalog.count(*) FILTER (WHERE l.state = 'disabled') AS disabled,
 		pg_catalog.count(*) FILTER (WHERE l.state IN ('parked', 'conflict')) AS failed,
 		pg_catalog.count(*) FILTER (WHERE l.state = 'skipped') AS skipped,
+		pg_catalog.count(*) FILTER (WHERE l.state = 'staged') AS staged,
 		pg_catalog.count(*) FILTER (WHERE l.intent IS NOT NULL) AS in_flight,
 		pg_catalog.count(*) FILTER (WHERE l.next_at <= pg_catalog.clock_timestamp()) AS due,
 		(SELECT pg_catalog.count(*) FROM scim._dirty d WHERE d.sync_id = s.id) AS queued,
@@ -141,6 +161,7 @@ COMMENT ON COLUMN scim.sync_status.pending IS 'Rows that are to be matched or cr
 COMMENT ON COLUMN scim.sync_status.disabled IS 'Resources that were disabled because their row is gone or out of scope.';
 COMMENT ON COLUMN scim.sync_status.failed IS 'Rows that the target refuses, or whose resource is not certain: see scim.sync_links.';
 COMMENT ON COLUMN scim.sync_status.skipped IS 'Rows that the actions of the sync leave out.';
+COMMENT ON COLUMN scim.sync_status.staged IS 'Rows that wait for scim.approve() or scim.reject().';
 COMMENT ON COLUMN scim.sync_status.in_flight IS 'Rows that a request is about now.';
 COMMENT ON COLUMN scim.sync_status.due IS 'Rows that are to be looked at now.';
 COMMENT ON COLUMN scim.sync_status.queued IS 'Entries of the queue of changes; each is up to 1,000 rows.';

@@ -298,7 +298,6 @@ int
 scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtypes,
 				 Datum *values, const char *nulls, bool read_only, long count)
 {
-	MemoryContext caller = CurrentMemoryContext;
 	OwnPlan    *entry;
 	bool		found;
 	char		name[NAMEDATALEN];
@@ -307,6 +306,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	int			saved_context;
 	int			guc_level;
 	int			code;
+	MemoryContext caller = CurrentMemoryContext;
 
 	owner = scim_own_role();
 
@@ -357,7 +357,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	if (read_only)
 		PopActiveSnapshot();
 
-	/* SPI leaves its own, whose memory goes with SPI_finish */
+	/* SPI leaves its own current */
 	MemoryContextSwitchTo(caller);
 	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(saved_user, saved_context);

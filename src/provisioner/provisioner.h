@@ -55,6 +55,14 @@ typedef struct ScimSyncAttribute
 	const char *default_value;	/* JSON text; only with SCIM_NULL_DEFAULT */
 } ScimSyncAttribute;
 
+/* What becomes of a resource that is at the target already and matches. */
+typedef enum ScimSyncAdopt
+{
+	SCIM_ADOPT_AUTO,			/* it is the row's */
+	SCIM_ADOPT_APPROVE,			/* it is, when somebody has approved that */
+	SCIM_ADOPT_NEVER			/* a conflict */
+} ScimSyncAdopt;
+
 typedef struct ScimSync
 {
 	int64		id;
@@ -68,8 +76,14 @@ typedef struct ScimSync
 	Interval	delete_after;
 	int			nattributes;
 	ScimSyncAttribute *attributes;
+	ScimSyncAdopt adopt;
+	int			guard_count;	/* disables and deletes in an hour that need no approval, */
+	double		guard_percent;	/* or so many of a hundred linked rows, whichever is more */
+	bool		create_inactive;	/* rows that say active: false are created, too */
 	ScimSyncState state;
 	const char *state_reason;	/* or NULL */
+	const char *home;			/* where it was started (scim_guard_home), or NULL */
+	bool		probe_due;		/* quarantined: time to look whether the target is better */
 } ScimSync;
 
 /*
@@ -105,13 +119,17 @@ extern long scim_provisioner_wait(ScimProvisioner *p);
 extern void scim_provisioner_init(void);	/* from _PG_init: callbacks */
 
 /*
- * The sync of this name, or NULL; all that are active, in order of their ids.
+ * The sync of this name, or NULL; all that are active, and the quarantined ones
+ * whose probe is due, in order of their ids.
  * In the current memory context; inside scim_catalog_begin() and _end().
  */
 extern ScimSync *scim_sync_by_name(const char *name);
 extern List *scim_sync_list_active(void);
 
-/* Set state and reason (or NULL); 42704 if the sync has gone. */
+/*
+ * Set state and reason (or NULL), and tell listeners of the channel scim_sync at
+ * commit if the state is another; 42704 if the sync has gone.
+ */
 extern void scim_sync_set_state(int64 id, ScimSyncState state, const char *reason);
 
 /*
@@ -120,6 +138,9 @@ extern void scim_sync_set_state(int64 id, ScimSyncState state, const char *reaso
  * connected.
  */
 extern void scim_sync_queue(int64 sync_id, Datum keys, const char *reason);
+
+/* Has this transaction queued changes, or asked for the worker? */
+extern bool scim_sync_wake_is_pending(void);
 
 /* Wake the worker when the transaction, or subtransaction and all above, commit. */
 extern void scim_sync_wake_at_commit(void);

@@ -100,6 +100,12 @@ static Oid	captures_relid = InvalidOid;
 /* Lowest nesting level of transactions that asked for it; 0: none. */
 static int	wake_level = 0;
 
+bool
+scim_sync_wake_is_pending(void)
+{
+	return wake_level != 0;
+}
+
 void
 scim_sync_wake_at_commit(void)
 {

@@ -17,6 +17,8 @@ typedef struct DiffContext
 	const ScimDiffStyle *style;
 	StringInfo	out;
 	int			count;
+	StringInfoData values;		/* pathless: members of the one operation's value */
+	int			open_ext;		/* whose object is open in there */
 } DiffContext;
 
 static const json_t *
@@ -75,9 +77,36 @@ end_operation(DiffContext *ctx, const json_t *value)
 	appendStringInfoChar(ctx->out, '}');
 }
 
+/* Without a path: a member of the one operation's value, in the object of its schema. */
+static void
+add_member(DiffContext *ctx, const ScimAttr *attr, const json_t *value)
+{
+	size_t		len;
+	char	   *text = scim_json_print(value, &len);
+
+	if (text == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	if (attr->ext != ctx->open_ext)
+	{
+		if (ctx->open_ext != SCIM_EXT_CORE)
+			appendStringInfoChar(&ctx->values, '}');
+		appendStringInfo(&ctx->values, "%s\"%s\":{", ctx->values.len > 0 ? "," : "", ctx->type->exts[attr->ext].schema->uri);
+		ctx->open_ext = attr->ext;
+	}
+	else if (ctx->values.len > 0)
+		appendStringInfoChar(&ctx->values, ',');
+	escape_json(&ctx->values, attr->name);
+	appendStringInfo(&ctx->values, ":%s", text);
+}
+
 static void
 set_value(DiffContext *ctx, const ScimAttr *attr, const char *value_filter, const json_t *value)
 {
+	if (ctx->style->pathless && value && value_filter == NULL && attr->parent == NULL)
+	{
+		add_member(ctx, attr, value);
+		return;
+	}
 	begin_operation(ctx, value ? "replace" : "remove", attr, value_filter);
 	end_operation(ctx, value);
 }
@@ -299,6 +328,14 @@ diff_attr(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json
 		(rule->on_null == SCIM_NULL_SKIP && to == NULL) ||
 		scim_value_same(attr, from, to))
 		return;
+	if (ctx->style->one_operation || ctx->style->pathless)
+	{
+		if (scim_multi_is_reference(attr))
+			diff_references(ctx, attr, from, to);
+		else
+			set_value(ctx, attr, NULL, to);
+		return;
+	}
 	if (attr->multi && ctx->style->types[attr->ord] != NIL)
 	{
 		diff_managed_types(ctx, attr, from, to);
@@ -331,8 +368,15 @@ int
 scim_diff_operations(const ScimResourceType *type, const ScimDiffStyle *style,
 					 const json_t *from, const json_t *to, StringInfo out)
 {
-	DiffContext ctx = {type, style, out, 0};
+	DiffContext ctx = {.type = type, .style = style, .out = out, .open_ext = SCIM_EXT_CORE};
 
+	initStringInfo(&ctx.values);
+	/* core attributes come first: active and userName are among them */
+	if (style->pathless)
+	{
+		diff_named(&ctx, "active", from, to);
+		diff_named(&ctx, "userName", from, to);
+	}
 	for (int i = 0; i < type->ntop; i++)
 	{
 		const ScimAttr *attr = type->top[i];
@@ -343,8 +387,14 @@ scim_diff_operations(const ScimResourceType *type, const ScimDiffStyle *style,
 			continue;
 		diff_attr(&ctx, attr, scim_document_value(type, from, attr), scim_document_value(type, to, attr));
 	}
-	diff_named(&ctx, "active", from, to);
-	diff_named(&ctx, "userName", from, to);
+	if (!style->pathless)
+	{
+		diff_named(&ctx, "active", from, to);
+		diff_named(&ctx, "userName", from, to);
+	}
+	else if (ctx.values.len > 0)
+		appendStringInfo(out, "%s{\"op\":\"replace\",\"value\":{%s%s}}", ctx.count++ > 0 ? "," : "",
+						 ctx.values.data, ctx.open_ext != SCIM_EXT_CORE ? "}" : "");
 	return ctx.count;
 }
 

@@ -28,7 +28,9 @@ typedef struct ScimDiffStyle
 	const bool *managed;		/* by ord: attributes that this sync writes */
 	List	  **types;			/* by ord: values of a list that are managed, by their `type`; NIL: all */
 	bool		remove_by_list; /* members are removed by a list of values, not by a filter */
-	int			members_per_request;
+	bool		pathless;		/* values are given in one operation without a path */
+	bool		one_operation;	/* an attribute is changed by one operation */
+	int			members_per_request;	/* 0: any number */
 } ScimDiffStyle;
 
 /*

@@ -256,6 +256,10 @@ scim_sync_view(const ScimSync *sync)
 	set_rules(view);
 	set_types(view);
 	view->style.managed = view->selection->has;
+	view->style.pathless = view->server->patch_path_style == SCIM_PATCH_PATHLESS;
+	view->style.one_operation = view->server->patch_one_operation;
+	view->style.members_per_request = view->server->members_per_request;
+	view->update_method = strcmp(view->type->name, "Group") == 0 ? view->server->group_update : view->server->update_method;
 	view->style.remove_by_list = view->server->member_remove == SCIM_MEMBER_REMOVE_VALUE;
 	set_match_rules(view);
 	return view;
@@ -484,6 +488,7 @@ scim_document_parse(const char *text)
 static void
 read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 {
+	MemoryContext context = CurrentMemoryContext;
 	const char **ids = palloc(sizeof(char *) * n);
 	ScimStoreRow *rows;
 	int			nrows;
@@ -492,6 +497,7 @@ read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 		ids[i] = documents[i].key;
 	scim_heap_begin((size_t) scim_request_memory * 1024);
 	scim_store_collect(&view->target, ids, n, view->sync->scope, view->selection, &rows, &nrows);
+	MemoryContextSwitchTo(context);
 	/* rows come in the order of the keys, some of which have none */
 	for (int i = 0, j = 0; i < n; i++)
 	{

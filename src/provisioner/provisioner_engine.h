@@ -50,6 +50,7 @@ typedef struct ScimSyncView
 	bool		can_disable;	/* resources of this type have `active` */
 	bool		active_mapped;	/* and the mapping has a source for it */
 	ScimDiffStyle style;
+	int			update_method;	/* ScimUpdateMethod, for this type */
 	int			nrules;
 	ScimMatchRule *rules;		/* in order of priority */
 	List	   *referees;		/* ScimReferee: this sync, and others of the server */
@@ -90,6 +91,17 @@ extern char *scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule
 extern bool scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule,
 							 const json_t *document, const json_t *resource);
 
+/* ---- steps and PUT (provisioner_step.c) ---- */
+
+/*
+ * The document to send next, where one request cannot carry all that leads from
+ * "from" to "to"; NULL: it can.
+ */
+extern char *scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create);
+
+/* The body of a PUT: the resource as the target has it, with what is managed as wanted. */
+extern char *scim_overlay(const ScimSyncView *view, const json_t *current, const char *wanted);
+
 /* ---- links (provisioner_link.c) ---- */
 
 typedef struct ScimLink
@@ -104,6 +116,9 @@ typedef struct ScimLink
 	int			attempts;
 	TimestampTz gone_at;		/* 0: it is not */
 	bool		dirty;			/* parked, and due because its row has changed */
+	const char *staged;			/* action that waits, or waited, for approval, or NULL */
+	const char *approval;		/* "approved", "rejected", or NULL */
+	const char *reason;
 } ScimLink;
 
 /* What a link becomes when a flight ends or needs no request. */
@@ -121,6 +136,8 @@ typedef struct ScimLinkUpdate
 	TimestampTz next_at;		/* 0: when the row changes */
 	TimestampTz gone_at;
 	bool		waiting;		/* for rows that it refers to */
+	const char *staged;
+	const char *approval;
 } ScimLinkUpdate;
 
 extern int	scim_links_absorb(int64 sync_id, bool *full);
@@ -128,12 +145,15 @@ extern void scim_links_add(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_mark_all(int64 sync_id);
 extern void scim_links_forget_full(int64 sync_id);
 extern ScimLink *scim_links_due(int64 sync_id, int limit, int *n);
+/* The link of a key, made if it is not there, locked; raises 55006 if a request is in flight. */
+extern ScimLink *scim_link_lock(int64 sync_id, const char *key);
 extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n);
 extern void scim_link_intend(int64 sync_id, const char *key, const char *intent);
 extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
 extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
 extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
 extern int	scim_links_recover(int64 sync_id);
+extern void scim_attempts_forget(void);
 extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_wake_waiting(const char *server);
 extern List *scim_links_partners(const ScimSync *sync, List **mappings);
@@ -164,8 +184,12 @@ typedef struct ScimDecision
 	char	   *body;			/* or NULL */
 	char	   *match_paths[4]; /* CREATE: queries before it, by rule; NULL: the rule has no value */
 	bool		may_create;		/* CREATE: false: match only */
+	bool		partial;		/* a step: more follows */
+	bool		read_first;		/* PUT: the body is laid over what a GET brings */
+	bool		deactivates;	/* UPDATE: the row itself says active: false now */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
 	const char *wanted;			/* document that the target has afterwards */
+	const char *created;		/* CREATE: what it has after the POST, if that is not all; or NULL */
 	const char *reason;
 } ScimDecision;
 
@@ -174,6 +198,10 @@ typedef struct ScimDecision
 extern ScimDecision *scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *document,
 								 TimestampTz now);
 extern const char *scim_action_name(ScimAction action);
+
+/* Make it a decision that sends nothing: the link becomes "state". */
+extern ScimDecision *scim_decide_nothing(ScimDecision *decision, const ScimLink *link, const char *state,
+										 const char *reason, TimestampTz next_at);
 
 /* The request that takes a resource out of use, and the document afterwards. */
 extern void scim_decide_disable(const ScimSyncView *view, const ScimLink *link, ScimDecision *decision);

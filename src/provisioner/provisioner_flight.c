@@ -6,8 +6,10 @@
 #include "postgres.h"
 
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+#include "utils/uuid.h"
 
 #include "provisioner_flight.h"
 #include "../scim_guc.h"
@@ -64,9 +66,15 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->may_create = decision->may_create;
 	flight->absent = decision->absent;
 	flight->wanted = copied(decision->wanted);
+	flight->created = copied(decision->created);
+	flight->partial = decision->partial;
+	flight->deactivates = decision->deactivates || decision->action == SCIM_ACTION_DISABLE;
 	flight->link.state = pstrdup(link->state);
 	flight->link.remote_id = copied(link->remote_id);
 	flight->link.doubt = link->doubt;
+	flight->uncertain = link->doubt > 0;
+	flight->link.staged = link->approval ? copied(link->staged) : NULL;
+	flight->link.approval = copied(link->approval);
 	flight->link.attempts = link->attempts;
 	flight->link.gone_at = decision->after.gone_at;
 	flight->link.waiting = decision->after.waiting;
@@ -92,10 +100,14 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 			flight->body = NULL;
 			break;
 		case SCIM_ACTION_UPDATE:
-			flight->phase = SCIM_PHASE_UPDATE;
-			break;
 		case SCIM_ACTION_DISABLE:
-			flight->phase = SCIM_PHASE_DISABLE;
+			flight->phase = decision->action == SCIM_ACTION_UPDATE ? SCIM_PHASE_UPDATE : SCIM_PHASE_DISABLE;
+			if (decision->read_first)
+			{
+				flight->phase = SCIM_PHASE_READ;
+				flight->method = "GET";
+				flight->body = NULL;
+			}
 			break;
 		case SCIM_ACTION_DELETE:
 			flight->phase = SCIM_PHASE_DELETE;
@@ -107,11 +119,26 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	return flight;
 }
 
+ScimFlight *
+scim_flight_probe(MemoryContext parent, const ScimSyncView *view)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "scim flight", ALLOCSET_SMALL_SIZES);
+	MemoryContext saved = MemoryContextSwitchTo(context);
+	ScimFlight *flight = palloc0(sizeof(ScimFlight));
+
+	flight->context = context;
+	flight->phase = SCIM_PHASE_PROBE;
+	flight->method = "GET";
+	/* id is what every target can look for; whether it finds nothing or says 404 is the same here */
+	flight->path = psprintf("%s/%s", view->type->endpoint,
+							DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0))));
+	MemoryContextSwitchTo(saved);
+	return flight;
+}
+
 void
 scim_flight_end(ScimFlight *flight)
 {
-	if (flight->response)
-		scim_client_release(flight->response);
 	MemoryContextDelete(flight->context);
 }
 
@@ -142,12 +169,21 @@ succeed(AnswerContext *ctx, const char *state)
 	ScimFlight *flight = ctx->flight;
 
 	flight->link.acked = flight->wanted;
+	flight->link.staged = flight->link.approval = NULL;
 	flight->link.wanted = NULL;
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
 	flight->link.attempts = 0;
+	if (flight->deactivates && !flight->partial && ctx->view->server->disable_means != SCIM_DISABLE_DISABLES)
+	{
+		/* the target has no such resource any more: whoever comes back is new */
+		flight->link.remote_id = NULL;
+		flight->link.acked = "{}";
+		return store(ctx, "disabled", "removed by the target when it was disabled", 0);
+	}
 	ctx->news->linked = ctx->news->linked || flight->action == SCIM_ACTION_CREATE || flight->adopted;
-	return store(ctx, state, flight->link.waiting ? "waits for rows that it refers to" : NULL, flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : 0);
+	return store(ctx, state, flight->link.waiting ? "waits for rows that it refers to" : NULL,
+				 flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : flight->partial ? ctx->now : 0);
 }
 
 /* It will never take it like this: not again before hours, or another document. */
@@ -156,6 +192,7 @@ park(AnswerContext *ctx, const char *state, const char *reason)
 {
 	ScimFlight *flight = ctx->flight;
 
+	ctx->news->parked = true;
 	flight->link.attempts++;
 	flight->link.wanted = NULL;
 	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
@@ -256,6 +293,45 @@ created_id(const AnswerContext *ctx)
 	return slash && slash[1] && strpbrk(slash + 1, "%?#") == NULL ? slash + 1 : NULL;
 }
 
+/* The resource is known: what is wanted is laid over it. */
+static bool
+put(AnswerContext *ctx, const json_t *resource)
+{
+	ScimFlight *flight = ctx->flight;
+	const char *id = text_member(resource, "id");
+	const ScimMatchRule *rule = &ctx->view->rules[0];
+
+	/* what a truncated answer leaves out would be lost */
+	if (id == NULL || strcmp(id, flight->link.remote_id) != 0 ||
+		scim_document_value(ctx->view->type, resource, rule->attrs[0]) == NULL)
+		return park(ctx, "parked", "what the target returns is no whole resource: it is not overwritten");
+	return go_on(flight, flight->action == SCIM_ACTION_DISABLE ? SCIM_PHASE_DISABLE : SCIM_PHASE_UPDATE, "PUT",
+				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->wanted));
+}
+
+/*
+ * Is what was there before the row's?  What this sync has made itself, and lost
+ * sight of, is.  False: the link says what is missing.
+ */
+static bool
+may_adopt(AnswerContext *ctx, const char *id)
+{
+	ScimFlight *flight = ctx->flight;
+	ScimSyncAdopt adopt = ctx->view->sync->adopt;
+
+	if (adopt == SCIM_ADOPT_AUTO || flight->uncertain ||
+		(flight->link.approval && strcmp(flight->link.approval, "approved") == 0))
+		return true;
+	if (adopt == SCIM_ADOPT_NEVER)
+	{
+		park(ctx, "conflict", psprintf("resource %s is at the target already, and the sync adopts none", id));
+		return false;
+	}
+	flight->link.staged = "adopt";
+	store(ctx, "staged", psprintf("resource %s is at the target already: it waits for scim.approve()", id), 0);
+	return false;
+}
+
 /* Exactly one resource matches: it is the row's, if it is no other row's. */
 static bool
 adopt(AnswerContext *ctx, const json_t *resource)
@@ -274,6 +350,8 @@ adopt(AnswerContext *ctx, const json_t *resource)
 		/* which may be about to give it up: another name, another key, gone */
 		return flight->link.attempts < MAX_CONFLICTS ? try_later(ctx) : park(ctx, "conflict", ctx->reason);
 	}
+	if (!may_adopt(ctx, id))
+		return true;
 
 	flight->link.remote_id = pstrdup(id);
 	flight->link.doubt = 0;
@@ -288,6 +366,10 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
 	flight->adopted = true;
+	flight->wanted = update.wanted;
+	flight->partial = update.partial;
+	if (update.read_first)
+		return put(ctx, resource);
 	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
 }
 
@@ -361,8 +443,16 @@ created(AnswerContext *ctx)
 
 	/* created, it seems, but as what? */
 	if (id == NULL)
+	{
+		ctx->flight->uncertain = true;
 		return find(ctx);
+	}
 	ctx->flight->link.remote_id = pstrdup(id);
+	if (ctx->flight->created)
+	{
+		ctx->flight->wanted = ctx->flight->created;
+		ctx->flight->partial = true;
+	}
 	return succeed(ctx, "linked");
 }
 
@@ -399,6 +489,7 @@ vanished(AnswerContext *ctx)
 			return succeed(ctx, "disabled");
 		case SCIM_PHASE_UPDATE:
 			return look(ctx);
+		case SCIM_PHASE_READ:
 		case SCIM_PHASE_LOOK:
 			if (flight->action == SCIM_ACTION_DISABLE)
 				return succeed(ctx, "disabled");
@@ -413,6 +504,7 @@ vanished(AnswerContext *ctx)
 			ctx->body = scim_document_parse("{}");
 			return matched(ctx);
 		case SCIM_PHASE_CREATE:
+		case SCIM_PHASE_PROBE:
 			break;
 	}
 	return park(ctx, "parked", ctx->reason);
@@ -428,6 +520,8 @@ done(AnswerContext *ctx)
 			return matched(ctx);
 		case SCIM_PHASE_CREATE:
 			return created(ctx);
+		case SCIM_PHASE_READ:
+			return put(ctx, ctx->body);
 		case SCIM_PHASE_UPDATE:
 			return succeed(ctx, "linked");
 		case SCIM_PHASE_DISABLE:
@@ -439,6 +533,8 @@ done(AnswerContext *ctx)
 			return looked(ctx);
 		case SCIM_PHASE_DELETE:
 			return store(ctx, NULL, NULL, 0);
+		case SCIM_PHASE_PROBE:
+			break;
 	}
 	return true;
 }
@@ -485,26 +581,28 @@ decide_next(AnswerContext *ctx)
 	return true;
 }
 
-static const char *
-phase_name(const ScimFlight *flight)
+const char *
+scim_flight_phase_name(const ScimFlight *flight)
 {
 	static const char *const names[] = {
 		[SCIM_PHASE_MATCH] = "match",
 		[SCIM_PHASE_CREATE] = "create",
 		[SCIM_PHASE_FIND] = "match",
+		[SCIM_PHASE_READ] = "read",
 		[SCIM_PHASE_UPDATE] = "update",
 		[SCIM_PHASE_DISABLE] = "disable",
 		[SCIM_PHASE_LOOK] = "verify",
 		[SCIM_PHASE_DELETE] = "delete",
+		[SCIM_PHASE_PROBE] = "probe",
 	};
 
 	return names[flight->phase];
 }
 
 bool
-scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *secret, ScimTargetNews *news)
+scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClientResponse *response,
+				   const char *secret, ScimTargetNews *news)
 {
-	ScimClientResponse *response = flight->response;
 	MemoryContext saved = MemoryContextSwitchTo(flight->context);
 	AnswerContext ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp(), .news = news};
 	ScimError	err;
@@ -524,7 +622,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 			ctx.body = NULL;
 	}
 
-	news->linked = false;
+	news->linked = news->parked = news->probed = false;
 	news->verdict = ctx.verdict;
 	news->reason = ctx.reason;
 	wanted = scim_retry_wanted(response, (long long) (ctx.now / USECS_PER_SEC) +
@@ -532,12 +630,18 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const char *sec
 	news->wait_ms = ctx.verdict == SCIM_VERDICT_THROTTLED ? (wanted >= 0 ? wanted * 1000 : 1000) :
 		scim_retry_exhausted(response) && wanted >= 0 ? wanted * 1000 : -1;
 
-	scim_attempt_log(view->sync->id, flight->key, phase_name(flight), flight->method, flight->path,
+	scim_attempt_log(view->sync->id, flight->key, scim_flight_phase_name(flight), flight->method, flight->path,
 					 response, ctx.verdict, ctx.reason,
 					 news->wait_ms > 0 ? TimestampTzPlusMilliseconds(ctx.now, news->wait_ms) : 0);
-	flight->response = NULL;
-	over = decide_next(&ctx);
-	scim_client_release(response);
+	if (flight->phase == SCIM_PHASE_PROBE)
+	{
+		/* whatever it says of the request, it lets us in, and it works */
+		news->probed = ctx.verdict == SCIM_VERDICT_OK || ctx.verdict == SCIM_VERDICT_NOT_FOUND ||
+			ctx.verdict == SCIM_VERDICT_REFUSED || ctx.verdict == SCIM_VERDICT_UNSUPPORTED;
+		over = true;
+	}
+	else
+		over = decide_next(&ctx);
 	MemoryContextSwitchTo(saved);
 	return over;
 }

@@ -5,6 +5,8 @@
 #ifndef SCIM_PROVISIONER_INTERNAL_H
 #define SCIM_PROVISIONER_INTERNAL_H
 
+#include "fmgr.h"
+
 #include "provisioner.h"
 #include "../catalog/catalog_mapping.h"
 
@@ -13,6 +15,15 @@
  * attribute; with "type", also for paths that it does not have.
  */
 extern void scim_sync_parse_attributes(ScimSync *sync, const char *json, const ScimResourceType *type);
+
+/*
+ * The sync that the first argument of an SQL function names; 42704, 42501 unless
+ * the caller is a member of its owner.  Needs SPI and the catalog.
+ */
+extern ScimSync *scim_sync_of_caller(FunctionCallInfo fcinfo);
+
+/* The options of a sync (JSON text).  Raises 22023, naming sync and option. */
+extern void scim_sync_parse_options(ScimSync *sync, const char *json);
 
 /* Flags of an array of action names; raises 22023. */
 extern int	scim_sync_parse_actions(Datum array);

@@ -14,6 +14,7 @@
 #include "utils/timestamp.h"
 
 #include "provisioner_engine.h"
+#include "../scim_guc.h"
 
 /* Entries of the queue that one transaction takes; each is up to 1,000 keys. */
 #define MAX_QUEUE_ENTRIES 8
@@ -154,7 +155,7 @@ scim_links_forget_full(int64 sync_id)
 
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
-	" pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty"
+	" pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason"
 
 static ScimLink *
 collect_links(int n)
@@ -177,6 +178,9 @@ collect_links(int n)
 		gone_at = row_datum(i, 9, &isnull);
 		links[i].gone_at = isnull ? 0 : DatumGetTimestampTz(gone_at);
 		links[i].dirty = DatumGetBool(row_datum(i, 10, &isnull));
+		links[i].staged = row_text(i, 11);
+		links[i].approval = row_text(i, 12);
+		links[i].reason = row_text(i, 13);
 	}
 	return links;
 }
@@ -191,7 +195,7 @@ scim_links_due(int64 sync_id, int limit, int *n)
 	*n = execute("due links",
 				 "SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
 				 " AND next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AND intent IS NULL"
-				 " ORDER BY next_at LIMIT $2",
+				 " ORDER BY next_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
 				 2, types, values, NULL, SPI_OK_SELECT);
 	return collect_links(*n);
 }
@@ -208,6 +212,26 @@ scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n)
 				 " AND source_key OPERATOR(pg_catalog.=) ANY ($2)",
 				 2, types, values, NULL, SPI_OK_SELECT);
 	return collect_links(*n);
+}
+
+ScimLink *
+scim_link_lock(int64 sync_id, const char *key)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
+	ScimLink   *link;
+
+	scim_links_add(sync_id, &key, 1);
+	if (execute("lock link",
+				"SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+				" AND source_key OPERATOR(pg_catalog.=) $2 AND intent IS NULL FOR NO KEY UPDATE SKIP LOCKED",
+				2, types, values, NULL, SPI_OK_SELECT) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a request for the row with key %s is in flight", key),
+				 errhint("Try again in a moment.")));
+	link = collect_links(1);
+	return link;
 }
 
 /* Before the first request is sent: what it is meant to lead to. */
@@ -245,10 +269,10 @@ scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
 void
 scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 {
-	Oid			types[13] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID};
-	Datum		values[13];
-	char		nulls[13];
+	Oid			types[15] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID};
+	Datum		values[15];
+	char		nulls[15];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(sync_id);
@@ -274,13 +298,15 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	values[10] = time_or_null(update->next_at, &nulls[10]);
 	values[11] = time_or_null(update->gone_at, &nulls[11]);
 	values[12] = BoolGetDatum(update->waiting);
+	values[13] = text_or_null(update->staged, &nulls[13]);
+	values[14] = text_or_null(update->approval, &nulls[14]);
 	(void) execute("store link",
 				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
 				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
-				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13,"
+				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13, staged = $14, approval = $15,"
 				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   13, types, values, nulls, SPI_OK_UPDATE);
+				   15, types, values, nulls, SPI_OK_UPDATE);
 }
 
 /* The key that a resource of the target belongs to, or NULL. */
@@ -492,4 +518,18 @@ scim_attempts_held(const char *server)
 				   1, types, values, NULL, SPI_OK_SELECT);
 	held = row_datum(0, 1, &isnull);
 	return isnull ? 0 : DatumGetTimestampTz(held);
+}
+
+/* Log entries that are old enough, some of them. */
+void
+scim_attempts_forget(void)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(scim_sync_log_days)};
+
+	(void) execute("forget attempts",
+				   "DELETE FROM scim._attempts WHERE id IN (SELECT a.id FROM scim._attempts a"
+				   " WHERE a.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1))"
+				   " ORDER BY a.at LIMIT 10000)",
+				   1, types, values, NULL, SPI_OK_DELETE);
 }

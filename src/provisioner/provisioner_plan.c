@@ -14,6 +14,7 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
@@ -73,9 +74,9 @@ scim_escrow_time(int attempts, TimestampTz now)
 	return TimestampTzPlusMilliseconds(now, hours * INT64CONST(3600000));
 }
 
-/* No request: the link becomes "state". */
-static ScimDecision *
-settle(ScimDecision *decision, const ScimLink *link, const char *state, const char *reason, TimestampTz next_at)
+ScimDecision *
+scim_decide_nothing(ScimDecision *decision, const ScimLink *link, const char *state, const char *reason,
+					TimestampTz next_at)
 {
 	decision->action = SCIM_ACTION_NONE;
 	decision->after.state = state;
@@ -91,17 +92,66 @@ settle(ScimDecision *decision, const ScimLink *link, const char *state, const ch
 	return decision;
 }
 
+/* The document, saying active: true, or false. */
+static char *
+with_active(const char *document, bool active)
+{
+	ScimCoreFrame frame;
+	json_t	   *value;
+	char	   *text;
+	size_t		len;
+
+	scim_core_enter(&frame);
+	value = scim_document_parse(document ? document : "{}");
+	json_object_set_new(value, "active", json_boolean(active));
+	text = scim_json_print(value, &len);
+	scim_core_leave(&frame);
+	if (text == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return text;
+}
+
+/* {"schemas": [...], "id": ..., attributes}: a PUT of a target that keeps what is left out. */
+static char *
+merge_body(const ScimSyncView *view, const char *remote_id, const char *document)
+{
+	StringInfoData body;
+
+	initStringInfo(&body);
+	scim_diff_create_body(view->type, scim_document_parse(document), &body);
+	body.data[--body.len] = '\0';
+	appendStringInfoString(&body, ",\"id\":");
+	escape_json(&body, remote_id);
+	appendStringInfoChar(&body, '}');
+	return body.data;
+}
+
+/*
+ * By PUT: a resource as a whole.  What it is laid over is known only when it has
+ * been read.
+ */
+static void
+decide_put(const ScimSyncView *view, const char *remote_id, const char *to, ScimDecision *decision)
+{
+	decision->method = "PUT";
+	decision->read_first = view->update_method == SCIM_UPDATE_PUT;
+	decision->body = merge_body(view, remote_id, to);
+	decision->partial = false;
+	decision->wanted = to;
+}
+
 bool
 scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t *from, const char *to,
 				   bool reactivate, ScimDecision *decision)
 {
 	StringInfoData operations;
 	StringInfoData body;
+	char	   *step = scim_step_towards(view, from, to, false);
 	int			n;
 
 	initStringInfo(&operations);
-	n = scim_diff_operations(view->type, &view->style, from, scim_document_parse(to), &operations);
-	if (reactivate)
+	n = scim_diff_operations(view->type, &view->style, from, scim_document_parse(step ? step : to), &operations);
+	if (reactivate && (step == NULL || n == 0))
 		appendStringInfo(&operations, "%s{\"op\":\"replace\",\"path\":\"active\",\"value\":true}", n++ > 0 ? "," : "");
 	if (n == 0)
 		return false;
@@ -111,27 +161,11 @@ scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t
 	decision->method = "PATCH";
 	decision->path = scim_resource_path(view, remote_id);
 	decision->body = body.data;
-	decision->wanted = to;
+	decision->partial = step != NULL;
+	decision->wanted = step ? step : to;
+	if (view->update_method != SCIM_UPDATE_PATCH)
+		decide_put(view, remote_id, reactivate ? with_active(to, true) : to, decision);
 	return true;
-}
-
-/* The document, saying active: false. */
-static char *
-inactive_document(const char *document)
-{
-	ScimCoreFrame frame;
-	json_t	   *value;
-	char	   *text;
-	size_t		len;
-
-	scim_core_enter(&frame);
-	value = scim_document_parse(document ? document : "{}");
-	json_object_set_new(value, "active", json_false());
-	text = scim_json_print(value, &len);
-	scim_core_leave(&frame);
-	if (text == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return text;
 }
 
 void
@@ -145,7 +179,9 @@ scim_decide_disable(const ScimSyncView *view, const ScimLink *link, ScimDecision
 	decision->method = "PATCH";
 	decision->path = scim_resource_path(view, link->remote_id);
 	decision->body = body.data;
-	decision->wanted = inactive_document(link->acked);
+	decision->wanted = with_active(link->acked, false);
+	if (view->update_method != SCIM_UPDATE_PATCH)
+		decide_put(view, link->remote_id, decision->wanted, decision);
 }
 
 /* Does a document say that the resource is out of use? */
@@ -169,11 +205,12 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 	const ScimSync *sync = view->sync;
 	const json_t *wanted = scim_document_parse(document->text);
 	StringInfoData body;
+	char	   *step;
 	bool		any = false;
 
 	/* a change that leaves the document as it was refused is no reason to send it */
 	if (link->dirty && link->wanted_hash && strcmp(link->wanted_hash, scim_text_hash(document->text)) == 0)
-		return settle(decision, link, "parked", "refused by the target as it is", scim_escrow_time(link->attempts, now));
+		return scim_decide_nothing(decision, link, "parked", "refused by the target as it is", scim_escrow_time(link->attempts, now));
 
 	if (link->remote_id)
 	{
@@ -182,16 +219,21 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		/* what we took out of use comes back, also where the mapping has no `active` */
 		if (!scim_decide_update(view, link->remote_id, scim_document_parse(link->acked ? link->acked : "{}"),
 								document->text, was_disabled && !view->active_mapped, decision))
-			return settle(decision, link, "linked", waiting_reason(document), 0);
+			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
 		if ((sync->actions & SCIM_SYNC_UPDATE) == 0)
-			return settle(decision, link, "linked", "update is none of the actions of the sync", 0);
+			return scim_decide_nothing(decision, link, "linked", "update is none of the actions of the sync", 0);
+		decision->deactivates = view->active_mapped && says_inactive(document->text) && !says_inactive(link->acked);
 		decision->reason = was_disabled ? "in scope again" : "changed";
 		return decision;
 	}
 
+	/* what was disabled has gone for good from some targets */
+	if (strcmp(link->state, "disabled") == 0 && view->server->reactivation == SCIM_REACTIVATE_IMPOSSIBLE)
+		return scim_decide_nothing(decision, link, "disabled", "the target takes nobody back whom it has removed", 0);
+
 	decision->may_create = (sync->actions & SCIM_SYNC_CREATE) != 0;
 	decision->reason = decision->may_create ? "no resource is known" : "create is none of the actions of the sync";
-	if (decision->may_create && view->active_mapped && says_inactive(document->text))
+	if (decision->may_create && !sync->create_inactive && view->active_mapped && says_inactive(document->text))
 	{
 		/* nobody is created, invited and billed to be out of use */
 		decision->may_create = false;
@@ -204,13 +246,15 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		any = any || decision->match_paths[i];
 	}
 	if (!any)
-		return settle(decision, link, "parked", "it has no value of a matching attribute", 0);
+		return scim_decide_nothing(decision, link, "parked", "it has no value of a matching attribute", 0);
+	step = scim_step_towards(view, scim_document_parse("{}"), document->text, true);
 	initStringInfo(&body);
-	scim_diff_create_body(view->type, wanted, &body);
+	scim_diff_create_body(view->type, step ? scim_document_parse(step) : wanted, &body);
 	decision->method = "POST";
 	decision->path = view->type->endpoint;
 	decision->body = body.data;
 	decision->wanted = document->text;
+	decision->created = step;
 	return decision;
 }
 
@@ -236,11 +280,11 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 			decision->absent = true;
 			return decision;
 		}
-		settle(decision, link, NULL, gone ? "gone, and not at the target" : "out of scope, and not at the target", 0);
+		scim_decide_nothing(decision, link, NULL, gone ? "gone, and not at the target" : "out of scope, and not at the target", 0);
 		return decision;
 	}
 
-	if (gone && (sync->actions & SCIM_SYNC_DELETE) != 0)
+	if (gone && (sync->actions & SCIM_SYNC_DELETE) != 0 && view->server->delete_means != SCIM_DELETE_NONE)
 	{
 		TimestampTz since = link->gone_at ? link->gone_at : now;
 
@@ -265,7 +309,7 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 		decision->reason = gone ? "its row is gone" : "out of scope";
 		return decision;
 	}
-	settle(decision, link, inactive ? "disabled" : "linked",
+	scim_decide_nothing(decision, link, inactive ? "disabled" : "linked",
 		   inactive ? (gone ? "its row is gone" : "out of scope") :
 		   view->can_disable ? "update is none of the actions of the sync" : "resources of this type can't be disabled",
 		   delete_at);
@@ -282,7 +326,7 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 	decision->after.key = link->key;
 	decision->after.waiting = document->waiting > 0;
 	if (document->problem)
-		return settle(decision, link, "parked", document->problem, 0);
+		return scim_decide_nothing(decision, link, "parked", document->problem, 0);
 	if (document->presence == SCIM_ROW_IN_SCOPE)
 		return decide_present(view, link, document, now, decision);
 	return decide_absent(view, link, document->presence, now, decision);

@@ -7,9 +7,11 @@
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
+#include "commands/async.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/json.h"
 #include "utils/memutils.h"
 
 #include "provisioner_internal.h"
@@ -20,11 +22,17 @@
 static const char *const state_names[] = {"configured", "active", "paused", "quarantined", "disabled"};
 static const char *const apply_names[] = {"always", "create_only", "if_absent"};
 static const char *const on_null_names[] = {"remove", "skip", "default"};
+static const char *const adopt_names[] = {"auto", "approve", "never"};
 static const char *const action_names[] = {"create", "update", "delete"};
+
+/* Disables and deletes in an hour that nobody has to approve. */
+#define DEFAULT_GUARD_COUNT 20
+#define DEFAULT_GUARD_PERCENT 5
 
 #define SYNC_COLUMNS \
 	"s.id, s.name, s.mapping_id, m.name, s.server, m.owner::pg_catalog.oid, s.scope, s.actions," \
-	" s.delete_after, s.attributes::pg_catalog.text, s.state, s.state_reason" \
+	" s.delete_after, s.attributes::pg_catalog.text, s.state, s.state_reason, s.options::pg_catalog.text, s.home," \
+	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false)" \
 	" FROM scim._syncs s JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) s.mapping_id"
 
 /* Position of a word in a list of n, or -1. */
@@ -183,6 +191,72 @@ scim_sync_parse_attributes(ScimSync *sync, const char *json, const ScimResourceT
 	}
 }
 
+/* ---- options ---- */
+
+pg_noreturn static void option_error(const ScimSync *sync, const char *option, const char *problem);
+
+static void
+option_error(const ScimSync *sync, const char *option, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" of sync \"%s\" %s", option, sync->name, problem)));
+}
+
+static void
+parse_option(ScimSync *sync, const char *name, const json_t *value)
+{
+	if (strcmp(name, "adopt") == 0)
+	{
+		int			index = json_is_string(value) ? word_index(json_string_value(value), adopt_names, lengthof(adopt_names)) : -1;
+
+		if (index < 0)
+			option_error(sync, name, "is auto, approve or never");
+		sync->adopt = index;
+	}
+	else if (strcmp(name, "guard_count") == 0)
+	{
+		if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > INT_MAX)
+			option_error(sync, name, "is a number of rows");
+		sync->guard_count = (int) json_integer_value(value);
+	}
+	else if (strcmp(name, "guard_percent") == 0)
+	{
+		if (!json_is_number(value) || json_number_value(value) < 0 || json_number_value(value) > 100)
+			option_error(sync, name, "is a number from 0 to 100");
+		sync->guard_percent = json_number_value(value);
+	}
+	else if (strcmp(name, "create_inactive") == 0)
+	{
+		if (!json_is_boolean(value))
+			option_error(sync, name, "is true or false");
+		sync->create_inactive = json_is_true(value);
+	}
+	else
+		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent and create_inactive");
+}
+
+void
+scim_sync_parse_options(ScimSync *sync, const char *json)
+{
+	ScimError	err;
+	json_t	   *options;
+	void	   *iter;
+
+	sync->adopt = SCIM_ADOPT_AUTO;
+	sync->guard_count = DEFAULT_GUARD_COUNT;
+	sync->guard_percent = DEFAULT_GUARD_PERCENT;
+	sync->create_inactive = false;
+	memset(&err, 0, sizeof(err));
+	options = scim_json_parse(json, strlen(json), &err);
+	if (!json_is_object(options))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the options of sync \"%s\" are no JSON object", sync->name)));
+	for (iter = json_object_iter(options); iter; iter = json_object_iter_next(options, iter))
+		parse_option(sync, json_object_iter_key(iter), json_object_iter_value(iter));
+}
+
 /* ---- rows ---- */
 
 /* Text of a column in the current memory context, or NULL. */
@@ -217,6 +291,9 @@ make_sync(int row)
 	scim_sync_parse_attributes(sync, column_text(row, 10), NULL);
 	sync->state = word_index(column_text(row, 11), state_names, lengthof(state_names));
 	sync->state_reason = column_text(row, 12);
+	scim_sync_parse_options(sync, column_text(row, 13));
+	sync->home = column_text(row, 14);
+	sync->probe_due = DatumGetBool(column_value(row, 15));
 	return sync;
 }
 
@@ -251,8 +328,28 @@ scim_sync_by_name(const char *name)
 List *
 scim_sync_list_active(void)
 {
-	return read_syncs("active syncs", "SELECT " SYNC_COLUMNS " WHERE s.state OPERATOR(pg_catalog.=) 'active' ORDER BY s.id",
+	return read_syncs("active syncs", "SELECT " SYNC_COLUMNS " WHERE s.state OPERATOR(pg_catalog.=) 'active'"
+					  " OR (s.state OPERATOR(pg_catalog.=) 'quarantined' AND s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp())"
+					  " ORDER BY s.id",
 					  0, NULL, NULL);
+}
+
+/* Whoever listens to the channel scim_sync hears of it at commit. */
+static void
+notify(const char *name, const char *state, const char *reason)
+{
+	StringInfoData payload;
+
+	initStringInfo(&payload);
+	appendStringInfoString(&payload, "{\"sync\":");
+	escape_json(&payload, name);
+	appendStringInfo(&payload, ",\"state\":\"%s\",\"reason\":", state);
+	if (reason)
+		escape_json(&payload, reason);
+	else
+		appendStringInfoString(&payload, "null");
+	appendStringInfoChar(&payload, '}');
+	Async_Notify("scim_sync", payload.data);
 }
 
 void
@@ -268,13 +365,20 @@ scim_sync_set_state(int64 id, ScimSyncState state, const char *reason)
 	if (reason == NULL)
 		nulls[2] = 'n';
 	SPI_connect();
+	/* back to work: what was probed for is of the past */
 	if (scim_own_execute("sync state",
-						 "UPDATE scim._syncs SET state = $2, state_reason = $3 WHERE id OPERATOR(pg_catalog.=) $1",
-						 3, types, values, nulls, false, 0) != SPI_OK_UPDATE)
+						 "UPDATE scim._syncs s SET state = $2, state_reason = $3,"
+						 " probes = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined' THEN s.probes ELSE 0 END,"
+						 " probe_at = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined' THEN s.probe_at END"
+						 " FROM scim._syncs o WHERE s.id OPERATOR(pg_catalog.=) $1 AND o.id OPERATOR(pg_catalog.=) s.id"
+						 " RETURNING s.name, o.state OPERATOR(pg_catalog.<>) $2",
+						 3, types, values, nulls, false, 0) != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "could not write scim._syncs");
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the sync does not exist any more")));
+	if (DatumGetBool(column_value(0, 2)))
+		notify(column_text(0, 1), state_names[state], reason);
 	SPI_finish();
 }

@@ -15,10 +15,12 @@
 #include "utils/rel.h"
 #include "utils/timestamp.h"
 
+#include "provisioner_guard.h"
 #include "provisioner_internal.h"
 #include "../catalog/catalog.h"
 
 PG_FUNCTION_INFO_V1(scim_create_sync);
+PG_FUNCTION_INFO_V1(scim_alter_sync);
 PG_FUNCTION_INFO_V1(scim_drop_sync);
 PG_FUNCTION_INFO_V1(scim_start_sync);
 PG_FUNCTION_INFO_V1(scim_pause_sync);
@@ -77,9 +79,10 @@ scim_create_sync(PG_FUNCTION_ARGS)
 	ScimMappingRow *row;
 	const ScimMapping *mapping;
 	char	   *attributes = "{}";
-	Oid			types[7] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTARRAYOID, INTERVALOID, TEXTOID};
-	Datum		values[7];
-	char		nulls[8] = "       ";
+	char	   *options = "{}";
+	Oid			types[8] = {TEXTOID, INT8OID, TEXTOID, TEXTOID, TEXTARRAYOID, INTERVALOID, TEXTOID, TEXTOID};
+	Datum		values[8];
+	char		nulls[9] = "        ";
 	bool		isnull;
 
 	memset(&sync, 0, sizeof(sync));
@@ -96,6 +99,9 @@ scim_create_sync(PG_FUNCTION_ARGS)
 	if (!PG_ARGISNULL(5))
 		attributes = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(5)));
 	check_delete_after(PG_GETARG_INTERVAL_P(6));
+	if (!PG_ARGISNULL(7))
+		options = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(7)));
+	scim_sync_parse_options(&sync, options);
 
 	SPI_connect();
 	scim_catalog_begin();
@@ -117,11 +123,12 @@ scim_create_sync(PG_FUNCTION_ARGS)
 	values[4] = PG_GETARG_DATUM(3);
 	values[5] = PG_GETARG_DATUM(6);
 	values[6] = CStringGetTextDatum(attributes);
+	values[7] = CStringGetTextDatum(options);
 	if (scim_own_execute("create sync",
-						 "INSERT INTO scim._syncs (name, mapping_id, server, scope, actions, delete_after, attributes)"
-						 " VALUES ($1, $2, $3, $4, $5, $6, $7::pg_catalog.jsonb)"
+						 "INSERT INTO scim._syncs (name, mapping_id, server, scope, actions, delete_after, attributes, options)"
+						 " VALUES ($1, $2, $3, $4, $5, $6, $7::pg_catalog.jsonb, $8::pg_catalog.jsonb)"
 						 " ON CONFLICT (name) DO NOTHING RETURNING id",
-						 7, types, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
+						 8, types, values, nulls, false, 0) != SPI_OK_INSERT_RETURNING)
 		elog(ERROR, "could not write scim._syncs");
 	if (SPI_processed == 0)
 		ereport(ERROR,
@@ -139,9 +146,8 @@ scim_create_sync(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* A sync of whose owner the caller is a member; needs SPI and the catalog. */
-static ScimSync *
-own_sync(FunctionCallInfo fcinfo)
+ScimSync *
+scim_sync_of_caller(FunctionCallInfo fcinfo)
 {
 	char	   *name = PG_ARGISNULL(0) ? pstrdup("") : text_to_cstring(PG_GETARG_TEXT_PP(0));
 	ScimSync   *sync = scim_sync_by_name(name);
@@ -154,6 +160,64 @@ own_sync(FunctionCallInfo fcinfo)
 	return sync;
 }
 
+/*
+ * scim.alter_sync: what is NULL stays as it is.
+ */
+Datum
+scim_alter_sync(PG_FUNCTION_ARGS)
+{
+	ScimSync   *sync;
+	ScimMappingRow *row;
+	Oid			types[6] = {INT8OID, TEXTOID, TEXTARRAYOID, INTERVALOID, JSONBOID, JSONBOID};
+	Datum		values[6];
+	char		nulls[7] = "      ";
+
+	SPI_connect();
+	scim_catalog_begin();
+	sync = scim_sync_of_caller(fcinfo);
+	row = sync_mapping(sync->mapping);
+	values[0] = Int64GetDatum(sync->id);
+	for (int i = 1; i < 6; i++)
+	{
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	if (!PG_ARGISNULL(1))
+	{
+		sync->scope = text_to_cstring(PG_GETARG_TEXT_PP(1));
+		if (sync->scope[0] == '\0')
+			sync->scope = NULL;
+	}
+	if (!PG_ARGISNULL(2))
+		(void) scim_sync_parse_actions(PG_GETARG_DATUM(2));
+	if (!PG_ARGISNULL(3))
+		check_delete_after(PG_GETARG_INTERVAL_P(3));
+	if (!PG_ARGISNULL(4))
+	{
+		sync->nattributes = 0;
+		scim_sync_parse_attributes(sync, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(4))),
+								   scim_mapping_resolve(row)->type);
+	}
+	if (!PG_ARGISNULL(5))
+		scim_sync_parse_options(sync, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(5))));
+	if (scim_own_execute("alter sync",
+						 "UPDATE scim._syncs SET scope = CASE WHEN $2 IS NULL THEN scope WHEN $2 OPERATOR(pg_catalog.=) '' THEN NULL ELSE $2 END,"
+						 " actions = coalesce($3, actions), delete_after = coalesce($4, delete_after),"
+						 " attributes = coalesce($5, attributes), options = coalesce($6, options)"
+						 " WHERE id OPERATOR(pg_catalog.=) $1",
+						 6, types, values, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._syncs");
+
+	/* other columns may matter now, and other rows be in scope */
+	scim_capture_attach(sync, row, true);
+	scim_capture_detach_unused();
+	if (sync->state != SCIM_SYNC_CONFIGURED)
+		scim_sync_queue(sync->id, (Datum) 0, "full");
+	scim_catalog_end();
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
 Datum
 scim_drop_sync(PG_FUNCTION_ARGS)
 {
@@ -163,7 +227,7 @@ scim_drop_sync(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
-	sync = own_sync(fcinfo);
+	sync = scim_sync_of_caller(fcinfo);
 	values[0] = Int64GetDatum(sync->id);
 	(void) scim_own_execute("drop sync", "DELETE FROM scim._syncs WHERE id OPERATOR(pg_catalog.=) $1",
 							1, types, values, NULL, false, 0);
@@ -191,13 +255,14 @@ scim_start_sync(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
-	sync = own_sync(fcinfo);
+	sync = scim_sync_of_caller(fcinfo);
 	if (sync->state != SCIM_SYNC_CONFIGURED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sync \"%s\" was started before", sync->name),
 				 sync->state == SCIM_SYNC_ACTIVE ? 0 : errhint("SELECT scim.resume_sync(%s);", quote_literal_cstr(sync->name))));
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
+	scim_guard_settle(sync->id);
 
 	/* What has committed since it was made is part of what is reconciled. */
 	values[0] = Int64GetDatum(sync->id);
@@ -216,7 +281,7 @@ scim_pause_sync(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
-	sync = own_sync(fcinfo);
+	sync = scim_sync_of_caller(fcinfo);
 	if (sync->state == SCIM_SYNC_CONFIGURED)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -235,7 +300,7 @@ scim_resume_sync(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
-	sync = own_sync(fcinfo);
+	sync = scim_sync_of_caller(fcinfo);
 	if (sync->state == SCIM_SYNC_CONFIGURED || sync->state == SCIM_SYNC_ACTIVE)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -243,6 +308,7 @@ scim_resume_sync(PG_FUNCTION_ARGS)
 				 errmsg("sync \"%s\" was not started yet", sync->name),
 				 sync->state == SCIM_SYNC_ACTIVE ? 0 : errhint("SELECT scim.start_sync(%s);", quote_literal_cstr(sync->name))));
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
+	scim_guard_settle(sync->id);
 	scim_sync_wake_at_commit();
 	scim_catalog_end();
 	SPI_finish();

@@ -26,12 +26,24 @@
 #include "utils/timestamp.h"
 
 #include "provisioner_flight.h"
+#include "provisioner_guard.h"
 #include "../compat.h"
 #include "../scim_guc.h"
 
 /* Rows that one transaction takes up, and keys of one page of a reconcile. */
 #define MAX_CLAIM 200
 #define RECONCILE_PAGE 1000
+
+/* Why a sync stops that was not started in this database. */
+#define ELSEWHERE "it was started in another server or database, of which this may be a copy"
+
+/*
+ * In ten minutes so many rows, and more than this share of them refused for
+ * good, are no matter of rows any more.
+ */
+#define WINDOW_MS (10 * 60 * 1000)
+#define WINDOW_ROWS 50
+#define WINDOW_PERCENT 40
 
 /* A sync whose transaction has failed waits. */
 #define BROKEN_WAIT_MS 10000
@@ -84,7 +96,11 @@ typedef struct ScimSyncRun
 	bool		claimed;		/* this process holds the lock of the sync */
 	bool		recovered;		/* what another process left in flight was looked at */
 	bool		wanted;			/* is among the active syncs */
+	bool		probing;		/* it is quarantined, and this is the probe */
 	int			forbidden;		/* 403 in a row */
+	int64		window_at;		/* ms: since when the next two count */
+	int			finished;		/* flights */
+	int			parked;			/* of these, refused for good */
 	int64		due_at;			/* ms: when there is something to do without an answer */
 	char	   *reconciled;		/* key up to which a reconcile has come; NULL: none is under way */
 } ScimSyncRun;
@@ -190,13 +206,24 @@ target_wait(ScimTargetRun *target, int64 now)
 /* ---- syncs ---- */
 
 static void
+forget_answer(ScimSyncRun *run, ScimFlight *flight)
+{
+	if (flight->response == NULL)
+		return;
+	scim_client_release(flight->response);
+	flight->response = NULL;
+	run->nanswers--;
+}
+
+static void
 forget_flight(ScimSyncRun *run, ScimFlight *flight)
 {
+	bool		under_way = flight->sent && flight->response == NULL;
+
 	dlist_delete(&flight->node);
 	run->nflights--;
-	if (flight->response)
-		run->nanswers--;
-	if (flight->sent && flight->response == NULL)
+	forget_answer(run, flight);
+	if (under_way)
 		flight->run = NULL;		/* freed when its answer comes */
 	else
 		scim_flight_end(flight);
@@ -328,6 +355,7 @@ usable_server(const ScimSync *sync, const char **secret, const char **problem)
 static void
 refresh_syncs(ScimProvisioner *p)
 {
+	const char *home = scim_guard_home();
 	dlist_mutable_iter iter;
 	ListCell   *lc;
 
@@ -343,6 +371,15 @@ refresh_syncs(ScimProvisioner *p)
 		const ScimServer *server = usable_server(sync, &secret, &problem);
 
 		strlcpy(run->name, sync->name, sizeof(run->name));
+		if (sync->home == NULL || strcmp(sync->home, home) != 0)
+		{
+			scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, ELSEWHERE);
+			ereport(WARNING,
+					(errmsg("scim: sync \"%s\" is paused: %s", sync->name, ELSEWHERE),
+					 errhint("SELECT * FROM scim.plan(...); then scim.resume_sync(...)."),
+					 errhidestmt(true), errhidecontext(true)));
+			continue;
+		}
 		if (server == NULL)
 		{
 			tell(sync, problem);
@@ -350,7 +387,9 @@ refresh_syncs(ScimProvisioner *p)
 		}
 		if (!claim_sync(run))
 			continue;
-		tell(sync, NULL);
+		run->probing = sync->state == SCIM_SYNC_QUARANTINED;
+		if (!run->probing)
+			tell(sync, NULL);
 		run->wanted = true;
 		run->target = refresh_target(p, server, secret);
 		run->due_at = 0;
@@ -365,6 +404,31 @@ refresh_syncs(ScimProvisioner *p)
 }
 
 /* ---- one sync, in its transaction ---- */
+
+/* Into quarantine: after this transaction the sync sends nothing more. */
+static void
+stop(ScimSyncRun *run, const ScimSync *sync, const char *reason)
+{
+	if (!run->wanted)
+		return;
+	run->wanted = false;
+	scim_guard_quarantine(sync, reason);
+}
+
+/* Is it still a matter of single rows? */
+static void
+weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
+{
+	if (now - run->window_at > WINDOW_MS)
+	{
+		run->window_at = now;
+		run->finished = run->parked = 0;
+	}
+	run->finished++;
+	run->parked += parked;
+	if (run->finished >= WINDOW_ROWS && run->parked * 100 > run->finished * WINDOW_PERCENT)
+		stop(run, sync, psprintf("the target has refused %d of %d rows", run->parked, run->finished));
+}
 
 /* What an answer says of the target. */
 static void
@@ -385,12 +449,11 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 n
 			}
 			return;
 		case SCIM_VERDICT_UNAUTHORIZED:
-			scim_sync_set_state(sync->id, SCIM_SYNC_QUARANTINED, psprintf("the target refuses the secret (%s)", news->reason));
+			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
 			return;
 		case SCIM_VERDICT_FORBIDDEN:
-			if (++run->forbidden >= MAX_FORBIDDEN)
-				scim_sync_set_state(sync->id, SCIM_SYNC_QUARANTINED,
-									psprintf("the target has forbidden %d rows, one after the other (%s)", run->forbidden, news->reason));
+			if (++run->forbidden >= MAX_FORBIDDEN || run->probing)
+				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
 			return;
 		case SCIM_VERDICT_OK:
 			run->forbidden = 0;
@@ -414,12 +477,23 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 
 		if (flight->response == NULL)
 			continue;
-		run->nanswers--;
-		over = scim_flight_answer(view, flight, run->target->secret, &news);
+		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
+		forget_answer(run, flight);
 		hear(run, view->sync, &news, now);
 		linked = linked || news.linked;
+		if (news.probed)
+		{
+			/* what comes next shows whether it is over */
+			scim_sync_set_state(view->sync->id, SCIM_SYNC_ACTIVE, NULL);
+			run->probing = false;
+		}
+		else if (run->probing)
+			stop(run, view->sync, view->sync->state_reason);
 		if (over)
+		{
+			weigh(run, view->sync, news.parked, now);
 			forget_flight(run, flight);
+		}
 	}
 	if (!linked)
 		return;
@@ -444,9 +518,12 @@ reconcile(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 	const char **keys;
 	int			n;
 
-	if (run->reconciled == NULL)
-		scim_links_mark_all(run->id);
 	n = scim_store_keys(&view->target, run->reconciled, RECONCILE_PAGE, &keys);
+	if (run->reconciled == NULL && n == 0)
+		/* an empty source is more likely a mistake than the end of everybody */
+		scim_guard_stage_all(run->id);
+	else if (run->reconciled == NULL)
+		scim_links_mark_all(run->id);
 	if (n > 0)
 		scim_links_add(run->id, keys, n);
 	if (run->reconciled)
@@ -456,6 +533,14 @@ reconcile(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 		run->reconciled = MemoryContextStrdup(p->context, keys[n - 1]);
 	else
 		scim_links_forget_full(run->id);
+}
+
+static void
+begin_flight(ScimSyncRun *run, ScimFlight *flight)
+{
+	flight->run = run;
+	dlist_push_tail(&run->flights, &flight->node);
+	run->nflights++;
 }
 
 /*
@@ -473,30 +558,30 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
 	TimestampTz now = GetCurrentTimestamp();
+	ScimDeleteGuard guard;
 
 	for (int i = 0; i < n; i++)
 		keys[i] = links[i].key;
 	documents = scim_documents_read(view, keys, n);
+	memset(&guard, 0, sizeof(guard));
 	for (int i = 0; i < n; i++)
 	{
 		ScimDecision *decision;
-		ScimFlight *flight;
 
 		scim_heap_begin((size_t) scim_request_memory * 1024);
 		decision = scim_decide(view, &links[i], &documents[i], now);
+		if (decision->action != SCIM_ACTION_NONE && begun >= room)
+			continue;
+		scim_guard_check(view, &guard, &links[i], decision);
 		if (decision->action == SCIM_ACTION_NONE)
 		{
 			scim_link_store(run->id, &decision->after);
 			continue;
 		}
-		if (begun++ >= room)
-			continue;
+		begun++;
 		scim_link_intend(run->id, links[i].key,
 						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
-		flight = scim_flight_begin(p->context, &links[i], decision);
-		flight->run = run;
-		dlist_push_tail(&run->flights, &flight->node);
-		run->nflights++;
+		begin_flight(run, scim_flight_begin(p->context, &links[i], decision));
 	}
 	run->idle_rows = begun < n / 4;
 	return n == limit;
@@ -530,6 +615,15 @@ work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	if (!run->recovered)
 		recover(run, sync, now);
 	look_at_answers(p, run, view, now);
+	if (!run->wanted)
+		return;
+	if (run->probing)
+	{
+		if (run->nflights == 0)
+			begin_flight(run, scim_flight_probe(p->context, view));
+		run->due_at = PG_INT64_MAX;
+		return;
+	}
 
 	if (scim_links_absorb(run->id, &full) > 0)
 		more = true;
@@ -637,6 +731,7 @@ static void
 step_refresh(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	refresh_syncs(p);
+	scim_attempts_forget();
 }
 
 static void
@@ -644,7 +739,8 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	const ScimSync *sync = scim_sync_by_name(run->name);
 
-	if (sync == NULL || sync->id != run->id || sync->state != SCIM_SYNC_ACTIVE || !claim_sync(run))
+	if (sync == NULL || sync->id != run->id || !claim_sync(run) ||
+		!(sync->state == SCIM_SYNC_ACTIVE || (sync->state == SCIM_SYNC_QUARANTINED && run->probing)))
 	{
 		run->wanted = false;
 		return;
@@ -798,11 +894,14 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 	ScimFlight *flight = (ScimFlight *) response->tag;
 
 	flight->target->in_flight--;
-	flight->response = response;
 	if (flight->run)
+	{
+		flight->response = response;
 		flight->run->nanswers++;
-	else
-		scim_flight_end(flight);
+		return;
+	}
+	scim_client_release(response);
+	scim_flight_end(flight);
 }
 
 long
