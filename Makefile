@@ -5,6 +5,8 @@
 #   make quickstart     set up everything on a fresh Debian machine and show it
 #   make test           the same set-up, then every test
 #   make bench          measure against pgbench
+#   make bench-core     measure the language alone, against jansson
+#   make coverage       unit tests of core, and the lines they reach
 #   make LISTENER=no    build without libmicrohttpd (everything but the listener)
 #
 # Targets that need no PostgreSQL come first: this file has to work on a
@@ -15,7 +17,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test bench fuzz unit floors
+.PHONY: quickstart test bench bench-core fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -26,9 +28,17 @@ test:
 bench:
 	@bench/run.sh $(ARGS)
 
+# The language alone, as ratios to jansson's parse of the same bytes: bench/core.
+bench-core:
+	@$(MAKE) --no-print-directory -C bench/core run $(if $(ROUNDS),ROUNDS=$(ROUNDS))
+
 # Core alone, without a server: test/unit/Makefile builds and runs it.
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check
+
+# The same, and which part of core's lines it reaches (gcov).
+coverage:
+	@$(MAKE) --no-print-directory -C test/unit coverage
 
 # Every fuzzer of core, SECONDS each (60): test/fuzz/Makefile.
 fuzz:

@@ -61,7 +61,7 @@ SELECT * FROM scim._tokens;
 SELECT * FROM scim.users;
 RESET ROLE;
 -- with EXECUTE, but no member of the owner
-GRANT EXECUTE ON FUNCTION scim.create_token(text, text, interval, boolean), scim.drop_endpoint(text),
+GRANT EXECUTE ON FUNCTION scim.create_token(text, text, interval, boolean, text[], text), scim.drop_endpoint(text),
 	scim.create_endpoint(text, text, text, text, text[], jsonb, name, text),
 	scim.handle(text, text, text, jsonb, text) TO scim_regress_other;
 GRANT SELECT ON scim.endpoints TO scim_regress_other;
@@ -109,7 +109,7 @@ RESET ROLE;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_owner;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_owner;
 DROP ROLE scim_regress_owner;
-REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean), scim.drop_endpoint(text),
+REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean, text[], text), scim.drop_endpoint(text),
 	scim.create_endpoint(text, text, text, text, text[], jsonb, name, text),
 	scim.handle(text, text, text, jsonb, text) FROM scim_regress_other;
 REVOKE ALL ON scim.endpoints FROM scim_regress_other;

@@ -37,7 +37,6 @@ CREATE SERVER bad FOREIGN DATA WRAPPER scim;
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (profile 'nothing');
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (url 'https://example.com');
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (profile 'datadog', site 'example.com');
-CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'http://example.com');
 \set VERBOSITY terse
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (profile 'datadog', site 'evil.example/x#.datadoghq.com');
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (profile 'datadog', site 'datadoghq.eu', base_url 'https://example.com');
@@ -65,8 +64,12 @@ ALTER FOREIGN DATA WRAPPER scim OPTIONS (ADD x 'y');
 SET scim.allowed_targets = 'nonsense here';
 SET scim.allowed_targets = '10.0.0.0/8';
 SET scim.allowed_targets = 'localhost:8080, [::1]';
-CREATE SERVER http FOREIGN DATA WRAPPER scim OPTIONS (base_url 'http://localhost:8081');
 CREATE SERVER http FOREIGN DATA WRAPPER scim OPTIONS (base_url 'http://localhost:8080/scim');
+\set VERBOSITY default
+ALTER SERVER http OPTIONS (SET base_url 'http://localhost:8081/scim');
+\set VERBOSITY terse
+SELECT scim.set_secret('http', 'x');
+SELECT ok, step, status, detail FROM scim.test_connection('http');
 DROP SERVER http;
 RESET scim.allowed_targets;
 

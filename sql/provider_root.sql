@@ -54,10 +54,11 @@ SELECT r - '{id,schemas}'::text[] FROM scim.handle('root', 'GET', '/?attributes=
 SELECT (SELECT string_agg(k, ' ' ORDER BY k) FROM jsonb_object_keys(r) k) FROM scim.handle('root', 'GET', '/?excludedAttributes=members,emails,meta,groups&filter=' || pg_temp.url('userName eq "u2" or displayName eq "d3" and userName eq null')) h, jsonb_array_elements(h.body::jsonb -> 'Resources') WITH ORDINALITY x(r, n) ORDER BY n;
 SELECT status, body::jsonb ->> 'scimType' FROM scim.handle('root', 'GET', '/?attributes=id&excludedAttributes=meta');
 
--- sorting: where one type is left to ask
+-- sorting: over all types; what lacks the attribute comes last, descending first
 SELECT s, status, body::jsonb ->> 'scimType', ARRAY(SELECT coalesce(r ->> 'userName', r ->> 'displayName') FROM jsonb_array_elements(body::jsonb -> 'Resources') WITH ORDINALITY x(r, n) ORDER BY n)
   FROM unnest(ARRAY['sortBy=userName&count=3&filter=userName pr', 'sortBy=userName&sortOrder=descending&count=3&filter=meta.resourceType eq "User"', 'sortBy=displayName&sortOrder=descending&filter=meta.resourceType eq "Group"',
-	'sortBy=displayName', 'sortBy=userName&filter=displayName pr', 'sortBy=members&filter=userName pr', 'sortBy=displayName&filter=meta.resourceType eq "Device"']) s, scim.handle('root', 'GET', '/?attributes=userName,displayName&' || pg_temp.url(s));
+	'sortBy=displayName&filter=displayName pr', 'sortBy=displayName&startIndex=3&count=3&filter=displayName pr', 'sortBy=userName&count=7', 'sortBy=displayName&sortOrder=descending&startIndex=5&count=7',
+	'sortBy=shoeSize', 'sortBy=name', 'sortBy=password', 'sortBy=displayName&sortOrder=up', 'sortBy=displayName&filter=meta.resourceType eq "Device"']) s, scim.handle('root', 'GET', '/?attributes=userName,displayName&' || pg_temp.url(s));
 
 -- POST .search is the same
 SELECT f, bool_and(g.body::jsonb = p.body::jsonb) FROM unnest(ARRAY['id pr', 'userName eq null', 'userName eq "u1" or displayName eq "d1"', 'shoeSize pr']) f, scim.handle('root', 'GET', '/?startIndex=2&count=3&filter=' || pg_temp.url(f)) g,
@@ -66,6 +67,11 @@ SELECT e, status FROM unnest('{root,root_strict}'::text[]) e, scim.handle(e, 'PO
 SELECT m, p, status, headers ->> 'Allow' FROM (VALUES ('HEAD', ''), ('POST', ''), ('DELETE', '/'), ('GET', '/.search'), ('POST', '/.search/x')) v(m, p), scim.handle('root', m, p, '{}', '{}');
 -- sortOrder is looked at, whether it has an effect or not
 SELECT status, body::jsonb ->> 'scimType' FROM scim.handle('root', 'GET', '/?count=0&sortOrder=up');
+
+-- the statement of an order
+SELECT e FROM scim.explain('root', 'Group', sort_by => 'displayName', sort_order => 'descending', start_index => 11, count => 5) WITH ORDINALITY x(e, n) WHERE n = 1;
+SELECT count(*) > 1 FROM scim.explain('root', 'Group', 'displayName pr', 'members');
+SELECT scim.explain('root', 'Group', sort_by => 'userName');
 
 DELETE FROM scim.groups WHERE tenant = 'root';
 DELETE FROM scim.users WHERE tenant = 'root';

@@ -230,6 +230,12 @@ SELECT name, state, state_reason FROM scim.syncs ORDER BY name;
 SELECT * FROM pg_temp.queue();
 SELECT scim.drop_sync('nothing');
 
+-- the server gets another name
+ALTER SERVER scim_regress_server RENAME TO scim_regress_renamed;
+ALTER SERVER scim_regress_renamed OPTIONS (a 'b');
+SELECT name, server FROM scim.syncs ORDER BY name;
+ALTER SERVER scim_regress_renamed RENAME TO scim_regress_server;
+
 -- triggers that are off; what turns them on again has the syncs reconcile
 ALTER TABLE hr.staff DISABLE TRIGGER scim_capture_update;
 UPDATE hr.staff SET gone = true;
@@ -345,6 +351,38 @@ SELECT scim.drop_sync('people');
 SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'scim_capture%';
 SELECT scim.drop_mapping('people');
 
+-- ---- a foreign table among the partitions: no transition tables, row triggers ----
+
+SET ROLE scim_regress_hr;
+CREATE TABLE hr.mixed (id int, org int, login text, note text) PARTITION BY LIST (org);
+CREATE TABLE hr.mixed_1 PARTITION OF hr.mixed FOR VALUES IN (1);
+RESET ROLE;
+SELECT scim.create_mapping('mixed', 'User', 'hr.mixed', key => 'id', owner => 'scim_regress_hr', attributes => '{"userName": "login"}');
+SELECT scim.create_sync('mixed', 'mixed', 'scim_regress_server');
+INSERT INTO hr.mixed VALUES (1, 1, 'a'), (2, 1, 'b');
+SELECT * FROM pg_temp.queue();
+SET ROLE scim_regress_hr;
+CREATE FOREIGN TABLE hr.mixed_2 PARTITION OF hr.mixed FOR VALUES IN (2) SERVER scim_regress_server;
+CREATE TABLE hr.mixed_3 PARTITION OF hr.mixed FOR VALUES IN (3);
+RESET ROLE;
+CREATE FUNCTION pg_temp.triggers() RETURNS TABLE (relation text, triggers text) LANGUAGE sql AS $$
+	SELECT tgrelid::regclass::text, string_agg(substr(tgname, 14) || ' ' || tgenabled::text, ', ' ORDER BY tgname COLLATE "C")
+	FROM pg_trigger WHERE tgname LIKE 'scim_capture%' GROUP BY 1 ORDER BY tgrelid::regclass::text COLLATE "C" $$;
+SELECT * FROM pg_temp.triggers() WHERE relation LIKE 'hr.mixed%';
+SELECT relation, captured FROM scim.sync_captures WHERE sync = 'mixed' ORDER BY relation::text;
+INSERT INTO hr.mixed VALUES (3, 1, 'c'), (4, 3, 'd');
+UPDATE hr.mixed SET note = 'x' WHERE org = 1;
+UPDATE hr.mixed SET login = 'y' WHERE org = 1 AND id < 3;
+DELETE FROM hr.mixed_3;
+TRUNCATE hr.mixed_3;
+SELECT * FROM pg_temp.queue();
+SELECT scim.drop_sync('mixed');
+SELECT scim.create_sync('mixed', 'mixed', 'scim_regress_server');
+SELECT * FROM pg_temp.triggers() WHERE relation LIKE 'hr.mixed%';
+SELECT scim.drop_sync('mixed');
+SELECT * FROM pg_temp.triggers() WHERE relation LIKE 'hr.mixed%';
+SELECT scim.drop_mapping('mixed');
+
 -- ---- inheritance ----
 
 SET ROLE scim_regress_hr;
@@ -376,6 +414,37 @@ DROP TABLE hr.base CASCADE;
 SELECT sync, captured FROM scim.sync_captures ORDER BY sync;
 SELECT scim.drop_sync('base');
 SELECT scim.drop_mapping('base');
+
+-- ---- references, and a table that is a child of itself ----
+
+SET ROLE scim_regress_hr;
+CREATE TABLE hr.teams (id int PRIMARY KEY, name text, parent int, motto text);
+CREATE TABLE hr.team_members (team int, person int, since date);
+RESET ROLE;
+SELECT scim.create_mapping('teams', 'Group', 'hr.teams', owner => 'scim_regress_hr', attributes => '{
+	"displayName": "name",
+	"members": [{"table": "hr.team_members", "parent": "team", "ref": "person", "type": "User"},
+		{"table": "hr.teams", "parent": "parent", "ref": "id", "type": "Group"}]}');
+SELECT scim.create_sync('teams', 'teams', 'scim_regress_server');
+SELECT relation, key_column, columns, captured FROM scim.sync_captures ORDER BY relation::text, key_column;
+INSERT INTO hr.teams VALUES (1, 'all', NULL), (2, 'some', 1);
+INSERT INTO hr.team_members VALUES (2, 7), (2, 8), (1, 7);
+SELECT * FROM pg_temp.queue();
+UPDATE hr.teams SET motto = 'x';
+UPDATE hr.team_members SET since = '2026-01-01';
+SELECT * FROM pg_temp.queue();
+UPDATE hr.teams SET parent = NULL WHERE id = 2;
+UPDATE hr.team_members SET person = 9 WHERE person = 8;
+SELECT * FROM pg_temp.queue();
+SELECT scim.drop_sync('teams');
+SELECT scim.drop_mapping('teams');
+-- both in one
+SELECT scim.create_mapping('teams', 'User', 'hr.teams', owner => 'scim_regress_hr', attributes => '{
+	"userName": "name", "emails": {"table": "hr.teams", "parent": "id", "columns": {"value": "motto"}}}');
+SELECT scim.create_sync('teams', 'teams', 'scim_regress_server');
+SELECT relation, key_column, columns, captured FROM scim.sync_captures;
+SELECT scim.drop_sync('teams');
+SELECT scim.drop_mapping('teams');
 
 -- ---- keys of other types, in one form whatever the session ----
 

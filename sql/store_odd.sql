@@ -190,7 +190,7 @@ GRANT EXECUTE ON FUNCTION scim.handle TO scim_regress_odd;
 -- columns come and go
 SELECT * FROM pg_temp.user('live', 'POST', '/Users', '{"userName": "a", "title": "ALTER TABLE odd.phone ALTER kind TYPE varchar(5)"}');
 SELECT * FROM pg_temp.user('live', 'POST', '/Users', '{"userName": "b", "title": "ALTER TABLE odd.phone RENAME number TO num", "phoneNumbers": [{"value": "+1"}]}');
-SELECT * FROM pg_temp.user('live', 'POST', '/Users', '{"userName": "b", "title": "ALTER TABLE odd.live DROP title"}');
+SELECT status, regexp_replace(answer, 'request [0-9a-f-]{36}', 'request *') AS answer FROM pg_temp.user('live', 'POST', '/Users', '{"userName": "b", "title": "ALTER TABLE odd.live DROP title"}');
 -- so does a constraint that is to be deferred again
 BEGIN;
 SAVEPOINT s;

@@ -26,6 +26,14 @@
 #define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest, len)
 #endif
 
+/* Until 15: nor was it for HMAC. */
+#include "common/hmac.h"
+#if PG_VERSION_NUM < 150000
+#define scim_hmac_final(ctx, dest, len) pg_hmac_final(ctx, dest)
+#else
+#define scim_hmac_final(ctx, dest, len) pg_hmac_final(ctx, dest, len)
+#endif
+
 /* Until 15: a function that returns a set had to make its tuplestore itself. */
 #if PG_VERSION_NUM < 150000
 #include "funcapi.h"
@@ -106,10 +114,11 @@ typedef void (*shmem_request_hook_type) (void);
 /* Until 16: one function for each kind of object. */
 #if PG_VERSION_NUM < 160000
 #include "utils/acl.h"
+#define scim_schema_aclcheck(schema, role, mode) pg_namespace_aclcheck(schema, role, mode)
 #define scim_server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
 #else
-#define scim_server_aclcheck(server, role, mode) \
-	object_aclcheck(ForeignServerRelationId, server, role, mode)
+#define scim_schema_aclcheck(schema, role, mode) object_aclcheck(NamespaceRelationId, schema, role, mode)
+#define scim_server_aclcheck(server, role, mode) object_aclcheck(ForeignServerRelationId, server, role, mode)
 #endif
 
 /* Until 16: no place for an error to go, it was always raised. */

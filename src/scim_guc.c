@@ -38,6 +38,8 @@ int			scim_statement_timeout = 5000;
 int			scim_lock_timeout = 2000;
 int			scim_page_size = 100;
 int			scim_max_page_size = 1000;
+int			scim_cursor_timeout = 3600;
+int			scim_audit_retention = 365;
 char	   *scim_allowed_targets = NULL;
 bool		scim_outbound = true;
 char	   *scim_node_identity = NULL;
@@ -73,6 +75,8 @@ static const IntSetting int_settings[] = {
 	{"scim.lock_timeout", "Time to wait for a lock in a request.", &scim_lock_timeout, 2000, 1, INT_MAX, GUC_UNIT_MS},
 	{"scim.page_size", "Resources in a page when the client does not say.", &scim_page_size, 100, 1, 100000, 0},
 	{"scim.max_page_size", "Most resources in a page.", &scim_max_page_size, 1000, 1, 100000, 0},
+	{"scim.cursor_timeout", "How long a cursor (RFC 9865) is valid.", &scim_cursor_timeout, 3600, 1, 30 * 24 * 3600, GUC_UNIT_S},
+	{"scim.audit_retention", "Days that rows of scim.audit_log are kept; 0 means for ever, -1 that none is written.", &scim_audit_retention, 365, -1, 36500, 0},
 };
 
 typedef struct StringSetting

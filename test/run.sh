@@ -4,7 +4,7 @@
 #
 #   floors       the rules that a search can check (test/floors.sh)
 #   build        gcc and clang, warnings are errors
-#   unit         core alone, without a server
+#   unit         core and client, without a server
 #   sanitize     the same under AddressSanitizer and UBSan
 #   fuzz         what the fuzzers have found once, again
 #   regress      pg_regress
@@ -296,7 +296,7 @@ part_unit()
 {
 	local status=0
 
-	heading 'unit: core without a server'
+	heading 'unit: core and client, without a server'
 	[ -f "$root/test/unit/Makefile" ] || { miss 'there is no test/unit/Makefile'; return 0; }
 	copy_tree unit
 	guarded 600 make -s -C "$work/unit/test/unit" -j"$jobs" check >"$work/log/unit" 2>&1 </dev/null || status=$?
@@ -307,7 +307,7 @@ part_sanitize()
 {
 	local status=0
 
-	heading 'sanitize: core under AddressSanitizer and UBSan'
+	heading 'sanitize: core and client under AddressSanitizer and UBSan'
 	[ -f "$root/test/unit/Makefile" ] || { miss 'there is no test/unit/Makefile'; return 0; }
 	copy_tree san
 	guarded 600 make -s -C "$work/san/test/unit" -j"$jobs" SAN=1 check >"$work/log/san" 2>&1 </dev/null || status=$?

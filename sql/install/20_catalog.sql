@@ -25,6 +25,7 @@ CREATE TABLE scim._mappings (
 	relation pg_catalog.regclass NOT NULL,
 	key text NOT NULL,
 	attributes jsonb NOT NULL,
+	options jsonb NOT NULL DEFAULT '{}',
 	owner pg_catalog.regrole,
 	builtin boolean NOT NULL DEFAULT false
 );
@@ -36,6 +37,7 @@ COMMENT ON COLUMN scim._mappings.resource_type IS 'Name of the resource type (Us
 COMMENT ON COLUMN scim._mappings.relation IS 'The mapped table or view.';
 COMMENT ON COLUMN scim._mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim._mappings.attributes IS 'Attribute path to source, see scim.create_mapping.';
+COMMENT ON COLUMN scim._mappings.options IS 'What holds for the row as a whole, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.owner IS 'Role that statements on the relation run as; null (built-in store): the owner of the endpoint.';
 COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it came with the extension.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._mappings
@@ -54,7 +56,8 @@ CREATE TABLE scim._endpoints (
 	scope jsonb NOT NULL DEFAULT '{}',
 	mode text NOT NULL DEFAULT 'compat' CHECK (mode IN ('strict', 'compat')),
 	enabled boolean NOT NULL DEFAULT true,
-	created timestamptz NOT NULL DEFAULT pg_catalog.now()
+	created timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	options jsonb NOT NULL DEFAULT '{}'
 );
 REVOKE ALL ON TABLE scim._endpoints FROM PUBLIC;
 COMMENT ON TABLE scim._endpoints IS 'Internal: endpoints; see the view scim.endpoints.';
@@ -69,6 +72,7 @@ COMMENT ON COLUMN scim._endpoints.scope IS 'Column values that restrict every re
 COMMENT ON COLUMN scim._endpoints.mode IS 'strict: the RFC; compat: also what identity providers send.';
 COMMENT ON COLUMN scim._endpoints.enabled IS 'A disabled endpoint answers 401 to every token.';
 COMMENT ON COLUMN scim._endpoints.created IS 'When it was made.';
+COMMENT ON COLUMN scim._endpoints.options IS 'What differs from the defaults, see scim.alter_endpoint.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._endpoints
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
 SELECT pg_catalog.pg_extension_config_dump('scim._endpoints', '');
@@ -82,7 +86,9 @@ CREATE TABLE scim._tokens (
 	can_write boolean NOT NULL DEFAULT true,
 	created timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	expires timestamptz,
-	revoked timestamptz
+	revoked timestamptz,
+	resource_types text[],
+	subject text
 );
 CREATE UNIQUE INDEX _tokens_label ON scim._tokens (endpoint_id, label) WHERE revoked IS NULL;
 REVOKE ALL ON TABLE scim._tokens FROM PUBLIC;
@@ -95,6 +101,8 @@ COMMENT ON COLUMN scim._tokens.can_write IS 'False: GET and search only.';
 COMMENT ON COLUMN scim._tokens.created IS 'When it was made.';
 COMMENT ON COLUMN scim._tokens.expires IS 'When it ends to be valid; null: never.';
 COMMENT ON COLUMN scim._tokens.revoked IS 'When it was revoked; null: it was not.';
+COMMENT ON COLUMN scim._tokens.resource_types IS 'Resource types it is for; null: all.';
+COMMENT ON COLUMN scim._tokens.subject IS 'id of the user that /Me is with this token; null: none.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._tokens
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
 SELECT pg_catalog.pg_extension_config_dump('scim._tokens', '');
@@ -111,10 +119,21 @@ COMMENT ON TABLE scim._token_use IS 'Internal: when a token was last used, to th
 COMMENT ON COLUMN scim._token_use.token_id IS 'The token.';
 COMMENT ON COLUMN scim._token_use.last_used IS 'Time of a request with it; written at most once a minute by each process.';
 
+-- Not dumped: a copy of the database shall not be able to read or make cursors
+-- of this one.
+CREATE TABLE scim._cursor_keys (
+	endpoint_id bigint PRIMARY KEY REFERENCES scim._endpoints ON DELETE CASCADE,
+	key bytea NOT NULL CHECK (pg_catalog.octet_length(key) = 64)
+);
+REVOKE ALL ON TABLE scim._cursor_keys FROM PUBLIC;
+COMMENT ON TABLE scim._cursor_keys IS 'Internal: what cursors (RFC 9865) of an endpoint are sealed with; made at their first use. Delete a row to make all cursors of an endpoint invalid.';
+COMMENT ON COLUMN scim._cursor_keys.endpoint_id IS 'The endpoint.';
+COMMENT ON COLUMN scim._cursor_keys.key IS 'Two random keys of 32 bytes: for the tag, and for the text.';
+
 -- ---- views ----
 
 CREATE VIEW scim.endpoints AS
-	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created
+	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created, e.options
 	FROM scim._endpoints e
 	WHERE pg_catalog.pg_has_role(e.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.endpoints FROM PUBLIC;
@@ -129,12 +148,14 @@ COMMENT ON COLUMN scim.endpoints.scope IS 'Column values that restrict every rea
 COMMENT ON COLUMN scim.endpoints.mode IS 'strict or compat.';
 COMMENT ON COLUMN scim.endpoints.enabled IS 'Whether it serves requests.';
 COMMENT ON COLUMN scim.endpoints.created IS 'When it was made.';
+COMMENT ON COLUMN scim.endpoints.options IS 'What differs from the defaults, see scim.alter_endpoint.';
 
 CREATE VIEW scim.tokens AS
 	SELECT e.name AS endpoint, t.label, t.can_write, t.created, t.expires, t.revoked, u.last_used,
 		CASE WHEN t.revoked IS NOT NULL THEN 'revoked'
 			 WHEN t.expires <= pg_catalog.now() THEN 'expired'
-			 ELSE 'live' END AS state
+			 ELSE 'live' END AS state,
+		t.resource_types, t.subject
 	FROM scim._tokens t
 	JOIN scim._endpoints e ON e.id = t.endpoint_id
 	LEFT JOIN scim._token_use u ON u.token_id = t.id
@@ -149,9 +170,11 @@ COMMENT ON COLUMN scim.tokens.expires IS 'When it ends to be valid; null: never.
 COMMENT ON COLUMN scim.tokens.revoked IS 'When it was revoked.';
 COMMENT ON COLUMN scim.tokens.last_used IS 'Last use, to the minute.';
 COMMENT ON COLUMN scim.tokens.state IS 'live, expired or revoked.';
+COMMENT ON COLUMN scim.tokens.resource_types IS 'Resource types it is for; null: all.';
+COMMENT ON COLUMN scim.tokens.subject IS 'id of the user that /Me is with this token; null: none.';
 
 CREATE VIEW scim.mappings AS
-	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.owner, m.builtin
+	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.options, m.owner, m.builtin
 	FROM scim._mappings m
 	WHERE m.builtin OR pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.mappings FROM PUBLIC;
@@ -161,6 +184,7 @@ COMMENT ON COLUMN scim.mappings.resource_type IS 'Name of the resource type.';
 COMMENT ON COLUMN scim.mappings.relation IS 'The mapped table or view.';
 COMMENT ON COLUMN scim.mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim.mappings.attributes IS 'Attribute path to source.';
+COMMENT ON COLUMN scim.mappings.options IS 'What holds for the row as a whole.';
 COMMENT ON COLUMN scim.mappings.owner IS 'Role that statements on the relation run as.';
 COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it came with the extension.';
 
@@ -200,19 +224,44 @@ COMMENT ON FUNCTION scim.enable_endpoint(text, boolean) IS
 'Let an endpoint serve requests, or not: while disabled every token is answered 401.
 Errors: 42704 no such endpoint, 42501 not a member of its owner.';
 
+CREATE FUNCTION scim.alter_endpoint(name text, options jsonb) RETURNS void
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_alter_endpoint';
+REVOKE ALL ON FUNCTION scim.alter_endpoint(text, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION scim.alter_endpoint(text, jsonb) IS
+'Set options of an endpoint; those not named stay, null sets one back to its default.
+patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; requestsPerSecond (none): of one token to one listener, more is 429.
+Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 no such option, or a value that it cannot have.';
+
 CREATE FUNCTION scim.create_token(
 	endpoint text,
 	label text DEFAULT NULL,
 	expires_in interval DEFAULT NULL,
-	can_write boolean DEFAULT true
+	can_write boolean DEFAULT true,
+	resource_types text[] DEFAULT NULL,
+	subject text DEFAULT NULL
 ) RETURNS text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_create_token';
-REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean) FROM PUBLIC;
-COMMENT ON FUNCTION scim.create_token(text, text, interval, boolean) IS
+REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean, text[], text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.create_token(text, text, interval, boolean, text[], text) IS
 'Make a bearer token of an endpoint (RFC 6750) and return it, this once: only its SHA-256 is stored.
-endpoint: name; label: what it is for, unique among the live tokens of the endpoint (default: token-<number>); expires_in: how long it is valid (default: for ever); can_write: false for a token that may only read.
-Errors: 42704 no such endpoint, 42501 not a member of its owner, 42710 label taken, 22023 bad argument.';
+endpoint: name; label: what it is for, unique among the live tokens of the endpoint (default: token-<number>); expires_in: how long it is valid (default: for ever); can_write: false for a token that may only read; resource_types: names of those it is for (default: all); subject: id of the user that /Me is (default: none, /Me is 501).
+Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 42710 label taken, 22023 bad argument.';
+
+CREATE FUNCTION scim.rotate_token(
+	endpoint text,
+	label text,
+	overlap interval DEFAULT '1 day',
+	expires_in interval DEFAULT NULL
+) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_rotate_token';
+REVOKE ALL ON FUNCTION scim.rotate_token(text, text, interval, interval) FROM PUBLIC;
+COMMENT ON FUNCTION scim.rotate_token(text, text, interval, interval) IS
+'Make a new token with the rights of a live one and return it, this once. It takes over the label; the old one is labelled "<label>, rotated out <time>" and ends to be valid after the overlap, if not before.
+endpoint: name; label: of the token; overlap: how long both are valid; expires_in: how long the new one is valid (default: for ever).
+Errors: 42704 no such endpoint or live token, 42501 not a member of its owner, 22023 bad argument.';
 
 CREATE FUNCTION scim.revoke_token(endpoint text, label text) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
@@ -228,15 +277,30 @@ CREATE FUNCTION scim.create_mapping(
 	relation pg_catalog.regclass,
 	key text DEFAULT NULL,
 	attributes jsonb DEFAULT NULL,
-	owner name DEFAULT NULL
+	owner name DEFAULT NULL,
+	options jsonb DEFAULT '{}'
 ) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_create_mapping';
-REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name) FROM PUBLIC;
-COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name) IS
+REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) IS
 'Tie a relation to a resource type, attribute by attribute.
-name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source: a column name, an SQL expression (read-only, but for NOT <boolean column>), a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, or a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one).
+name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source: a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, touch, delete, revive, shared, membership. docs/mapping.md has all forms.
 Errors: 42710 name taken, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of the owner, or the owner is a privileged role.';
+
+CREATE FUNCTION scim.alter_mapping(
+	name text,
+	attributes jsonb DEFAULT NULL,
+	options jsonb DEFAULT NULL,
+	key text DEFAULT NULL
+) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_alter_mapping';
+REVOKE ALL ON FUNCTION scim.alter_mapping(text, jsonb, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.alter_mapping(text, jsonb, jsonb, text) IS
+'Change a mapping; the endpoints that use it serve the new one from their next request on.
+name: the mapping; attributes: sources by attribute path that are added or replaced, null for one that is removed; options: options that are set, null for one that is removed; key: the new column of the id.
+Errors: 42704 no such mapping, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of its owner, part of the built-in store, or an endpoint could not serve it any more.';
 
 CREATE FUNCTION scim.drop_mapping(name text) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
@@ -245,3 +309,50 @@ REVOKE ALL ON FUNCTION scim.drop_mapping(text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.drop_mapping(text) IS
 'Drop a mapping that no endpoint and no sync uses.
 Errors: 42704 no such mapping, 2BP01 in use, 42501 not a member of its owner or part of the built-in store.';
+
+CREATE FUNCTION scim.describe_mapping(
+	name text,
+	OUT attribute text,
+	OUT type text,
+	OUT source text,
+	OUT access text,
+	OUT required text,
+	OUT uniqueness text,
+	OUT index text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_describe_mapping';
+REVOKE ALL ON FUNCTION scim.describe_mapping(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.describe_mapping(text) IS
+'What a mapping does, attribute by attribute, as the first endpoint that uses it serves it.
+name: the mapping. attribute: path; type: of the schema; source: where its values live; access: read, or read and write; required, uniqueness: as enforced; index: one that serves filters on it.
+Errors: 42704 no such mapping, 42501 not a member of its owner; what keeps the mapping from being resolved.';
+
+CREATE FUNCTION scim.recommend_indexes(
+	name text,
+	OUT attribute text,
+	OUT index text,
+	OUT statement text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_recommend_indexes';
+REVOKE ALL ON FUNCTION scim.recommend_indexes(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.recommend_indexes(text) IS
+'Which indexes serve reads and the filters that clients send (eq, sw, sort) on the usual attributes of a mapping.
+name: the mapping. attribute: what it is for; index: the one that is there; statement: CREATE INDEX, where there is none.
+Errors: 42704 no such mapping, 42501 not a member of its owner; what keeps the mapping from being resolved.';
+
+CREATE FUNCTION scim.check_mapping(
+	name text,
+	OUT severity text,
+	OUT subject text,
+	OUT problem text,
+	OUT hint text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_check_mapping';
+REVOKE ALL ON FUNCTION scim.check_mapping(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.check_mapping(text) IS
+'What is wrong with a mapping, before a request finds out; no row: nothing.
+name: the mapping. severity: error (requests will fail), warning (they may do what nobody expects), notice (good to know); subject: attribute, relation or option; problem; hint: what mends it.
+Errors: 42704 no such mapping, 42501 not a member of its owner.';

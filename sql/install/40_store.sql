@@ -315,6 +315,44 @@ COMMENT ON COLUMN scim.pending_members.tenant IS 'Tenant of the group.';
 COMMENT ON COLUMN scim.pending_members.group_id IS 'The group.';
 COMMENT ON COLUMN scim.pending_members.value IS 'The id that the client sent.';
 
+-- SCIM gives a new resource a random id, which nobody can have named before: this
+-- is for those that come with their id (plain SQL, a restore, a migration).
+CREATE FUNCTION scim._member_appeared() RETURNS trigger
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	IF TG_TABLE_NAME = 'users' THEN
+		WITH known AS (
+			DELETE FROM scim.pending_members p USING fresh f WHERE p.tenant = f.tenant AND p.value = f.id::text RETURNING p.tenant, p.group_id, f.id)
+		INSERT INTO scim.group_members (tenant, group_id, user_id) SELECT k.tenant, k.group_id, k.id FROM known k ON CONFLICT DO NOTHING;
+	ELSE
+		WITH known AS (
+			DELETE FROM scim.pending_members p USING fresh f WHERE p.tenant = f.tenant AND p.value = f.id::text RETURNING p.tenant, p.group_id, f.id)
+		INSERT INTO scim.group_members (tenant, group_id, subgroup_id) SELECT k.tenant, k.group_id, k.id FROM known k ON CONFLICT DO NOTHING;
+	END IF;
+	RETURN NULL;
+END
+$$;
+REVOKE ALL ON FUNCTION scim._member_appeared() FROM PUBLIC;
+COMMENT ON FUNCTION scim._member_appeared() IS 'Internal: statement trigger of scim.users and scim.groups; what was waiting for a new row in pending_members becomes a member.';
+CREATE TRIGGER member_appeared AFTER INSERT ON scim.users
+	REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION scim._member_appeared();
+CREATE TRIGGER member_appeared AFTER INSERT ON scim.groups
+	REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION scim._member_appeared();
+
+CREATE VIEW scim.pending AS
+	SELECT e.name AS endpoint, p.group_id, g.display_name, p.value
+	FROM scim.pending_members p
+	JOIN scim.groups g ON g.tenant = p.tenant AND g.id = p.group_id
+	JOIN scim._endpoints e ON e.tenant = p.tenant AND 'groups' = ANY (e.mappings)
+	WHERE pg_catalog.pg_has_role(e.owner, 'USAGE');
+REVOKE ALL ON TABLE scim.pending FROM PUBLIC;
+COMMENT ON VIEW scim.pending IS 'Members that an identity provider has named and that do not exist, of the endpoints that belong to a role of the current user.';
+COMMENT ON COLUMN scim.pending.endpoint IS 'Name of the endpoint.';
+COMMENT ON COLUMN scim.pending.group_id IS 'id of the group.';
+COMMENT ON COLUMN scim.pending.display_name IS 'displayName of the group.';
+COMMENT ON COLUMN scim.pending.value IS 'The id that nobody has.';
+
 SELECT pg_catalog.pg_extension_config_dump('scim.users', '');
 SELECT pg_catalog.pg_extension_config_dump('scim.user_emails', '');
 SELECT pg_catalog.pg_extension_config_dump('scim.user_emails_ord_seq', '');

@@ -22,12 +22,80 @@ Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 bad argum
 CREATE FUNCTION scim.explain(
 	endpoint text,
 	resource_type text,
-	filter text DEFAULT NULL
+	filter text DEFAULT NULL,
+	sort_by text DEFAULT NULL,
+	sort_order text DEFAULT 'ascending',
+	start_index bigint DEFAULT 1,
+	count integer DEFAULT 100
 ) RETURNS SETOF text
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_explain';
-REVOKE ALL ON FUNCTION scim.explain(text, text, text) FROM PUBLIC;
-COMMENT ON FUNCTION scim.explain(text, text, text) IS
+REVOKE ALL ON FUNCTION scim.explain(text, text, text, text, text, bigint, integer) FROM PUBLIC;
+COMMENT ON FUNCTION scim.explain(text, text, text, text, text, bigint, integer) IS
 'Show the SQL statement that a list query becomes (first row) and its plan (the others); nothing is executed.
-endpoint: name; resource_type: User or Group; filter: RFC 7644 section 3.4.2.2.
-Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 22023 bad filter.';
+endpoint: name; resource_type: User, Group or another that the endpoint serves; filter: RFC 7644 section 3.4.2.2; sort_by, sort_order, start_index, count: as in a request.
+Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 22023 bad filter or order.';
+
+-- What was written, by whom: append-only, not dumped (a log of this server).
+CREATE TABLE scim._audit (
+	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	request uuid NOT NULL,
+	endpoint_id bigint NOT NULL,
+	endpoint text NOT NULL,
+	owner pg_catalog.regrole NOT NULL,
+	token text,
+	caller pg_catalog.regrole NOT NULL,
+	method text NOT NULL,
+	resource_type text,
+	resource_id text,
+	attributes text[] NOT NULL,
+	status integer NOT NULL,
+	duration_ms double precision NOT NULL
+);
+REVOKE ALL ON TABLE scim._audit FROM PUBLIC;
+COMMENT ON TABLE scim._audit IS 'Internal: writes of all endpoints; see the view scim.audit_log.';
+COMMENT ON COLUMN scim._audit.id IS 'Number of the row, in the order of writing.';
+COMMENT ON COLUMN scim._audit.at IS 'When it was written: at the end of the request.';
+COMMENT ON COLUMN scim._audit.request IS 'Id of the request; that of a Bulk is in the row of each of its operations. Also in the detail of an answer of 500 and in the server''s log.';
+COMMENT ON COLUMN scim._audit.endpoint_id IS 'Number of the endpoint, which may be gone.';
+COMMENT ON COLUMN scim._audit.endpoint IS 'Name of the endpoint at that time.';
+COMMENT ON COLUMN scim._audit.owner IS 'Owner of the endpoint at that time.';
+COMMENT ON COLUMN scim._audit.token IS 'Label of the token; null: through scim.handle without one.';
+COMMENT ON COLUMN scim._audit.caller IS 'Session user: who called scim.handle, or the worker role.';
+COMMENT ON COLUMN scim._audit.method IS 'POST, PUT, PATCH, DELETE.';
+COMMENT ON COLUMN scim._audit.resource_type IS 'Name of the resource type; null: the request did not get so far.';
+COMMENT ON COLUMN scim._audit.resource_id IS 'id of the resource.';
+COMMENT ON COLUMN scim._audit.attributes IS 'Names of the attributes that have changed; no values.';
+COMMENT ON COLUMN scim._audit.status IS 'Status of the answer.';
+COMMENT ON COLUMN scim._audit.duration_ms IS 'Time from the begin of the request to its row.';
+
+CREATE FUNCTION scim._refuse_change() RETURNS trigger
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	RAISE EXCEPTION 'scim._audit can only be appended to' USING ERRCODE = 'object_not_in_prerequisite_state';
+END
+$$;
+REVOKE ALL ON FUNCTION scim._refuse_change() FROM PUBLIC;
+COMMENT ON FUNCTION scim._refuse_change() IS 'Internal: statement trigger that refuses whatever it is fired by.';
+CREATE TRIGGER append_only BEFORE UPDATE OR TRUNCATE ON scim._audit
+	FOR EACH STATEMENT EXECUTE FUNCTION scim._refuse_change();
+
+CREATE VIEW scim.audit_log AS
+	SELECT a.at, a.request, a.endpoint, a.token, a.caller, a.method, a.resource_type, a.resource_id, a.attributes, a.status, a.duration_ms
+	FROM scim._audit a
+	WHERE pg_catalog.pg_has_role(a.owner, 'USAGE');
+REVOKE ALL ON TABLE scim.audit_log FROM PUBLIC;
+COMMENT ON VIEW scim.audit_log IS 'A row for each write request (each operation of a Bulk) on endpoints that belong to a role of the current user, kept for scim.audit_retention days. Failed authentications are counted (scim.workers), and have no row.';
+COMMENT ON COLUMN scim.audit_log.at IS 'When it ended.';
+COMMENT ON COLUMN scim.audit_log.request IS 'Id of the request; also in the detail of an answer of 500 and in the server''s log.';
+COMMENT ON COLUMN scim.audit_log.endpoint IS 'Name of the endpoint.';
+COMMENT ON COLUMN scim.audit_log.token IS 'Label of the token; null: through scim.handle without one.';
+COMMENT ON COLUMN scim.audit_log.caller IS 'Session user: who called scim.handle, or the worker role.';
+COMMENT ON COLUMN scim.audit_log.method IS 'POST, PUT, PATCH, DELETE.';
+COMMENT ON COLUMN scim.audit_log.resource_type IS 'Name of the resource type.';
+COMMENT ON COLUMN scim.audit_log.resource_id IS 'id of the resource.';
+COMMENT ON COLUMN scim.audit_log.attributes IS 'Names of the attributes that have changed.';
+COMMENT ON COLUMN scim.audit_log.status IS 'Status of the answer.';
+COMMENT ON COLUMN scim.audit_log.duration_ms IS 'How long it took, in milliseconds.';

@@ -18,7 +18,7 @@ COMMENT ON FUNCTION scim.stop_workers() IS
 
 CREATE FUNCTION scim._workers(
 	OUT pid integer, OUT kind text, OUT port integer, OUT state text,
-	OUT started timestamptz, OUT requests bigint, OUT note text, OUT worker text
+	OUT started timestamptz, OUT requests bigint, OUT note text, OUT unauthorized bigint, OUT worker text
 ) RETURNS SETOF record
 	LANGUAGE c VOLATILE STRICT PARALLEL RESTRICTED ROWS 10
 	AS 'MODULE_PATHNAME', 'scim_workers';
@@ -26,7 +26,7 @@ REVOKE ALL ON FUNCTION scim._workers() FROM PUBLIC;
 COMMENT ON FUNCTION scim._workers() IS 'Internal: what the view scim.workers shows.';
 
 CREATE VIEW scim.workers AS
-	SELECT w.worker, w.pid, w.kind, w.port, w.state, w.started, w.requests, w.note FROM scim._workers() w;
+	SELECT w.worker, w.pid, w.kind, w.port, w.state, w.started, w.requests, w.note, w.unauthorized FROM scim._workers() w;
 REVOKE ALL ON TABLE scim.workers FROM PUBLIC;
 COMMENT ON VIEW scim.workers IS 'Workers of the current database.';
 COMMENT ON COLUMN scim.workers.worker IS 'listener, or sync: what sends changes to servers.';
@@ -37,3 +37,4 @@ COMMENT ON COLUMN scim.workers.state IS 'starting, waiting (see note), listening
 COMMENT ON COLUMN scim.workers.started IS 'When the process started.';
 COMMENT ON COLUMN scim.workers.requests IS 'Requests a listener has served, a preloaded one since the server started; NULL where the library is not preloaded.';
 COMMENT ON COLUMN scim.workers.note IS 'What it waits for, or how its last start failed.';
+COMMENT ON COLUMN scim.workers.unauthorized IS 'Requests that were answered 401: failed authentications are counted, not logged one by one.';

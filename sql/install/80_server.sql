@@ -34,8 +34,8 @@ INSERT INTO scim._profiles (name, title, capabilities, note) VALUES
  '{"filter_user": ["userName"], "page_size": 1000, "rate_per_second": 3, "burst": 20, "delete_means": "disables"}',
  'docs.slack.dev/reference/scim-api/rate-limits: users 180 writes a minute, burst 20, for all SCIM apps of an organisation together. Wants an e-mail address of every user; changes the case of userName. That DELETE disables is not documented.'),
 ('github', 'GitHub Enterprise Managed Users',
- '{"filter_user": ["userName", "externalId", "id"], "filter_group": ["displayName", "externalId", "id"], "members_per_request": 1000, "creates_per_hour": 1000, "delete_means": "irreversible"}',
- 'docs.github.com: provisioning users and groups with SCIM using the REST API. One writer only; users before groups.'),
+ '{"filter_user": ["userName", "externalId", "id"], "filter_group": ["displayName", "externalId", "id"], "members_per_request": 1000, "creates_per_hour": 1000, "patch_value_path": false, "delete_means": "irreversible"}',
+ 'docs.github.com: provisioning users and groups with SCIM using the REST API. One writer only; users before groups. Paths such as emails[type eq "work"] are not supported.'),
 ('gitlab', 'GitLab',
  '{"filter_user": ["id"], "groups": false, "immutable_attributes": ["userName", "name", "emails"], "disable_means": "unlinks", "reactivation": "new_id"}',
  'docs.gitlab.com development/internal_api (SCIM). PATCH changes externalId and active only; id is the extern_uid. As for a group: setting active false removes the SCIM identity.'),
@@ -63,7 +63,7 @@ INSERT INTO scim._profiles (name, title, capabilities, note) VALUES
  '{"disable_means": "deletes", "reactivation": "impossible"}',
  'support.pagerduty.com. Setting active false deletes the user. roles and entitlements have one value.'),
 ('google', 'Google Cloud Identity',
- '{"list_scan": false, "filter_user": ["userName", "externalId"], "filter_group": ["displayName", "externalId"]}',
+ '{"filter_user": ["userName", "externalId"], "filter_group": ["displayName", "externalId"]}',
  'docs.cloud.google.com/identity/docs/scim/reference/rest. No PUT, no paging, no ETags.'),
 ('figma', 'Figma',
  '{"filter_user": ["userName", "externalId"], "filter_group": ["displayName"], "page_size": 200, "disable_means": "unlinks"}',
@@ -92,9 +92,9 @@ COMMENT ON FUNCTION scim._server_options(text[], pg_catalog.oid) IS 'Internal: v
 CREATE FOREIGN DATA WRAPPER scim VALIDATOR scim._server_options;
 COMMENT ON FOREIGN DATA WRAPPER scim IS
 'SCIM services elsewhere: CREATE SERVER name FOREIGN DATA WRAPPER scim OPTIONS (...). USAGE on it is granted to nobody: whoever has it can make this database server send requests.
-Where: profile (scim.profiles) and its site, or base_url: https, no user information, no query (plain http and private addresses: scim.allowed_targets).
+Where: profile (scim.profiles) and its site, or base_url: https, no user information, no query (requests by plain http and to private addresses: only to hosts in scim.allowed_targets).
 Time: connect_timeout, total_timeout. Load: concurrency, rate_per_second, burst, creates_per_hour, page_size, members_per_request.
-What the target can do, instead of what the profile says: update_method, group_update (patch, put, put_merge), patch_path_style (pathed, pathless), patch_one_operation, member_remove (filter, value), filter_user, filter_group, filter_and, list_scan, multi_value_max, email_types, user_attributes, group_attributes, immutable_attributes, groups, external_id_user, external_id_group, disable_means (disables, unlinks, deletes), delete_means (deletes, disables, irreversible, none), reactivation (same_id, new_id, impossible), content_type, accept, error_format (scim, list, other), create_sends_invite.
+What the target can do, instead of what the profile says: update_method, group_update (patch, put, put_merge), patch_path_style (pathed, pathless), patch_one_operation, patch_value_path, member_remove (filter, value), filter_user, filter_group, filter_and, list_scan, multi_value_max, email_types, user_attributes, group_attributes, immutable_attributes, groups, external_id_user, external_id_group, disable_means (disables, unlinks, deletes), delete_means (deletes, disables, irreversible, none), reactivation (same_id, new_id, impossible), content_type, accept, error_format (scim, list, other), create_sends_invite.
 Superusers only: ca_file (certificates trusted instead of the system''s), secret_file (the secret is the first line of that file).
 Errors: HV00D unknown option, HV024 bad value, HV00J no base URL, 42501 option for superusers.';
 
@@ -110,7 +110,7 @@ CREATE TABLE scim._secrets (
 	set_by text NOT NULL
 );
 REVOKE ALL ON TABLE scim._secrets FROM PUBLIC;
-COMMENT ON TABLE scim._secrets IS 'Internal: secrets of servers (scim.set_secret). No grants, not in dumps; it is in the files of the server, its backups and its replicas, as every table.';
+COMMENT ON TABLE scim._secrets IS 'Internal: secrets of servers (scim.set_secret). No grants, not in dumps; it is in the files of the server, its backups and its replicas, and in a publication FOR ALL TABLES, as every table.';
 COMMENT ON COLUMN scim._secrets.server IS 'Name of the server.';
 COMMENT ON COLUMN scim._secrets.origin IS 'Origin of its URL when the secret was set; another one does not get it.';
 COMMENT ON COLUMN scim._secrets.owner IS 'Its owner then; a server of another one does not get it.';
@@ -136,7 +136,7 @@ CREATE FUNCTION scim.set_secret(server text, secret text) RETURNS text
 REVOKE ALL ON FUNCTION scim.set_secret(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.set_secret(text, text) IS
 'Set the bearer token that requests to a server carry, bound to the origin of its URL and to its owner as they are now. For members of the owner of the server who have USAGE on it. Returns ''ok'', or what is wrong: it raises no error about its arguments, because the text of a statement that fails is logged.
-The secret is in the text of this statement (in its parameters, if it has some). pg_stat_activity shows that text until the function begins, and pg_stat_statements not at all; but log_statement = all, log_min_duration_statement, auto_explain log it, and so does an error that comes before the function: no permission to call it, a misspelt name. psql variables (:''token'') do not help, psql puts them into the text. What is in no log and no text: send the secret as data.
+The secret is in the text of this statement (in its parameters, if it has some). pg_stat_activity shows that text until the function begins, and pg_stat_statements not at all (but for a DO or EXECUTE that holds it); but log_statement = all, log_min_duration_statement, auto_explain log it, and so does an error that comes before the function: no permission to call it, a misspelt name. psql variables (:''token'') do not help, psql puts them into the text. What is in no log and no text: send the secret as data.
 	CREATE TEMP TABLE s (t text);
 	\copy s FROM PROGRAM ''cat token''
 	SELECT scim.set_secret(''datadog'', t) FROM s;

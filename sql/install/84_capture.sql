@@ -24,7 +24,7 @@ COMMENT ON TABLE scim._syncs IS 'Internal: syncs; see the view scim.syncs.';
 COMMENT ON COLUMN scim._syncs.id IS 'Number of the sync.';
 COMMENT ON COLUMN scim._syncs.name IS 'Name of the sync.';
 COMMENT ON COLUMN scim._syncs.mapping_id IS 'The mapping whose rows are pushed; its owner is the owner of the sync.';
-COMMENT ON COLUMN scim._syncs.server IS 'Name of the foreign server (a name survives dump and restore, an OID does not).';
+COMMENT ON COLUMN scim._syncs.server IS 'Name of the foreign server (a name survives dump and restore, an OID does not; renames are followed).';
 COMMENT ON COLUMN scim._syncs.scope IS 'SQL condition over the relation, evaluated as the owner; null: every row.';
 COMMENT ON COLUMN scim._syncs.actions IS 'Of create, update, delete.';
 COMMENT ON COLUMN scim._syncs.delete_after IS 'How long after a row has gone its resource is deleted; it is deactivated at once.';
@@ -63,11 +63,12 @@ SELECT pg_catalog.pg_extension_config_dump('scim._captures', '');
 -- The queue.  Transactions of users only ever insert: no key to collide at, no
 -- row to lock, hence nothing to wait for.  A foreign key would lock the sync.
 CREATE TABLE scim._dirty (
-	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	id bigint GENERATED ALWAYS AS IDENTITY,
 	sync_id bigint NOT NULL,
 	keys text[],
 	reason text NOT NULL,
-	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+	at timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	PRIMARY KEY (sync_id, id)
 );
 -- Compressing keys costs more than all else that the trigger does.
 ALTER TABLE scim._dirty ALTER COLUMN keys SET STORAGE EXTERNAL;
@@ -85,15 +86,15 @@ CREATE FUNCTION scim._capture() RETURNS trigger
 REVOKE ALL ON FUNCTION scim._capture() FROM PUBLIC;
 COMMENT ON FUNCTION scim._capture() IS 'Internal: trigger of captured relations; queues the keys of the rows that changed in what matters to a sync.';
 
-CREATE FUNCTION scim._capture_ddl() RETURNS event_trigger
+CREATE FUNCTION scim._sync_ddl() RETURNS event_trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
-	AS 'MODULE_PATHNAME', 'scim_capture_ddl';
-REVOKE ALL ON FUNCTION scim._capture_ddl() FROM PUBLIC;
-COMMENT ON FUNCTION scim._capture_ddl() IS 'Internal: puts the triggers of a captured relation on its new partitions and inheritance children; has the syncs of an altered relation reconcile.';
-CREATE EVENT TRIGGER scim_capture ON ddl_command_end
-	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE SCHEMA', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION')
-	EXECUTE FUNCTION scim._capture_ddl();
-COMMENT ON EVENT TRIGGER scim_capture IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children; has the syncs of an altered relation reconcile.';
+	AS 'MODULE_PATHNAME', 'scim_sync_ddl';
+REVOKE ALL ON FUNCTION scim._sync_ddl() FROM PUBLIC;
+COMMENT ON FUNCTION scim._sync_ddl() IS 'Internal: event trigger; puts the triggers of a captured relation on its new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
+CREATE EVENT TRIGGER scim_sync ON ddl_command_end
+	WHEN TAG IN ('CREATE TABLE', 'ALTER TABLE', 'CREATE FOREIGN TABLE', 'ALTER FOREIGN TABLE', 'CREATE SCHEMA', 'CREATE SUBSCRIPTION', 'ALTER SUBSCRIPTION', 'ALTER SERVER')
+	EXECUTE FUNCTION scim._sync_ddl();
+COMMENT ON EVENT TRIGGER scim_sync IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
 
 -- A mapping that is altered reads other columns, perhaps other relations.
 CREATE FUNCTION scim._mapping_altered() RETURNS trigger
@@ -102,8 +103,7 @@ CREATE FUNCTION scim._mapping_altered() RETURNS trigger
 REVOKE ALL ON FUNCTION scim._mapping_altered() FROM PUBLIC;
 COMMENT ON FUNCTION scim._mapping_altered() IS 'Internal: row trigger of scim._mappings; renews what is captured for the syncs of an altered mapping, and has them reconcile.';
 CREATE TRIGGER recapture AFTER UPDATE ON scim._mappings
-	FOR EACH ROW
-	WHEN ((OLD.relation, OLD.key, OLD.attributes, OLD.owner) IS DISTINCT FROM (NEW.relation, NEW.key, NEW.attributes, NEW.owner))
+	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
 	EXECUTE FUNCTION scim._mapping_altered();
 
 -- ---- views ----
@@ -137,14 +137,19 @@ CREATE VIEW scim.sync_captures AS
 		FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relation
 	)
 	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_column, t.columns,
-		r.oid IS NOT NULL AND r.relkind IN ('r', 'p') AND
-		(SELECT pg_catalog.count(*) FROM pg_catalog.pg_trigger g
-		 WHERE g.tgrelid = t.relation AND g.tgfoid = 'scim._capture'::pg_catalog.regproc
-		 AND g.tgenabled IN ('O', 'A') AND (g.tgtype::pg_catalog.int4 & 1) = 0) = 4 AS captured
+		coalesce(r.relkind IN ('r', 'p') AND (g.enabled = 4 OR
+			(g.present = 1 AND g.enabled = 1 AND (g.by_row OR r.relkind = 'p'))), false) AS captured
 	FROM tree t
 	JOIN scim._syncs s ON s.id = t.sync_id
 	JOIN scim._mappings m ON m.id = s.mapping_id
 	LEFT JOIN pg_catalog.pg_class r ON r.oid = t.relation
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) FILTER (WHERE NOT f.by_row) AS present,
+			pg_catalog.count(*) FILTER (WHERE NOT f.by_row AND f.tgenabled IN ('O', 'A')) AS enabled,
+			coalesce(pg_catalog.bool_or(f.by_row AND f.tgenabled = 'A'), false) AS by_row
+		FROM (SELECT t.tgenabled, (t.tgtype::pg_catalog.int4 & 1) = 1 AS by_row FROM pg_catalog.pg_trigger t
+			WHERE t.tgrelid = r.oid AND t.tgfoid = 'scim._capture'::pg_catalog.regproc) f
+	) g
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_captures FROM PUBLIC;
 COMMENT ON VIEW scim.sync_captures IS 'Relations that syncs watch, with their partitions and inheritance children; of syncs that belong to a role of the current user.';
@@ -152,7 +157,7 @@ COMMENT ON COLUMN scim.sync_captures.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_captures.relation IS 'The relation.';
 COMMENT ON COLUMN scim.sync_captures.key_column IS 'Column with the key of the row that is pushed.';
 COMMENT ON COLUMN scim.sync_captures.columns IS 'Columns whose change matters, besides the key; null: all.';
-COMMENT ON COLUMN scim.sync_captures.captured IS 'Whether its four triggers are there and enabled; false: only reconcile sees a change (always so of views and foreign tables).';
+COMMENT ON COLUMN scim.sync_captures.captured IS 'Whether its triggers are there and enabled; false: only reconcile sees a change (always so of views and foreign tables).';
 
 -- ---- functions ----
 

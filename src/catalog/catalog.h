@@ -26,6 +26,20 @@ typedef struct ScimEndpointType
 	const char **scope;			/* value of each of mapping->scope_columns, as text */
 } ScimEndpointType;
 
+/* What scim.alter_endpoint() can say (catalog_option.c). */
+typedef struct ScimOptions
+{
+	bool		patch;			/* false: 501, and ServiceProviderConfig says so */
+	bool		bulk;
+	bool		sort;			/* false: sortBy is ignored */
+	bool		pagination;		/* false: ServiceProviderConfig does not mention it */
+	bool		refuse_unknown; /* unknown attributes in POST/PUT are 400 */
+	bool		public_config;	/* ServiceProviderConfig needs no token */
+	List	   *sensitive;		/* names of attributes that no URL may filter on */
+	int64		too_many;		/* more matches are 400; 0: there is no limit */
+	int64		rate;			/* requests of a token in a second; 0: there is no limit */
+} ScimOptions;
+
 typedef struct ScimEndpoint
 {
 	int64		id;
@@ -36,7 +50,7 @@ typedef struct ScimEndpoint
 	Oid			owner;			/* role that statements on data run as */
 	bool		enabled;
 	ScimMode	mode;
-	bool		refuse_unknown;	/* unknown attributes in POST/PUT are 400 */
+	ScimOptions options;
 	ScimEndpointType *types;
 	int			ntypes;
 	const char *broken;			/* why no request can be served (503), or NULL */
@@ -48,6 +62,8 @@ typedef struct ScimToken
 	int64		endpoint_id;
 	const char *label;
 	bool		can_write;
+	List	   *types;			/* names of the resource types it is for; NIL: all */
+	const char *subject;		/* id of the user that /Me is, or NULL */
 	TimestampTz expires;		/* DT_NOEND: never */
 	bool		revoked;
 	TimestampTz last_used;		/* as this backend knows it */
@@ -85,6 +101,15 @@ extern const ScimRegistry *scim_catalog_registry(void);
  * attributes, with user-defined extensions; NULL if there is none.
  */
 extern const ScimResourceType *scim_catalog_resource_type(const char *name);
+
+/*
+ * Options from the text of a JSON object, in the current context.  False and
+ * err: there is no such option, or it cannot have this value.
+ */
+extern bool scim_options_parse(const char *text, ScimOptions *options, ScimError *err);
+
+/* Number of an endpoint whose owner the caller is a member of; raises 42704, 42501. */
+extern int64 scim_own_endpoint(const char *name);
 
 /*
  * Mappings by name, resolved together as "owner"; broken (see there) if one of
@@ -144,6 +169,9 @@ extern int	scim_own_execute(const char *key, const char *sql, int nargs, const O
 
 /* Raises 42501 unless the current user is a member of "role" (or superuser). */
 extern void scim_require_member(Oid role, const char *what);
+
+/* The role that scim.setup() recorded ("store", "worker"); InvalidOid: none. */
+extern Oid	scim_recorded_role(const char *kind);
 
 /* OID of scim.<name>, cached by the syscache; raises if it is missing. */
 extern Oid	scim_own_relid(const char *name);

@@ -89,7 +89,10 @@ static CatalogCache *cache = NULL;
 static bool cache_stale = false;
 static int	request_depth = 0;
 
-/* request_depth when each open subtransaction began, by nest level. */
+/*
+ * request_depth when each open subtransaction began, by nest level; 0 for those
+ * that were open when this library was loaded.
+ */
 static int *depth_at_level = NULL;
 static int	ndepths = 0;
 
@@ -180,12 +183,13 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine, SubTransactionId
 
 			depth_at_level = depth_at_level ? repalloc(depth_at_level, sizeof(int) * n) :
 				MemoryContextAlloc(TopMemoryContext, sizeof(int) * n);
+			memset(depth_at_level + ndepths, 0, sizeof(int) * (n - ndepths));
 			ndepths = n;
 		}
 		depth_at_level[level] = request_depth;
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
-		set_depth(depth_at_level[level]);
+		set_depth(level < ndepths ? depth_at_level[level] : 0);
 }
 
 void
@@ -305,6 +309,26 @@ static char *
 cache_strdup(const char *s)
 {
 	return s ? MemoryContextStrdup(cache->context, s) : NULL;
+}
+
+/* A text[], into the cache's context. */
+static List *
+row_texts(SPITupleTable *table, int row, int column)
+{
+	bool		isnull;
+	Datum		array = SPI_getbinval(table->vals[row], table->tupdesc, column, &isnull);
+	MemoryContext saved;
+	List	   *texts = NIL;
+	Datum	   *elements;
+	int			n = 0;
+
+	if (!isnull)
+		deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	saved = MemoryContextSwitchTo(cache->context);
+	for (int i = 0; i < n; i++)
+		texts = lappend(texts, TextDatumGetCString(elements[i]));
+	MemoryContextSwitchTo(saved);
+	return texts;
 }
 
 static void
@@ -482,7 +506,7 @@ scim_mapping_row(const char *name)
 	SPI_connect();
 	select_own("mapping",
 			   "SELECT m.id, m.name, m.resource_type, m.relation::pg_catalog.oid, m.key,"
-			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin"
+			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin, m.options::pg_catalog.text"
 			   " FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1",
 			   name, "scim._mappings");
 	if (SPI_processed > 0)
@@ -496,6 +520,7 @@ scim_mapping_row(const char *name)
 		row->attributes = MemoryContextStrdup(caller, row_text(SPI_tuptable, 0, 6));
 		row->owner = row_oid(SPI_tuptable, 0, 7);
 		row->builtin = row_bool(SPI_tuptable, 0, 8);
+		row->options = MemoryContextStrdup(caller, row_text(SPI_tuptable, 0, 9));
 	}
 	SPI_finish();
 	return row;
@@ -576,7 +601,7 @@ mapping_set(Oid owner, List *names, List *scope)
 						 errmsg("mapping \"%s\" does not exist", (char *) lfirst(lc))));
 			rows = lappend(rows, row);
 		}
-		set = scim_mapping_set_make(rows, owner, scope);
+		set = scim_mapping_set_make(rows, owner, scope, true);
 		set->context = context;
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(saved);
@@ -694,12 +719,10 @@ scim_endpoint_by_name(const char *name)
 {
 	ListCell   *lc;
 	ScimEndpoint *endpoint;
-	List	   *names = NIL;
-	Datum	   *elements;
-	int			nelements;
-	Datum		array;
-	bool		isnull;
+	List	   *names;
 	char	   *scope_text;
+	char	   *options_text;
+	ScimError	err;
 	MemoryContext saved;
 
 	Assert(cache != NULL && request_depth > 0);
@@ -713,7 +736,7 @@ scim_endpoint_by_name(const char *name)
 	SPI_connect();
 	select_own("endpoint",
 			   "SELECT e.id, e.name, e.base_path, e.public_url, e.tenant, e.owner::pg_catalog.oid, e.enabled,"
-			   " e.mode, e.mappings, e.scope::pg_catalog.text"
+			   " e.mode, e.mappings, e.scope::pg_catalog.text, e.options::pg_catalog.text"
 			   " FROM scim._endpoints e WHERE e.name OPERATOR(pg_catalog.=) $1",
 			   name, "scim._endpoints");
 	if (SPI_processed == 0)
@@ -730,18 +753,16 @@ scim_endpoint_by_name(const char *name)
 	endpoint->owner = row_oid(SPI_tuptable, 0, 6);
 	endpoint->enabled = row_bool(SPI_tuptable, 0, 7);
 	endpoint->mode = strcmp(row_text(SPI_tuptable, 0, 8), "strict") == 0 ? SCIM_STRICT : SCIM_COMPAT;
-	endpoint->refuse_unknown = false;
-	array = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 9, &isnull);
-	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &nelements);
-	saved = MemoryContextSwitchTo(cache->context);
-	for (int i = 0; i < nelements; i++)
-		names = lappend(names, TextDatumGetCString(elements[i]));
-	MemoryContextSwitchTo(saved);
+	names = row_texts(SPI_tuptable, 0, 9);
 	scope_text = MemoryContextStrdup(cache->context, row_text(SPI_tuptable, 0, 10));
+	options_text = MemoryContextStrdup(cache->context, row_text(SPI_tuptable, 0, 11));
 	SPI_finish();
 
 	saved = MemoryContextSwitchTo(cache->context);
 	endpoint_load_types(endpoint, names, scope_text);
+	memset(&err, 0, sizeof(err));
+	if (!scim_options_parse(options_text, &endpoint->options, &err) && endpoint->broken == NULL)
+		endpoint->broken = pstrdup(err.detail);
 	cache->endpoints = lappend(cache->endpoints, endpoint);
 	MemoryContextSwitchTo(saved);
 	return endpoint;
@@ -863,7 +884,8 @@ scim_token_by_hash(const uint8 *hash)
 
 	SPI_connect();
 	if (scim_own_execute("token",
-						 "SELECT t.id, t.endpoint_id, t.label, t.can_write, t.expires, t.revoked IS NOT NULL"
+						 "SELECT t.id, t.endpoint_id, t.label, t.can_write, t.expires, t.revoked IS NOT NULL,"
+						 " t.resource_types, t.subject"
 						 " FROM scim._tokens t WHERE t.hash OPERATOR(pg_catalog.=) $1",
 						 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._tokens");
@@ -883,6 +905,8 @@ scim_token_by_hash(const uint8 *hash)
 		entry->token.expires = isnull ? DT_NOEND : DatumGetTimestampTz(expires);
 		entry->token.revoked = row_bool(SPI_tuptable, 0, 6);
 		entry->token.last_used = DT_NOBEGIN;
+		entry->token.subject = cache_strdup(row_text(SPI_tuptable, 0, 8));
+		entry->token.types = row_texts(SPI_tuptable, 0, 7);
 		entry->known = true;
 	}
 	SPI_finish();

@@ -1,6 +1,6 @@
 /*
  * catalog_endpoint.c
- *		SQL functions that make and drop endpoints and tokens.
+ *		SQL functions that make, change and drop endpoints.
  *
  * Written in C, and not as SECURITY DEFINER functions in SQL, because only
  * here the role of the caller can be told: membership in the owner is what
@@ -10,13 +10,13 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "common/base64.h"
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
 #include "utils/snapmgr.h"
@@ -25,14 +25,10 @@
 #include "catalog.h"
 #include "catalog_mapping.h"
 
-#define TOKEN_BYTES 32
-#define TOKEN_PREFIX "scim_"
-
 PG_FUNCTION_INFO_V1(scim_create_endpoint);
 PG_FUNCTION_INFO_V1(scim_drop_endpoint);
 PG_FUNCTION_INFO_V1(scim_enable_endpoint);
-PG_FUNCTION_INFO_V1(scim_create_token);
-PG_FUNCTION_INFO_V1(scim_revoke_token);
+PG_FUNCTION_INFO_V1(scim_alter_endpoint);
 
 static char *
 text_argument(FunctionCallInfo fcinfo, int n)
@@ -40,9 +36,8 @@ text_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-/* The role that scim.setup() recorded for this purpose. */
-static Oid
-recorded_role(const char *kind)
+Oid
+scim_recorded_role(const char *kind)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
@@ -233,7 +228,7 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 
 	if (all_builtin)
 	{
-		Oid			store = recorded_role("store");
+		Oid			store = scim_recorded_role("store");
 
 		if (!OidIsValid(store))
 			ereport(ERROR,
@@ -307,9 +302,8 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* Number of an endpoint whose owner the caller is a member of; raises else. */
-static int64
-own_endpoint(const char *name)
+int64
+scim_own_endpoint(const char *name)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
@@ -339,7 +333,7 @@ scim_drop_endpoint(PG_FUNCTION_ARGS)
 	Datum		values[1];
 
 	SPI_connect();
-	values[0] = Int64GetDatum(own_endpoint(text_argument(fcinfo, 0)));
+	values[0] = Int64GetDatum(scim_own_endpoint(text_argument(fcinfo, 0)));
 	(void) scim_own_execute("drop endpoint",
 							"DELETE FROM scim._endpoints WHERE id OPERATOR(pg_catalog.=) $1",
 							1, types, values, NULL, false, 0);
@@ -354,7 +348,7 @@ scim_enable_endpoint(PG_FUNCTION_ARGS)
 	Datum		values[2];
 
 	SPI_connect();
-	values[0] = Int64GetDatum(own_endpoint(text_argument(fcinfo, 0)));
+	values[0] = Int64GetDatum(scim_own_endpoint(text_argument(fcinfo, 0)));
 	values[1] = PG_GETARG_DATUM(1);
 	(void) scim_own_execute("enable endpoint",
 							"UPDATE scim._endpoints SET enabled = $2 WHERE id OPERATOR(pg_catalog.=) $1",
@@ -363,117 +357,31 @@ scim_enable_endpoint(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/*
- * 256 random bits, base64url (a subset of RFC 6750's b64token), with a prefix
- * by which secret scanners can tell what leaked.
- */
-static char *
-new_token(void)
-{
-	uint8		bytes[TOKEN_BYTES];
-	char		text[64];
-	int			len;
-
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-	len = pg_b64_encode((const void *) bytes, sizeof(bytes), text, sizeof(text));
-	if (len < 0)
-		elog(ERROR, "could not encode token");
-	while (len > 0 && text[len - 1] == '=')
-		len--;
-	text[len] = '\0';
-	for (char *p = text; *p; p++)
-	{
-		if (*p == '+')
-			*p = '-';
-		else if (*p == '/')
-			*p = '_';
-	}
-	return psprintf(TOKEN_PREFIX "%s", text);
-}
-
 Datum
-scim_create_token(PG_FUNCTION_ARGS)
+scim_alter_endpoint(PG_FUNCTION_ARGS)
 {
-	char	   *endpoint = text_argument(fcinfo, 0);
-	char	   *label = text_argument(fcinfo, 1);
-	char	   *token;
-	bytea	   *hash;
-	text	   *result;
-	Oid			types[5] = {INT8OID, TEXTOID, BYTEAOID, BOOLOID, INTERVALOID};
-	Datum		values[5];
-	char		nulls[6] = "     ";
-	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext saved;
-
-	if (endpoint == NULL)
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a token needs an endpoint")));
-	if (label && label[0] == '\0')
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a label must not be empty")));
-
-	SPI_connect();
-	values[0] = Int64GetDatum(own_endpoint(endpoint));
-	if (!PG_ARGISNULL(2))
-	{
-		Interval   *expires_in = PG_GETARG_INTERVAL_P(2);
-
-		if (expires_in->month < 0 || expires_in->day < 0 || expires_in->time < 0 ||
-			(expires_in->month == 0 && expires_in->day == 0 && expires_in->time == 0))
-			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("expires_in must be positive")));
-	}
-
-	token = new_token();
-	hash = (bytea *) palloc(VARHDRSZ + 32);
-	SET_VARSIZE(hash, VARHDRSZ + 32);
-	scim_sha256((const uint8 *) token, strlen(token), (uint8 *) VARDATA(hash));
-
-	if (label)
-		values[1] = CStringGetTextDatum(label);
-	else
-		nulls[1] = 'n';
-	values[2] = PointerGetDatum(hash);
-	values[3] = PG_ARGISNULL(3) ? BoolGetDatum(true) : PG_GETARG_DATUM(3);
-	if (PG_ARGISNULL(2))
-		nulls[4] = 'n';
-	else
-		values[4] = PG_GETARG_DATUM(2);
-	if (scim_own_execute("create token",
-						 "INSERT INTO scim._tokens (endpoint_id, label, hash, can_write, expires)"
-						 " SELECT $1, coalesce($2, 'token-' OPERATOR(pg_catalog.||)"
-						 " (SELECT coalesce(pg_catalog.max(t.id), 0) OPERATOR(pg_catalog.+) 1 FROM scim._tokens t)::pg_catalog.text),"
-						 " $3, $4, pg_catalog.now() OPERATOR(pg_catalog.+) $5"
-						 " ON CONFLICT DO NOTHING",
-						 5, types, values, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not write scim._tokens");
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_DUPLICATE_OBJECT),
-				 errmsg("endpoint \"%s\" has a live token with this label already", endpoint)));
-
-	saved = MemoryContextSwitchTo(caller);
-	result = cstring_to_text(token);
-	MemoryContextSwitchTo(saved);
-	SPI_finish();
-	PG_RETURN_TEXT_P(result);
-}
-
-Datum
-scim_revoke_token(PG_FUNCTION_ARGS)
-{
-	Oid			types[2] = {INT8OID, TEXTOID};
+	Oid			types[2] = {INT8OID, JSONBOID};
 	Datum		values[2];
+	ScimOptions options;
+	ScimError	err;
+	char	   *text;
 
 	SPI_connect();
-	values[0] = Int64GetDatum(own_endpoint(text_argument(fcinfo, 0)));
+	values[0] = Int64GetDatum(scim_own_endpoint(text_argument(fcinfo, 0)));
 	values[1] = PG_GETARG_DATUM(1);
-	(void) scim_own_execute("revoke token",
-							"UPDATE scim._tokens SET revoked = pg_catalog.now()"
-							" WHERE endpoint_id OPERATOR(pg_catalog.=) $1 AND label OPERATOR(pg_catalog.=) $2 AND revoked IS NULL",
-							2, types, values, NULL, false, 0);
-	if (SPI_processed == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("endpoint \"%s\" has no live token with this label", text_argument(fcinfo, 0))));
+	if (!JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must be a JSON object")));
+	if (scim_own_execute("alter endpoint",
+						 "UPDATE scim._endpoints e SET options = pg_catalog.jsonb_strip_nulls(e.options OPERATOR(pg_catalog.||) $2)"
+						 " WHERE e.id OPERATOR(pg_catalog.=) $1 RETURNING e.options::pg_catalog.text",
+						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING || SPI_processed != 1)
+		elog(ERROR, "could not write scim._endpoints");
+
+	/* what cannot be is not left behind */
+	text = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
+	memset(&err, 0, sizeof(err));
+	if (!scim_options_parse(text, &options, &err))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", err.detail)));
 	SPI_finish();
 	PG_RETURN_VOID();
 }

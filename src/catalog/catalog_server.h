@@ -80,6 +80,7 @@ typedef struct ScimServer
 	int			group_update;	/* ScimUpdateMethod */
 	int			patch_path_style;	/* ScimPatchPathStyle */
 	bool		patch_one_operation;	/* a PATCH carries one operation */
+	bool		patch_value_path;	/* do paths like emails[type eq "work"].value work? */
 	int			member_remove;	/* ScimMemberRemove */
 	List	   *filter_user;	/* attributes that "eq" works on */
 	List	   *filter_group;

@@ -37,6 +37,9 @@
 
 #define EVENTS 64
 
+/* Connections kept; by default it is a multiple of what runs at the moment. */
+#define MAX_KEPT 500L
+
 typedef ScimClientTransfer Transfer;
 
 typedef struct List
@@ -422,6 +425,7 @@ scim_client_create(void)
 	client->epoll = epoll_create1(EPOLL_CLOEXEC);
 	client->multi = initialised ? curl_multi_init() : NULL;
 	ok = client->epoll >= 0 && client->multi != NULL &&
+		curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, MAX_KEPT) == CURLM_OK &&
 		curl_multi_setopt(client->multi, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
 		curl_multi_setopt(client->multi, CURLMOPT_SOCKETDATA, client) == CURLM_OK;
 	restore_signals(&saved);

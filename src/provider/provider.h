@@ -24,6 +24,8 @@ typedef struct ScimRequest
 	const char *prefer;
 	const char *body;			/* may hold NUL bytes */
 	size_t		body_len;
+	/* called before each operation of a Bulk, which has a time limit of its own; or NULL */
+	void		(*next_operation) (void);
 } ScimRequest;
 
 typedef struct ScimResponse

@@ -7,11 +7,23 @@
  */
 #include "postgres.h"
 
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "provider_internal.h"
 
 #define MAX_TOKEN_LENGTH 512
+
+/* Requests with a token in the second that "since" began. */
+typedef struct TokenRate
+{
+	int64		token_id;
+	TimestampTz since;
+	int64		count;
+} TokenRate;
+
+static HTAB *rates = NULL;
 
 static bool
 no_credential(ScimCall *call)
@@ -65,6 +77,59 @@ scim_auth_is_write(const ScimCall *call)
 			 strcmp(call->segments[call->nsegments - 1], ".search") == 0);
 }
 
+/* Option requestsPerSecond; counted by this process alone. */
+static bool
+within_rate(ScimCall *call)
+{
+	int64		limit = call->endpoint->options.rate;
+	TimestampTz now = GetCurrentTimestamp();
+	TokenRate  *rate;
+	bool		found;
+
+	if (limit == 0)
+		return true;
+	if (rates == NULL)
+	{
+		HASHCTL		control;
+
+		memset(&control, 0, sizeof(control));
+		control.keysize = sizeof(int64);
+		control.entrysize = sizeof(TokenRate);
+		control.hcxt = TopMemoryContext;
+		rates = hash_create("scim rates", 64, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	rate = (TokenRate *) hash_search(rates, &call->token->id, HASH_ENTER, &found);
+	if (!found || now - rate->since >= USECS_PER_SEC || now < rate->since)
+	{
+		rate->since = now;
+		rate->count = 0;
+	}
+	if (rate->count >= limit)
+		return scim_fail(&call->err, 429, NULL, "there are more requests with this token than " INT64_FORMAT " in a second", limit);
+	rate->count++;
+	return true;
+}
+
+bool
+scim_auth_has_type(const ScimCall *call, const ScimResourceType *type)
+{
+	ListCell   *lc;
+
+	if (call->token == NULL || call->token->types == NIL)
+		return true;
+	foreach(lc, call->token->types)
+		if (strcmp((const char *) lfirst(lc), type->name) == 0)
+			return true;
+	return false;
+}
+
+bool
+scim_auth_refuse(ScimCall *call, const char *detail)
+{
+	call->response->www_authenticate = "Bearer realm=\"scim\", error=\"insufficient_scope\"";
+	return scim_fail(&call->err, 403, NULL, "%s", detail);
+}
+
 /*
  * True: call->token is valid here.  Else err and the challenge are set.
  *
@@ -97,5 +162,5 @@ scim_auth_check(ScimCall *call)
 		(token->expires != DT_NOEND && token->expires <= GetCurrentTimestamp()))
 		return invalid_credential(call);
 	call->token = token;
-	return true;
+	return within_rate(call);
 }

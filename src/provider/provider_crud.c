@@ -30,6 +30,14 @@ selection(ScimCall *call, const ScimEndpointType *target)
 	return scim_selection_parse(target->type, call->params.attributes, call->params.excluded, &call->err);
 }
 
+/* What this request is about. */
+static void
+note_subject(ScimCall *call, const ScimEndpointType *target, const char *id)
+{
+	call->subject.type = target->type->name;
+	call->subject.id = id;
+}
+
 static bool
 not_found(ScimCall *call, const ScimEndpointType *target)
 {
@@ -60,16 +68,19 @@ scim_crud_create(ScimCall *call, const ScimEndpointType *target)
 	json_t	   *wanted;
 	char	   *id;
 
+	note_subject(call, target, NULL);
 	if (select == NULL || (body = scim_crud_body(call)) == NULL)
 		return;
 	wanted = scim_resource_wanted(target->type, body, NULL, call->endpoint->mode,
-								  call->endpoint->refuse_unknown, NULL, &call->err);
+								  call->endpoint->options.refuse_unknown, NULL, &call->err);
 	if (wanted == NULL)
 		return;
 	id = scim_store_insert(target, wanted, &call->err);
-	call->new_id = id;
-	if (id != NULL)
-		respond_with(call, target, id, select, 201);
+	if (id == NULL)
+		return;
+	call->subject.id = id;
+	call->subject.attributes = scim_audit_differences(NULL, wanted);
+	respond_with(call, target, id, select, 201);
 }
 
 void
@@ -149,6 +160,28 @@ lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, co
 }
 
 /*
+ * Which attributes have changed.  Members that were written as a set are not in
+ * the two states: if nothing else differs, it was them.
+ */
+static void
+note_changes(ScimCall *call, const json_t *before, const json_t *after, const ScimAttr *delta_attr)
+{
+	List	   *names = scim_audit_differences(before, after);
+
+	if (delta_attr)
+	{
+		ListCell   *lc;
+		List	   *others = NIL;
+
+		foreach(lc, names)
+			if (strcmp((const char *) lfirst(lc), delta_attr->name) != 0)
+				others = lappend(others, lfirst(lc));
+		names = others ? others : list_make1(pstrdup(delta_attr->name));
+	}
+	call->subject.attributes = names;
+}
+
+/*
  * Members are replaced as a set, too: those stored are not read, so that a
  * group that has become too large for a body can still be replaced.
  */
@@ -163,6 +196,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 	json_t	   *after;
 	bool		changed;
 
+	note_subject(call, target, id);
 	/* what is immutable has to be compared */
 	if (delta_attr && delta_attr->mutability != SCIM_READ_WRITE)
 		delta_attr = NULL;
@@ -170,7 +204,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		(body = scim_crud_body(call)) == NULL)
 		return;
 	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
-								 call->endpoint->refuse_unknown, NULL, &call->err);
+								 call->endpoint->options.refuse_unknown, NULL, &call->err);
 	if (after == NULL)
 		return;
 	memset(&delta, 0, sizeof(delta));
@@ -180,8 +214,11 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		delta.clear = true;
 		delta.add = json_object_get(scim_resource_part(target->type, after, delta_attr->ext), delta_attr->name);
 	}
-	if (scim_store_update(target, id, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
-		respond_with(call, target, id, select, 200);
+	if (!scim_store_update(target, id, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
+		return;
+	if (changed)
+		note_changes(call, before, after, delta_attr);
+	respond_with(call, target, id, select, 200);
 }
 
 /* Prefer: return=minimal (RFC 7240 4.2), among other preferences. */
@@ -240,6 +277,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 	bool		by_delta;
 	bool		changed;
 
+	note_subject(call, target, id);
 	if (select == NULL)
 		return;
 	memset(&delta, 0, sizeof(delta));
@@ -263,6 +301,8 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
 						   delta.any ? &delta : NULL, &changed, &call->err))
 		return;
+	if (changed)
+		note_changes(call, before, after, delta.any ? delta_attr : NULL);
 	if (!select->is_default || (!by_delta && !prefers_minimal(call)))
 		respond_with(call, target, id, select, 200);
 	else if (scim_store_get(target, id, select, SCIM_NO_LOCK, NULL, &head))
@@ -278,6 +318,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 void
 scim_crud_delete(ScimCall *call, const ScimEndpointType *target, const char *id)
 {
+	note_subject(call, target, id);
 	if (!lock_resource(call, target, id, NULL, NULL))
 		return;
 	if (!scim_store_delete(target, id))

@@ -30,23 +30,28 @@ void
 scim_discovery_config(ScimCall *call)
 {
 	StringInfo	out = &call->response->body;
+	const ScimOptions *options = &call->endpoint->options;
 	const char *location = psprintf("%s/ServiceProviderConfig", scim_endpoint_base_url(call->endpoint));
 
 	if (!refuse_filter(call))
 		return;
 	appendStringInfo(out, "{\"schemas\":[\"%s\"]"
-					 ",\"patch\":{\"supported\":true}"
-					 ",\"bulk\":{\"supported\":true,\"maxOperations\":%d,\"maxPayloadSize\":%d}"
+					 ",\"patch\":{\"supported\":%s}"
+					 ",\"bulk\":{\"supported\":%s,\"maxOperations\":%d,\"maxPayloadSize\":%d}"
 					 ",\"filter\":{\"supported\":true,\"maxResults\":%d}"
 					 ",\"changePassword\":{\"supported\":false}"
-					 ",\"sort\":{\"supported\":true}"
-					 ",\"etag\":{\"supported\":true}"
-					 ",\"authenticationSchemes\":[{\"type\":\"oauthbearertoken\",\"name\":\"OAuth Bearer Token\""
-					 ",\"description\":\"A token of this endpoint in the Authorization header (RFC 6750)\""
-					 ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}]"
-					 ",\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":",
-					 SCIM_URN_SERVICE_PROVIDER_CONFIG, SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024,
-					 scim_max_page_size);
+					 ",\"sort\":{\"supported\":%s}"
+					 ",\"etag\":{\"supported\":true}",
+					 SCIM_URN_SERVICE_PROVIDER_CONFIG, options->patch ? "true" : "false", options->bulk ? "true" : "false",
+					 SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024, scim_max_page_size, options->sort ? "true" : "false");
+	if (options->pagination)
+		appendStringInfo(out, ",\"pagination\":{\"cursor\":true,\"index\":true,\"defaultPaginationMethod\":\"index\""
+						 ",\"defaultPageSize\":%d,\"maxPageSize\":%d,\"cursorTimeout\":%d}",
+						 Min(scim_page_size, scim_max_page_size), scim_max_page_size, scim_cursor_timeout);
+	appendStringInfoString(out, ",\"authenticationSchemes\":[{\"type\":\"oauthbearertoken\",\"name\":\"OAuth Bearer Token\""
+						   ",\"description\":\"A token of this endpoint in the Authorization header (RFC 6750)\""
+						   ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}]"
+						   ",\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":");
 	escape_json(out, location);
 	appendStringInfoString(out, "}}");
 	respond_text(call);

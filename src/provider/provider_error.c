@@ -20,6 +20,24 @@ scim_error_body(const ScimError *err, StringInfo body)
 }
 
 /*
+ * A reference that does not hold is a bad value, unless it is that of others to
+ * what is being deleted.
+ */
+void
+scim_error_caught(const ScimEndpoint *endpoint, const char *method, const ErrorData *edata, ScimError *err)
+{
+	if (strcmp(method, "DELETE") == 0 &&
+		(edata->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION || edata->sqlerrcode == ERRCODE_RESTRICT_VIOLATION))
+	{
+		memset(err, 0, sizeof(*err));
+		err->position = -1;
+		scim_fail(err, 409, NULL, "the resource is still referred to, and cannot be deleted");
+		return;
+	}
+	scim_store_error(endpoint, edata, err);
+}
+
+/*
  * Turn a response into this error, whatever it was before.
  */
 void
@@ -29,7 +47,7 @@ scim_error_respond(const ScimError *err, ScimResponse *response)
 	response->content_type = SCIM_MEDIA_TYPE;
 	response->location = NULL;
 	response->etag = NULL;
-	response->retry_after = err->status == 503 ? 1 : 0;
+	response->retry_after = err->status == 503 || err->status == 429 ? 1 : 0;
 	resetStringInfo(&response->body);
 	scim_error_body(err, &response->body);
 }

@@ -15,7 +15,7 @@
 PG_FUNCTION_INFO_V1(scim_explain);
 
 static void
-raise_bad_filter(const ScimError *err)
+raise_bad_query(const ScimError *err)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -29,7 +29,7 @@ scim_explain(PG_FUNCTION_ARGS)
 	const ScimEndpoint *endpoint;
 	const ScimEndpointType *target;
 	ScimQuery	query;
-	ScimError	err;
+	ScimCall	call;
 	ScimIdentity identity;
 	List	   *lines;
 	ListCell   *lc;
@@ -41,10 +41,10 @@ scim_explain(PG_FUNCTION_ARGS)
 	scim_init_materialized(fcinfo);
 
 	memset(&query, 0, sizeof(query));
-	memset(&err, 0, sizeof(err));
+	memset(&call, 0, sizeof(call));
 	memset(&identity, 0, sizeof(identity));
-	query.start_index = 1;
-	query.count = 100;
+	query.start_index = PG_ARGISNULL(5) ? 1 : Max(PG_GETARG_INT64(5), 1);
+	query.count = PG_ARGISNULL(6) ? 100 : Max(PG_GETARG_INT32(6), 0);
 
 	SPI_connect();
 	scim_catalog_begin();
@@ -64,12 +64,17 @@ scim_explain(PG_FUNCTION_ARGS)
 	{
 		char	   *filter_text = text_to_cstring(PG_GETARG_TEXT_PP(2));
 		ScimFilter *filter = scim_filter_parse(filter_text, strlen(filter_text), SCIM_FILTER_MAX_LENGTH,
-											   endpoint->mode, &err);
+											   endpoint->mode, &call.err);
 
-		if (filter == NULL || !scim_filter_bind(target->type, filter, endpoint->mode, &err))
-			raise_bad_filter(&err);
+		if (filter == NULL || !scim_filter_bind(target->type, filter, endpoint->mode, &call.err))
+			raise_bad_query(&call.err);
 		query.filter = filter;
 	}
+	call.endpoint = endpoint;
+	call.params.sort_by = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	call.params.sort_order = PG_ARGISNULL(4) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(4));
+	if (!scim_search_sort(&call, target->type, &query))
+		raise_bad_query(&call.err);
 	scim_identity_assume(&identity, endpoint->owner, true);
 	lines = scim_store_explain(target, &query);
 	scim_identity_close_gucs(&identity);

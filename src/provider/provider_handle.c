@@ -97,13 +97,20 @@ serve(ScimCall *call, const char *rest)
 	if (!scim_route_split(call, rest))
 		return;
 	if (call->token && !call->token->can_write && scim_auth_is_write(call))
-	{
-		call->response->www_authenticate = "Bearer realm=\"scim\", error=\"insufficient_scope\"";
-		scim_fail(&call->err, 403, NULL, "this token may only read");
-		return;
-	}
-	if (scim_route_negotiate(call))
+		scim_auth_refuse(call, "this token may only read");
+	else if (scim_route_negotiate(call))
 		scim_route_dispatch(call);
+}
+
+/* Option publicConfig: what a client may learn before it has a token. */
+static bool
+is_public(const ScimCall *call, const char *rest)
+{
+	const char *method = call->request->method;
+
+	return call->endpoint && call->endpoint->enabled && call->endpoint->options.public_config &&
+		(strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0) &&
+		strcmp(rest, "/ServiceProviderConfig") == 0;
 }
 
 /* Is there code of the owner's in it: triggers, expressions of mapped relations? */
@@ -138,11 +145,14 @@ serve_http(ScimCall *call, ScimIdentity *identity)
 	scim_catalog_begin();
 	call->own_transaction = true;
 	call->endpoint = scim_endpoint_by_path(call->request->path, &rest);
-	if (!authenticate(call, true))
+	if (!authenticate(call, !is_public(call, rest)))
 		return;
-	scim_token_touch(call->token);
+	call->admitted = true;
+	if (call->token)
+		scim_token_touch(call->token);
 	scim_identity_assume(identity, call->endpoint->owner, false);
 	serve(call, rest);
+	scim_audit_write(call->err.status == 0 ? scim_audit_of(call, CurrentMemoryContext) : NULL);
 	/* after a read, too: expressions and policies are code of the owner's */
 	if (call->err.status == 0)
 		fire_all_constraints();
@@ -160,13 +170,66 @@ is_retryable(int sqlstate)
  * statement, which is scim.handle with the whole body.
  */
 static void
-log_failure(const ErrorData *edata)
+log_failure(const ErrorData *edata, const char *request_id)
 {
 	ereport(LOG,
 			(errmsg("scim: request failed with SQLSTATE %s", unpack_sql_state(edata->sqlerrcode)),
-			 errdetail("Raised in %s, %s:%d.", edata->funcname ? edata->funcname : "?",
-					   edata->filename ? edata->filename : "?", edata->lineno),
+			 errdetail("Raised in %s, %s:%d%s%s.", edata->funcname ? edata->funcname : "?",
+					   edata->filename ? edata->filename : "?", edata->lineno,
+					   request_id ? "; request " : "", request_id ? request_id : ""),
 			 errhidestmt(true), errhidecontext(true)));
+}
+
+/* An SQL error becomes the call's; the client of a 500 gets what to look for in the log. */
+static void
+take_error(ScimCall *call, const ErrorData *edata)
+{
+	scim_error_caught(call->endpoint, call->request->method, edata, &call->err);
+	if (call->err.status < 500)
+		return;
+	log_failure(edata, scim_request_id(call));
+	if (call->err.status == 500)
+	{
+		memset(&call->err, 0, sizeof(call->err));
+		call->err.position = -1;
+		scim_fail(&call->err, 500, NULL, "internal error, request %s", scim_request_id(call));
+	}
+}
+
+/*
+ * The row of a request that has failed.  It must not make things worse: it waits
+ * for nobody's cancel, and if it fails, that is in the log.
+ */
+static void
+audit_apart(const ScimAudit *audit, MemoryContext context)
+{
+	if (audit == NULL)
+		return;
+	HOLD_INTERRUPTS();
+	PG_TRY();
+	{
+		StartTransactionCommand();
+		PushActiveSnapshot(GetTransactionSnapshot());
+		SPI_connect();
+		scim_audit_write(audit);
+		SPI_finish();
+		PopActiveSnapshot();
+		CommitTransactionCommand();
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		AbortCurrentTransaction();
+		log_failure(edata, NULL);
+		FreeErrorData(edata);
+	}
+	PG_END_TRY();
+	MemoryContextSwitchTo(context);
+	RESUME_INTERRUPTS();
 }
 
 /* After an error: everything as it was before the request. */
@@ -194,6 +257,7 @@ scrub(void)
 void
 scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimResponse *response)
 {
+	TimestampTz started = GetCurrentTimestamp();
 	volatile bool again = true;
 
 	for (volatile int attempt = 1; again; attempt++)
@@ -206,6 +270,7 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 		memset(&identity, 0, sizeof(identity));
 		call.request = request;
 		call.response = response;
+		call.started = started;
 		init_response(response, context);
 
 		PG_TRY();
@@ -220,7 +285,12 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 			finish_response(&call, context);
 
 			if (call.err.status)
+			{
+				ScimAudit  *audit = scim_audit_of(&call, context);
+
 				clean_up(&identity);
+				audit_apart(audit, context);
+			}
 			else
 			{
 				scim_catalog_end();
@@ -229,26 +299,29 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 				CommitTransactionCommand();
 				scim_identity_restore(&identity);
 			}
-			if (call.token && has_owner_code(call.endpoint))
+			if (call.admitted && has_owner_code(call.endpoint))
 				scrub();
 		}
 		PG_CATCH();
 		{
 			ErrorData  *edata;
 
+			ScimAudit  *audit = NULL;
+
 			MemoryContextSwitchTo(context);
 			edata = CopyErrorData();
 			FlushErrorState();
+			again = is_retryable(edata->sqlerrcode) && attempt < MAX_TRIES;
+			if (!again)
+			{
+				take_error(&call, edata);
+				audit = scim_audit_of(&call, context);
+			}
 			clean_up(&identity);
 			scrub();
-
-			if (is_retryable(edata->sqlerrcode) && attempt < MAX_TRIES)
-				again = true;
-			else
+			audit_apart(audit, context);
+			if (!again)
 			{
-				scim_store_error(call.endpoint, edata, &call.err);
-				if (call.err.status >= 500)
-					log_failure(edata);
 				init_response(response, context);
 				finish_response(&call, context);
 			}
@@ -320,6 +393,46 @@ response_headers(const ScimResponse *response)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(out.data));
 }
 
+/* The scim.handle calls that are open: a trigger may call it within another. */
+typedef struct OpenCall
+{
+	const ScimEndpoint *endpoint;
+	struct OpenCall *outer;
+} OpenCall;
+
+static OpenCall *open_calls = NULL;
+
+/*
+ * Back to DEFERRED, but for what a call further out still needs IMMEDIATE.
+ */
+static void
+defer_constraints(const ScimEndpoint *endpoint)
+{
+	List	   *kept = NIL;
+
+	for (const OpenCall *outer = open_calls; outer; outer = outer->outer)
+		kept = lappend(kept, unconstify(ScimEndpoint *, outer->endpoint));
+	scim_store_set_constraints(endpoint, false, kept);
+}
+
+/* The row of a request that has failed, in the caller's transaction. */
+static void
+audit_here(const ScimAudit *audit)
+{
+	if (audit == NULL)
+		return;
+	SPI_connect();
+	scim_audit_write(audit);
+	SPI_finish();
+}
+
+/* Cancel and shutdown concern whoever called. */
+static bool
+is_callers(int sqlstate)
+{
+	return sqlstate == ERRCODE_QUERY_CANCELED || sqlstate == ERRCODE_ADMIN_SHUTDOWN || sqlstate == ERRCODE_CRASH_SHUTDOWN;
+}
+
 /*
  * The request in a subtransaction.  An SQL error becomes the response; cancel
  * and shutdown are raised again.
@@ -329,6 +442,8 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 {
 	ResourceOwner saved_owner = CurrentResourceOwner;
 	ScimIdentity identity;
+	OpenCall	this_call = {call->endpoint, open_calls};
+	ScimAudit  *volatile audit = NULL;
 	volatile bool open = true;	/* the subtransaction */
 
 	memset(&identity, 0, sizeof(identity));
@@ -336,9 +451,10 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
+		open_calls = &this_call;
 		SPI_connect();
 		if (call->request->body_len > (size_t) scim_max_body_size * 1024)
-			scim_fail(&call->err, 413, NULL, "the body is larger than %d kB", scim_max_body_size);
+			scim_fail(&call->err, 413, NULL, "the body is larger than maxPayloadSize (%d bytes)", scim_max_body_size * 1024);
 		else if (authenticate(call, false))
 		{
 			/*
@@ -346,13 +462,16 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 			 * owner; what the caller has pending on them fires first, as the
 			 * caller.
 			 */
-			scim_store_set_constraints(call->endpoint, true);
+			scim_store_set_constraints(call->endpoint, true, NIL);
 			/* what identity remembers outlives SPI's context */
 			MemoryContextSwitchTo(context);
 			scim_identity_assume(&identity, call->endpoint->owner, has_owner_code(call->endpoint));
+			call->admitted = true;
 			serve(call, rest);
+			scim_audit_write(call->err.status == 0 ? scim_audit_of(call, CurrentMemoryContext) : NULL);
 			scim_identity_close_gucs(&identity);
 		}
+		audit = call->err.status ? scim_audit_of(call, context) : NULL;
 		finish_response(call, context);
 		SPI_finish();
 		if (call->err.status)
@@ -363,17 +482,25 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		scim_identity_restore(&identity);
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = saved_owner;
+		open_calls = this_call.outer;
 		/* a constraint may be gone meanwhile */
 		if (call->err.status == 0)
-			scim_store_set_constraints(call->endpoint, false);
+			defer_constraints(call->endpoint);
+		audit_here(audit);
 	}
 	PG_CATCH();
 	{
 		ErrorData  *edata;
 
+		open_calls = this_call.outer;
 		MemoryContextSwitchTo(context);
 		edata = CopyErrorData();
 		FlushErrorState();
+		if (open && !is_callers(edata->sqlerrcode))
+		{
+			take_error(call, edata);
+			audit = scim_audit_of(call, context);
+		}
 		if (open)
 			RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
@@ -382,15 +509,9 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		scim_core_reset();
 		scim_store_reset();
 		/* what was done cannot be undone here: the caller's transaction can */
-		if (!open)
+		if (!open || is_callers(edata->sqlerrcode))
 			ReThrowError(edata);
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
-			edata->sqlerrcode == ERRCODE_CRASH_SHUTDOWN)
-			ReThrowError(edata);
-		scim_store_error(call->endpoint, edata, &call->err);
-		if (call->err.status >= 500)
-			log_failure(edata);
+		audit_here(audit);
 		init_response(call->response, context);
 		finish_response(call, context);
 	}
@@ -442,6 +563,7 @@ scim_handle(PG_FUNCTION_ARGS)
 	}
 	call.request = &request;
 	call.response = &response;
+	call.started = GetCurrentTimestamp();
 	init_response(&response, context);
 
 	/*

@@ -5,7 +5,10 @@
 #ifndef SCIM_PROVIDER_INTERNAL_H
 #define SCIM_PROVIDER_INTERNAL_H
 
+#include "utils/timestamp.h"
+
 #include "provider.h"
+#include "../core/core_bulkref.h"
 #include "../store/store.h"
 
 /* Parameters of a query, from the URL or a SearchRequest (RFC 7644 3.4.2). */
@@ -18,9 +21,23 @@ typedef struct ScimParams
 	const char *sort_order;
 	const char *start_index;
 	const char *count;
-	bool		filter_twice;	/* more than one filter parameter */
+	const char *cursor;
 	bool		access_token;	/* the URL holds an access_token */
 } ScimParams;
+
+#define SCIM_REQUEST_ID_SIZE 37
+
+/* What a write was about, for the audit. */
+typedef struct ScimAuditEntry
+{
+	const char *method;
+	const char *type;			/* name of the resource type, or NULL */
+	const char *id;				/* of the resource, or NULL */
+	List	   *attributes;		/* names of those that changed */
+	int			status;
+} ScimAuditEntry;
+
+typedef struct ScimAudit ScimAudit;
 
 /* One request being served. */
 typedef struct ScimCall
@@ -28,14 +45,18 @@ typedef struct ScimCall
 	const ScimRequest *request;
 	ScimResponse *response;
 	const ScimEndpoint *endpoint;
-	const ScimToken *token;		/* NULL: through SQL */
+	const ScimToken *token;		/* NULL: through SQL, or a request that needs none */
+	bool		admitted;		/* what is asked for may be looked at */
 	char	  **segments;		/* decoded path below the base */
 	int			nsegments;
 	ScimParams	params;
 	bool		own_transaction;	/* over HTTP: nobody else's work is in it */
 	bool		head_only;		/* in Bulk: the resource itself is not part of the answer */
 	json_t	   *body;			/* in Bulk: the body, parsed already; else NULL */
-	const char *new_id;			/* of the resource that was created */
+	ScimAuditEntry subject;		/* of a request on one resource */
+	List	   *done;			/* of ScimAuditEntry: operations of a Bulk */
+	TimestampTz started;
+	char		request_id[SCIM_REQUEST_ID_SIZE];	/* empty: not made yet */
 	ScimError	err;			/* status 0: none */
 	const char *allow;			/* with 405 */
 } ScimCall;
@@ -50,6 +71,16 @@ extern void scim_route_dispatch(ScimCall *call);
 /* provider_auth.c */
 extern bool scim_auth_check(ScimCall *call);
 extern bool scim_auth_is_write(const ScimCall *call);
+/* Is the token for resources of this type? */
+extern bool scim_auth_has_type(const ScimCall *call, const ScimResourceType *type);
+/* 403: the token is not for this; false. */
+extern bool scim_auth_refuse(ScimCall *call, const char *detail);
+
+/* provider_audit.c */
+extern const char *scim_request_id(ScimCall *call);
+extern ScimAudit *scim_audit_of(ScimCall *call, MemoryContext context);
+extern void scim_audit_write(const ScimAudit *audit);
+extern List *scim_audit_differences(const json_t *before, const json_t *after);
 
 /* provider_crud.c */
 extern void scim_crud_create(ScimCall *call, const ScimEndpointType *target);
@@ -59,15 +90,48 @@ extern void scim_crud_patch(ScimCall *call, const ScimEndpointType *target, cons
 extern void scim_crud_delete(ScimCall *call, const ScimEndpointType *target, const char *id);
 extern json_t *scim_crud_body(ScimCall *call);
 
+/* provider_cursor.c: a place in a list; err (400 invalidCursor, ...) where it fails */
+typedef struct ScimCursor
+{
+	bool		backward;
+	bool		placed;			/* else: the beginning, or (backward) the end */
+	int			part;			/* in a list of several types: that of the place */
+	ScimPosition at;
+	int64		count;			/* of the first request */
+} ScimCursor;
+
+extern char *scim_cursor_seal(ScimCall *call, const StringInfoData *identity, const ScimCursor *cursor);
+extern bool scim_cursor_open(ScimCall *call, const StringInfoData *identity, const char *text, ScimCursor *cursor);
+
 /* provider_search.c */
+typedef struct ScimListing
+{
+	ScimQuery	query;			/* the page; the rest where there is one type */
+	ScimCursor	cursor;			/* with query.keyset */
+	StringInfoData identity;	/* what a cursor is bound to */
+} ScimListing;
+
 extern void scim_search_list(ScimCall *call, const ScimEndpointType *target);
 extern void scim_search_post(ScimCall *call, const ScimEndpointType *target);
-/* The same over all resource types. */
-extern void scim_search_root_list(ScimCall *call);
-extern void scim_search_root_post(ScimCall *call);
+/* 403 if a filter in a URL names what must not be in one; false and err. */
+extern bool scim_search_discreet(ScimCall *call, const ScimResourceType *type, const ScimFilter *filter);
+/* startIndex, count, cursor; false and err. */
+extern bool scim_search_page(ScimCall *call, ScimListing *listing);
+/* Once filter and order are known to be right: go to the place of the cursor. */
+extern bool scim_search_continue(ScimCall *call, const char *type_names, ScimListing *listing);
+/* sortBy, sortOrder; the second leaves it open whether the type has the attribute. */
+extern bool scim_search_sort(ScimCall *call, const ScimResourceType *type, ScimQuery *query);
+extern bool scim_search_sort_if_known(ScimCall *call, const ScimResourceType *type, ScimQuery *query, bool *known);
+extern void scim_search_respond(ScimCall *call, const ScimListing *listing, const StringInfo resources,
+								const ScimPage *page, int first_part, int last_part);
+/* The body's members become the parameters; false and err. */
+extern bool scim_search_request(ScimCall *call);
+
+/* provider_root.c: the same over all resource types */
+extern void scim_root_list(ScimCall *call);
+extern void scim_root_post(ScimCall *call);
 
 /* provider_bulk.c */
-#define SCIM_BULK_MAX_OPERATIONS 1000
 extern void scim_bulk(ScimCall *call);
 
 /* provider_discovery.c */
@@ -82,6 +146,8 @@ extern bool scim_etag_write_allowed(ScimCall *call, const char *version);
 extern bool scim_etag_not_modified(const ScimCall *call, const char *version);
 
 /* provider_error.c */
+/* What a caught SQL error says about a request with this method. */
+extern void scim_error_caught(const ScimEndpoint *endpoint, const char *method, const ErrorData *edata, ScimError *err);
 extern void scim_error_body(const ScimError *err, StringInfo body);
 extern void scim_error_respond(const ScimError *err, ScimResponse *response);
 

@@ -102,7 +102,7 @@ scim_route_params(ScimCall *call, const char *query)
 	}			known[] = {
 		{"attributes", &params->attributes}, {"excludedAttributes", &params->excluded},
 		{"filter", &params->filter}, {"sortBy", &params->sort_by}, {"sortOrder", &params->sort_order},
-		{"startIndex", &params->start_index}, {"count", &params->count}
+		{"startIndex", &params->start_index}, {"count", &params->count}, {"cursor", &params->cursor}
 	};
 
 	while (query && *query)
@@ -244,10 +244,32 @@ serve_config(ScimCall *call, const char *name)
 }
 
 static void
+dispatch_resource(ScimCall *call, const ScimEndpointType *target, const char *id)
+{
+	if (is_read(call))
+		scim_crud_read(call, target, id);
+	else if (is_method(call, "PUT"))
+		scim_crud_replace(call, target, id);
+	else if (is_method(call, "PATCH") && !call->endpoint->options.patch)
+		scim_fail(&call->err, 501, NULL, "PATCH is switched off here");
+	else if (is_method(call, "PATCH"))
+		scim_crud_patch(call, target, id);
+	else if (is_method(call, "DELETE"))
+		scim_crud_delete(call, target, id);
+	else
+		not_allowed(call, call->endpoint->options.patch ? "GET, PUT, PATCH, DELETE, HEAD" : "GET, PUT, DELETE, HEAD");
+}
+
+static void
 dispatch_type(ScimCall *call, const ScimEndpointType *target)
 {
 	const char *id;
 
+	if (!scim_auth_has_type(call, target->type))
+	{
+		scim_auth_refuse(call, "this token is not for resources of this type");
+		return;
+	}
 	if (call->nsegments == 1)
 	{
 		if (is_read(call))
@@ -269,16 +291,30 @@ dispatch_type(ScimCall *call, const ScimEndpointType *target)
 	}
 	if (call->nsegments > 2)
 		scim_fail(&call->err, 404, NULL, "there is nothing at this path");
-	else if (is_read(call))
-		scim_crud_read(call, target, id);
-	else if (is_method(call, "PUT"))
-		scim_crud_replace(call, target, id);
-	else if (is_method(call, "PATCH"))
-		scim_crud_patch(call, target, id);
-	else if (is_method(call, "DELETE"))
-		scim_crud_delete(call, target, id);
 	else
-		not_allowed(call, "GET, PUT, PATCH, DELETE, HEAD");
+		dispatch_resource(call, target, id);
+}
+
+/*
+ * /Me (RFC 7644 3.11) is the user that the token belongs to; its Location is the
+ * permanent one.  A token that belongs to nobody has no /Me, and nobody makes
+ * himself: a token comes after its user.
+ */
+static void
+dispatch_me(ScimCall *call)
+{
+	const ScimEndpointType *target = scim_endpoint_type(call->endpoint, "User");
+
+	if (call->token == NULL || call->token->subject == NULL || target == NULL)
+		scim_fail(&call->err, 501, NULL, "/Me is not supported: the token belongs to no user");
+	else if (call->nsegments > 1)
+		scim_fail(&call->err, 404, NULL, "there is nothing at this path");
+	else if (!scim_auth_has_type(call, target->type))
+		scim_auth_refuse(call, "this token is not for resources of this type");
+	else if (is_method(call, "POST"))
+		scim_fail(&call->err, 501, NULL, "users are not made through /Me");
+	else
+		dispatch_resource(call, target, call->token->subject);
 }
 
 void
@@ -295,14 +331,14 @@ scim_route_dispatch(ScimCall *call)
 	if (call->nsegments == 0)
 	{
 		if (is_read(call))
-			scim_search_root_list(call);
+			scim_root_list(call);
 		else
 			not_allowed(call, "GET, HEAD");
 	}
 	else if (strcmp(first, ".search") == 0 && call->nsegments == 1)
 	{
 		if (is_method(call, "POST"))
-			scim_search_root_post(call);
+			scim_root_post(call);
 		else
 			not_allowed(call, "POST");
 	}
@@ -314,13 +350,15 @@ scim_route_dispatch(ScimCall *call)
 		dispatch_discovery(call, scim_discovery_schemas);
 	else if (strcmp(first, "Bulk") == 0 && call->nsegments == 1)
 	{
-		if (is_method(call, "POST"))
+		if (!call->endpoint->options.bulk)
+			scim_fail(&call->err, 501, NULL, "Bulk is switched off here");
+		else if (is_method(call, "POST"))
 			scim_bulk(call);
 		else
 			not_allowed(call, "POST");
 	}
 	else if (strcmp(first, "Me") == 0)
-		scim_fail(&call->err, 501, NULL, "/Me is not supported");
+		dispatch_me(call);
 	else if ((target = scim_endpoint_type_by_path(call->endpoint, first)) != NULL)
 		dispatch_type(call, target);
 	else

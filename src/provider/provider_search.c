@@ -1,17 +1,14 @@
 /*
  * provider_search.c
- *		Lists: GET on a resource endpoint or on the base, and POST .search on
- *		either (RFC 7644 3.4.2, 3.4.3).
- *
- * A query on the base is one query on each resource type, in the order of the
- * endpoint, whose pages are laid end to end.  There an attribute that a type
- * lacks is unassigned (3.4.2.1): the filter of each type is the query's with
- * those terms decided beforehand, and a type for which nothing is left to ask
- * is not read.
+ *		Lists of one resource type: GET and POST .search (RFC 7644 3.4.2, 3.4.3),
+ *		paged by index or by cursor (RFC 9865); and what lists of several share.
  */
 #include "postgres.h"
 
 #include <limits.h>
+
+#include "utils/builtins.h"
+#include "utils/formatting.h"
 
 #include "provider_internal.h"
 #include "../scim_guc.h"
@@ -36,39 +33,83 @@ integer_param(ScimCall *call, const char *name, const char *text, int64 *value)
 	return true;
 }
 
-static bool
-order_param(ScimCall *call, bool *descending)
-{
-	const char *order = call->params.sort_order;
-
-	*descending = order && pg_strcasecmp(order, "descending") == 0;
-	if (order && order[0] && !*descending && pg_strcasecmp(order, "ascending") != 0)
-		return scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "sortOrder is ascending or descending");
-	return true;
-}
-
-static bool
-sort_params(ScimCall *call, const ScimEndpointType *target, ScimQuery *query)
+/*
+ * sortBy and sortOrder; false and err: what they say is wrong.  *known: the type
+ * has such an attribute.
+ */
+bool
+scim_search_sort_if_known(ScimCall *call, const ScimResourceType *type, ScimQuery *query, bool *known)
 {
 	const char *by = call->params.sort_by;
+	const char *order = call->params.sort_order;
 	ScimPath   *path;
 
-	if (!order_param(call, &query->descending))
-		return false;
-	if (by == NULL || by[0] == '\0')
+	*known = true;
+	query->descending = order && pg_strcasecmp(order, "descending") == 0;
+	if (order && order[0] && !query->descending && pg_strcasecmp(order, "ascending") != 0)
+		return scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "sortOrder is ascending or descending");
+	if (by == NULL || by[0] == '\0' || !call->endpoint->options.sort)
 	{
 		query->descending = false;
 		return true;
 	}
 	path = palloc0(sizeof(ScimPath));
-	if (scim_path_resolve(target->type, by, strlen(by), call->endpoint->mode, path) != strlen(by) || path->attr == NULL)
-		return scim_fail(&call->err, 400, SCIM_INVALID_PATH, "sortBy names no attribute");
+	*known = scim_path_resolve(type, by, strlen(by), call->endpoint->mode, path) == strlen(by) &&
+		path->attr != NULL && path->attr->returned != SCIM_RETURNED_NEVER;
+	if (!*known)
+		return true;
 	if (path->attr->type == SCIM_TYPE_COMPLEX && path->sub == NULL &&
 		scim_attr_sub(path->attr, "value", 5) == NULL)
 		return scim_fail(&call->err, 400, SCIM_INVALID_PATH, "sortBy needs a sub-attribute of %s", path->attr->name);
-	if (path->attr->returned == SCIM_RETURNED_NEVER)
-		return scim_fail(&call->err, 400, SCIM_INVALID_PATH, "sortBy names no attribute");
 	query->sort_by = path;
+	return true;
+}
+
+bool
+scim_search_sort(ScimCall *call, const ScimResourceType *type, ScimQuery *query)
+{
+	bool		known;
+
+	return scim_search_sort_if_known(call, type, query, &known) &&
+		(known || scim_fail(&call->err, 400, SCIM_INVALID_PATH, "sortBy names no attribute"));
+}
+
+/* Does an entry of option sensitive ("emails", "name.familyName") mean this path? */
+static bool
+is_meant(const char *entry, const ScimPath *path)
+{
+	const char *dot = strchr(entry, '.');
+	size_t		len = dot ? (size_t) (dot - entry) : strlen(entry);
+
+	return scim_name_eq(entry, len, path->attr->name) &&
+		(dot == NULL || path->sub == NULL || scim_name_eq(dot + 1, strlen(dot + 1), path->sub->name));
+}
+
+bool
+scim_search_discreet(ScimCall *call, const ScimResourceType *type, const ScimFilter *filter)
+{
+	ListCell   *lc;
+	ScimPath	path;
+
+	/* POST .search has no filter in its URL */
+	if (call->endpoint->options.sensitive == NIL || strcmp(call->request->method, "POST") == 0)
+		return true;
+	switch (filter->kind)
+	{
+		case SCIM_FILTER_AND:
+		case SCIM_FILTER_OR:
+			return scim_search_discreet(call, type, filter->left) && scim_search_discreet(call, type, filter->right);
+		case SCIM_FILTER_NOT:
+			return scim_search_discreet(call, type, filter->left);
+		default:
+			break;
+	}
+	if (scim_path_resolve(type, filter->name, strlen(filter->name), call->endpoint->mode, &path) == 0 || path.attr == NULL)
+		return true;
+	foreach(lc, call->endpoint->options.sensitive)
+		if (is_meant((const char *) lfirst(lc), &path))
+			return scim_fail(&call->err, 403, SCIM_SENSITIVE,
+							 "a URL must not hold a filter on %s: use POST .search", path.attr->name);
 	return true;
 }
 
@@ -84,15 +125,36 @@ filter_param(ScimCall *call, const ScimEndpointType *target, ScimQuery *query, s
 	if (filter == NULL || !scim_filter_bind(target->type, filter, call->endpoint->mode, &call->err))
 		return false;
 	query->filter = filter;
+	return scim_search_discreet(call, target->type, filter);
+}
+
+/* Paging by cursor: count, which RFC 9865 has an error of its own for. */
+static bool
+cursor_params(ScimCall *call, ScimQuery *query)
+{
+	int64		count = Min(scim_page_size, scim_max_page_size);
+
+	if (call->params.start_index)
+		return scim_fail(&call->err, 400, SCIM_INVALID_VALUE, "startIndex and cursor exclude each other");
+	if (!integer_param(call, "count", call->params.count, &count))
+	{
+		memset(&call->err, 0, sizeof(call->err));
+		return scim_fail(&call->err, 400, SCIM_INVALID_COUNT, "count is no integer");
+	}
+	query->keyset = true;
+	query->count = Min(Max(count, 0), scim_max_page_size);
 	return true;
 }
 
-/* startIndex and count, clipped (RFC 7644 3.4.2.4). */
-static bool
-page_params(ScimCall *call, ScimQuery *query)
+/* startIndex and count, clipped (RFC 7644 3.4.2.4), or cursor. */
+bool
+scim_search_page(ScimCall *call, ScimListing *listing)
 {
+	ScimQuery  *query = &listing->query;
 	int64		count = scim_page_size;
 
+	if (call->params.cursor)
+		return cursor_params(call, query);
 	query->start_index = 1;
 	if (!integer_param(call, "startIndex", call->params.start_index, &query->start_index) ||
 		!integer_param(call, "count", call->params.count, &count))
@@ -103,250 +165,136 @@ page_params(ScimCall *call, ScimQuery *query)
 }
 
 static void
-respond(ScimCall *call, const StringInfo resources, int64 total, int64 start_index, int n)
+append_identity(StringInfo identity, const char *text)
+{
+	appendStringInfo(identity, "%zu:%s,", text ? strlen(text) : 0, text ? text : "");
+}
+
+/*
+ * What a query is apart from the page (RFC 9865 2: the other parameters stay
+ * the same from page to page).
+ */
+static bool
+identify(ScimCall *call, const char *type_names, StringInfo identity)
+{
+	const ScimParams *params = &call->params;
+	const char *filter = params->filter;
+
+	if (filter)
+	{
+		ScimFilter *parsed = scim_filter_parse(filter, strlen(filter), 2 * SCIM_FILTER_MAX_LENGTH,
+											   call->endpoint->mode, &call->err);
+
+		filter = parsed ? scim_filter_print(parsed) : NULL;
+		if (filter == NULL)
+			return scim_fail_memory(&call->err);
+	}
+	initStringInfo(identity);
+	append_identity(identity, type_names);
+	append_identity(identity, filter);
+	append_identity(identity, params->sort_by ? asc_tolower(params->sort_by, strlen(params->sort_by)) : NULL);
+	append_identity(identity, params->sort_order ? asc_tolower(params->sort_order, strlen(params->sort_order)) : NULL);
+	append_identity(identity, params->attributes);
+	append_identity(identity, params->excluded);
+	return true;
+}
+
+bool
+scim_search_continue(ScimCall *call, const char *type_names, ScimListing *listing)
+{
+	ScimQuery  *query = &listing->query;
+	const char *text = call->params.cursor;
+
+	if (!query->keyset)
+		return true;
+	if (!identify(call, type_names, &listing->identity))
+		return false;
+	if (text[0] == '\0')
+		return true;
+	if (!scim_cursor_open(call, &listing->identity, text, &listing->cursor))
+		return false;
+	if (call->params.count && query->count != listing->cursor.count)
+		return scim_fail(&call->err, 400, SCIM_INVALID_COUNT, "count is not that of the first page");
+	query->count = listing->cursor.count;
+	query->backward = listing->cursor.backward;
+	if (listing->cursor.placed)
+		query->from = &listing->cursor.at;
+	return true;
+}
+
+/* "nextCursor":"...", if there is more on that side of the page. */
+static bool
+append_cursor(ScimCall *call, const ScimListing *listing, const ScimPage *page, bool backward, int part, StringInfo out)
+{
+	ScimCursor	cursor;
+	char	   *sealed;
+
+	if (listing->query.count == 0 || (backward ? !page->more_before : !page->more_after))
+		return true;
+	memset(&cursor, 0, sizeof(cursor));
+	cursor.backward = backward;
+	cursor.count = listing->query.count;
+	cursor.placed = page->n > 0;
+	cursor.part = part;
+	cursor.at = backward ? page->first : page->last;
+	sealed = scim_cursor_seal(call, &listing->identity, &cursor);
+	if (sealed)
+		appendStringInfo(out, ",\"%s\":\"%s\"", backward ? "previousCursor" : "nextCursor", sealed);
+	return sealed != NULL;
+}
+
+void
+scim_search_respond(ScimCall *call, const ScimListing *listing, const StringInfo resources,
+					const ScimPage *page, int first_part, int last_part)
 {
 	ScimResponse *response = call->response;
+	StringInfo	out = &response->body;
 
+	if (call->endpoint->options.too_many > 0 && page->total > call->endpoint->options.too_many)
+	{
+		scim_fail(&call->err, 400, SCIM_TOO_MANY, "more resources match than the limit of " INT64_FORMAT,
+				  call->endpoint->options.too_many);
+		return;
+	}
+	appendStringInfo(out, "{\"schemas\":[\"%s\"],\"totalResults\":" INT64_FORMAT, SCIM_URN_LIST_RESPONSE, page->total);
+	if (!listing->query.keyset)
+		appendStringInfo(out, ",\"startIndex\":" INT64_FORMAT, listing->query.start_index);
+	appendStringInfo(out, ",\"itemsPerPage\":%d", page->n);
+	if (listing->query.keyset &&
+		(!append_cursor(call, listing, page, false, last_part, out) ||
+		 !append_cursor(call, listing, page, true, first_part, out)))
+		return;
+	appendStringInfoString(out, ",\"Resources\":[");
+	appendBinaryStringInfo(out, resources->data, resources->len);
+	appendStringInfoString(out, "]}");
 	response->status = 200;
 	response->content_type = SCIM_MEDIA_TYPE;
-	appendStringInfo(&response->body,
-					 "{\"schemas\":[\"%s\"],\"totalResults\":" INT64_FORMAT ",\"startIndex\":" INT64_FORMAT
-					 ",\"itemsPerPage\":%d,\"Resources\":[",
-					 SCIM_URN_LIST_RESPONSE, total, start_index, n);
-	appendBinaryStringInfo(&response->body, resources->data, resources->len);
-	appendStringInfoString(&response->body, "]}");
 }
 
 static void
 list(ScimCall *call, const ScimEndpointType *target, size_t max_filter)
 {
 	ScimSelection *select;
-	ScimQuery	query;
+	ScimListing listing;
+	ScimPage	page;
 	StringInfoData resources;
-	int64		total;
-	int			n;
 
-	memset(&query, 0, sizeof(query));
+	memset(&listing, 0, sizeof(listing));
 	select = scim_selection_parse(target->type, call->params.attributes, call->params.excluded, &call->err);
-	if (select == NULL || !page_params(call, &query) || !sort_params(call, target, &query) ||
-		!filter_param(call, target, &query, max_filter))
+	if (select == NULL || !scim_search_page(call, &listing) ||
+		!scim_search_sort(call, target->type, &listing.query) ||
+		!filter_param(call, target, &listing.query, max_filter) ||
+		!scim_search_continue(call, target->type->name, &listing))
 		return;
 	initStringInfo(&resources);
-	scim_store_list(target, &query, select, &resources, &total, &n);
-	respond(call, &resources, total, query.start_index, n);
+	scim_store_list(target, &listing.query, select, &resources, &page);
+	scim_search_respond(call, &listing, &resources, &page, 0, 0);
 }
 
 void
 scim_search_list(ScimCall *call, const ScimEndpointType *target)
 {
 	list(call, target, SCIM_FILTER_MAX_LENGTH);
-}
-
-/* ---- the base: all resource types ---- */
-
-/* What is known of a filter before any resource is looked at. */
-typedef enum Truth
-{
-	TRUTH_OPEN,
-	TRUTH_ALWAYS,
-	TRUTH_NEVER
-} Truth;
-
-/* The part of a query that one resource type answers. */
-typedef struct RootPart
-{
-	const ScimEndpointType *target;
-	ScimSelection *select;
-	ScimQuery	query;
-	bool		nothing;		/* the filter matches no resource of this type */
-} RootPart;
-
-static bool
-has_attribute(const ScimCall *call, const ScimResourceType *type, const char *name, ScimPath *path)
-{
-	return scim_path_resolve(type, name, strlen(name), call->endpoint->mode, path) == strlen(name) &&
-		path->attr != NULL;
-}
-
-static bool
-known_to_any(const ScimCall *call, const char *name)
-{
-	ScimPath	path;
-
-	for (int i = 0; i < call->endpoint->ntypes; i++)
-		if (has_attribute(call, call->endpoint->types[i].type, name, &path))
-			return true;
-	return false;
-}
-
-/*
- * A comparison or value path, which is bound unless only other types know its
- * attribute.  False and err: what it says is wrong.
- */
-static bool
-decide_leaf(ScimCall *call, const ScimResourceType *type, ScimFilter *filter, Truth *truth)
-{
-	const ScimOperand *operand = &filter->operand;
-	ScimPath	path;
-	bool		is_equality = filter->kind == SCIM_FILTER_COMPARE &&
-		(filter->op == SCIM_OP_EQ || filter->op == SCIM_OP_NE);
-	bool		known = has_attribute(call, type, filter->name, &path);
-
-	*truth = TRUTH_OPEN;
-	if (!known && known_to_any(call, filter->name))
-	{
-		/* unassigned: eq null, and ne anything else */
-		*truth = is_equality && (filter->op == SCIM_OP_EQ) == (operand->kind == SCIM_OPERAND_NULL) ?
-			TRUTH_ALWAYS : TRUTH_NEVER;
-		return true;
-	}
-	if (!scim_filter_bind(type, filter, call->endpoint->mode, &call->err))
-		return false;
-	if (is_equality && path.attr == type->a_meta && path.sub != NULL &&
-		strcmp(path.sub->name, "resourceType") == 0 && operand->kind == SCIM_OPERAND_STRING)
-	{
-		bool		same = path.sub->case_exact ? strcmp(operand->text, type->name) == 0 :
-			scim_name_eq(operand->text, operand->len, type->name);
-
-		*truth = same == (filter->op == SCIM_OP_EQ) ? TRUTH_ALWAYS : TRUTH_NEVER;
-	}
-	return true;
-}
-
-/*
- * The filter, bound, without what is decided for every resource of the type;
- * *truth says whether anything is left.  NULL and err: the filter is wrong.
- * Depth is bounded by the parser.
- */
-static ScimFilter *
-decide(ScimCall *call, const ScimResourceType *type, ScimFilter *filter, Truth *truth)
-{
-	Truth		decides;
-	Truth		right;
-
-	switch (filter->kind)
-	{
-		case SCIM_FILTER_NOT:
-			filter->left = decide(call, type, filter->left, truth);
-			if (*truth != TRUTH_OPEN)
-				*truth = *truth == TRUTH_ALWAYS ? TRUTH_NEVER : TRUTH_ALWAYS;
-			return filter->left ? filter : NULL;
-		case SCIM_FILTER_AND:
-		case SCIM_FILTER_OR:
-			decides = filter->kind == SCIM_FILTER_AND ? TRUTH_NEVER : TRUTH_ALWAYS;
-			filter->left = decide(call, type, filter->left, truth);
-			filter->right = decide(call, type, filter->right, &right);
-			if (filter->left == NULL || filter->right == NULL)
-				return NULL;
-			if (*truth == decides || right == decides)
-			{
-				*truth = decides;
-				return filter;
-			}
-			if (*truth == TRUTH_OPEN)
-				return right == TRUTH_OPEN ? filter : filter->left;
-			*truth = right;
-			return filter->right;
-		default:
-			return decide_leaf(call, type, filter, truth) ? filter : NULL;
-	}
-}
-
-static bool
-root_filter(ScimCall *call, RootPart *part, size_t max_length)
-{
-	const char *text = call->params.filter;
-	ScimFilter *filter;
-	Truth		truth;
-
-	if (text == NULL)
-		return true;
-	/* deciding and binding change the tree: each type has its own */
-	filter = scim_filter_parse(text, strlen(text), max_length, call->endpoint->mode, &call->err);
-	if (filter == NULL || (filter = decide(call, part->target->type, filter, &truth)) == NULL)
-		return false;
-	part->nothing = truth == TRUTH_NEVER;
-	part->query.filter = truth == TRUTH_OPEN ? filter : NULL;
-	return true;
-}
-
-/*
- * Sorting would have to merge the types' pages; it is offered where one type
- * is left to ask.
- */
-static bool
-root_sort(ScimCall *call, RootPart *parts)
-{
-	RootPart   *only = NULL;
-	bool		descending;
-
-	if (!order_param(call, &descending))
-		return false;
-	if (call->params.sort_by == NULL || call->params.sort_by[0] == '\0')
-		return true;
-	for (int i = 0; i < call->endpoint->ntypes; i++)
-	{
-		if (parts[i].nothing)
-			continue;
-		if (only != NULL)
-			return scim_fail(&call->err, 400, SCIM_INVALID_PATH,
-							 "sortBy is available for one resource type: query its endpoint, or filter on meta.resourceType");
-		only = &parts[i];
-	}
-	return only == NULL || sort_params(call, only->target, &only->query);
-}
-
-static void
-list_root(ScimCall *call, size_t max_filter)
-{
-	const ScimEndpoint *endpoint = call->endpoint;
-	RootPart   *parts = palloc0(sizeof(RootPart) * Max(endpoint->ntypes, 1));
-	ScimQuery	page;
-	StringInfoData resources;
-	int64		total = 0;
-	int			n = 0;
-
-	memset(&page, 0, sizeof(page));
-	if (!page_params(call, &page))
-		return;
-	for (int i = 0; i < endpoint->ntypes; i++)
-	{
-		parts[i].target = &endpoint->types[i];
-		parts[i].select = scim_selection_parse(parts[i].target->type, call->params.attributes,
-											   call->params.excluded, &call->err);
-		if (parts[i].select == NULL || !root_filter(call, &parts[i], max_filter))
-			return;
-	}
-	if (!root_sort(call, parts))
-		return;
-
-	initStringInfo(&resources);
-	for (int i = 0; i < endpoint->ntypes; i++)
-	{
-		StringInfoData some;
-		int64		some_total;
-		int			some_n;
-
-		if (parts[i].nothing)
-			continue;
-		/* where the page begins, counted within this type */
-		parts[i].query.start_index = Max(page.start_index - total, 1);
-		parts[i].query.count = page.count - n;
-		initStringInfo(&some);
-		scim_store_list(parts[i].target, &parts[i].query, parts[i].select, &some, &some_total, &some_n);
-		if (resources.len > 0 && some_n > 0)
-			appendStringInfoChar(&resources, ',');
-		appendBinaryStringInfo(&resources, some.data, some.len);
-		total += some_total;
-		n += some_n;
-	}
-	respond(call, &resources, total, page.start_index, n);
-}
-
-void
-scim_search_root_list(ScimCall *call)
-{
-	list_root(call, SCIM_FILTER_MAX_LENGTH);
 }
 
 /* ---- SearchRequest ---- */
@@ -428,9 +376,8 @@ check_search_schemas(ScimCall *call, const json_t *body)
 	return scim_fail(&call->err, 400, SCIM_INVALID_SYNTAX, "schemas must hold %s", SCIM_URN_SEARCH_REQUEST);
 }
 
-/* The body's members become the parameters. */
-static bool
-search_request(ScimCall *call)
+bool
+scim_search_request(ScimCall *call)
 {
 	json_t	   *body = scim_crud_body(call);
 	ScimParams *params = &call->params;
@@ -446,19 +393,13 @@ search_request(ScimCall *call)
 		text_member(call, body, "sortBy", &params->sort_by) &&
 		text_member(call, body, "sortOrder", &params->sort_order) &&
 		integer_member(call, body, "startIndex", &params->start_index) &&
-		integer_member(call, body, "count", &params->count);
+		integer_member(call, body, "count", &params->count) &&
+		text_member(call, body, "cursor", &params->cursor);
 }
 
 void
 scim_search_post(ScimCall *call, const ScimEndpointType *target)
 {
-	if (search_request(call))
+	if (scim_search_request(call))
 		list(call, target, 2 * SCIM_FILTER_MAX_LENGTH);
-}
-
-void
-scim_search_root_post(ScimCall *call)
-{
-	if (search_request(call))
-		list_root(call, 2 * SCIM_FILTER_MAX_LENGTH);
 }

@@ -141,6 +141,12 @@ extern void scim_sync_queue(int64 sync_id, Datum keys, const char *reason);
 
 /* Has this transaction queued changes, or asked for the worker? */
 extern bool scim_sync_wake_is_pending(void);
+/*
+ * Replace what is queued for a sync by one entry that stands for every row: when
+ * it starts anew, or when its queue has grown long while it did not run.  Needs
+ * SPI to be connected.
+ */
+extern void scim_sync_restart_queue(int64 sync_id);
 
 /* Wake the worker when the transaction, or subtransaction and all above, commit. */
 extern void scim_sync_wake_at_commit(void);

@@ -6,8 +6,11 @@
  * each with the columns whose change matters: those that the mapping's sources
  * and the scope of the sync read, as the parser finds them.  All syncs on a
  * relation share its triggers, which stand on its partitions and
- * inheritance children, too.  An event trigger puts them on new ones, and has
- * the syncs of a relation that was altered reconcile.
+ * inheritance children, too (provisioner_ddl.c puts them on new ones).
+ *
+ * Where one of these is a foreign table, a trigger with transition tables would
+ * make statements fail ("cannot collect transition tuples from child foreign
+ * tables"): there a row trigger on each local table takes their place.
  *
  * Triggers are made and removed by OID and as the owner of the extension's
  * tables, after the mapping's owner was seen to have the TRIGGER privilege: so
@@ -15,7 +18,6 @@
  */
 #include "postgres.h"
 
-#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/dependency.h"
@@ -23,23 +25,18 @@
 #include "catalog/pg_inherits.h"
 #include "catalog/pg_trigger.h"
 #include "catalog/pg_type.h"
-#include "commands/event_trigger.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
-#include "fmgr.h"
 #include "miscadmin.h"
 #include "nodes/bitmapset.h"
-#include "nodes/makefuncs.h"
 #include "nodes/parsenodes.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_func.h"
 #include "storage/lmgr.h"
-#include "tcop/cmdtag.h"
 #include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/rel.h"
 
@@ -47,13 +44,11 @@
 #include "../catalog/catalog.h"
 #include "../compat.h"
 
-PG_FUNCTION_INFO_V1(scim_capture_ddl);
-
 typedef struct TriggerKind
 {
 	const char *name;
 	int16		events;
-	bool		row;			/* for what logical replication applies */
+	bool		row;			/* for what the others can't see */
 	bool		old_rows;
 	bool		new_rows;
 } TriggerKind;
@@ -63,17 +58,21 @@ static const TriggerKind trigger_kinds[] = {
 	{"scim_capture_update", TRIGGER_TYPE_UPDATE, false, true, true},
 	{"scim_capture_delete", TRIGGER_TYPE_DELETE, false, true, false},
 	{"scim_capture_truncate", TRIGGER_TYPE_TRUNCATE, false, false, false},
-	{"scim_capture_replica", TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false, false}
+	{"scim_capture_row", TRIGGER_TYPE_INSERT | TRIGGER_TYPE_UPDATE | TRIGGER_TYPE_DELETE, true, false, false}
 };
+
+/* Aliases of catalog_mapping.h: a relation may be a child of itself. */
+#define ROOT 0
+#define CHILD 1
+static const char *const aliases[] = {"r", "c"};
 
 /* A row of scim._captures in the making. */
 typedef struct Capture
 {
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
-	const char *alias;			/* that the expressions are written for */
 	const char *key;			/* name of the column */
-	List	   *expressions;	/* SQL texts that are read */
+	List	   *expressions[2];	/* SQL texts that are read, by the alias they are written for */
 	bool		all;			/* every column matters */
 	Bitmapset  *columns;		/* else these, by attnum */
 } Capture;
@@ -113,10 +112,10 @@ add_columns(Capture *capture, const char *sql)
 }
 
 static void
-add_source(Capture *capture, const ScimSource *src)
+add_source(Capture *capture, int alias, const ScimSource *src)
 {
 	if (src->expr)
-		capture->expressions = lappend(capture->expressions, unconstify(char *, src->expr));
+		capture->expressions[alias] = lappend(capture->expressions[alias], unconstify(char *, src->expr));
 }
 
 /* A quoted column of a child relation; NULL: none. */
@@ -124,12 +123,12 @@ static void
 add_child_column(Capture *capture, const char *column)
 {
 	if (column)
-		capture->expressions = lappend(capture->expressions, psprintf("c.%s", column));
+		capture->expressions[CHILD] = lappend(capture->expressions[CHILD], psprintf("%s.%s", aliases[CHILD], column));
 }
 
 /* The entry of a relation and key in the list, made when it is not there yet. */
 static Capture *
-find_capture(List **captures, Oid relid, const char *relation, const char *alias, const char *key)
+find_capture(List **captures, Oid relid, const char *relation, const char *key)
 {
 	Capture    *capture;
 	ListCell   *lc;
@@ -137,13 +136,12 @@ find_capture(List **captures, Oid relid, const char *relation, const char *alias
 	foreach(lc, *captures)
 	{
 		capture = (Capture *) lfirst(lc);
-		if (capture->relid == relid && strcmp(capture->key, key) == 0 && strcmp(capture->alias, alias) == 0)
+		if (capture->relid == relid && strcmp(capture->key, key) == 0)
 			return capture;
 	}
 	capture = palloc0(sizeof(Capture));
 	capture->relid = relid;
 	capture->relation = relation;
-	capture->alias = alias;
 	capture->key = key;
 	*captures = lappend(*captures, capture);
 	return capture;
@@ -154,14 +152,14 @@ static List *
 mapping_captures(const ScimMapping *mapping, const char *key)
 {
 	List	   *captures = NIL;
-	Capture    *root = find_capture(&captures, mapping->relid, mapping->relation, "r", key);
+	Capture    *root = find_capture(&captures, mapping->relid, mapping->relation, key);
 
-	add_source(root, &mapping->key);
+	add_source(root, ROOT, &mapping->key);
 	for (int i = 0; i < mapping->nscalars; i++)
-		add_source(root, &mapping->scalars[i].src);
+		add_source(root, ROOT, &mapping->scalars[i].src);
 	for (int i = 0; i < mapping->nslots; i++)
 		for (int j = 0; j < mapping->slots[i].nsubs; j++)
-			add_source(root, &mapping->slots[i].srcs[j]);
+			add_source(root, ROOT, &mapping->slots[i].srcs[j]);
 	for (int i = 0; i < mapping->nchildren; i++)
 	{
 		const ScimChild *child = &mapping->children[i];
@@ -170,14 +168,31 @@ mapping_captures(const ScimMapping *mapping, const char *key)
 		/* the groups of a user are pushed as members of the groups */
 		if (child->kind == SCIM_CHILD_GROUPS)
 			continue;
-		capture = find_capture(&captures, child->relid, child->relation, "c",
+		if (child->kind == SCIM_CHILD_INLINE)
+		{
+			add_source(root, ROOT, &child->store);
+			continue;
+		}
+		capture = find_capture(&captures, child->relid, child->relation,
 							   get_attname(child->relid, child->parent_attnum, false));
 		add_child_column(capture, child->parent);
 		add_child_column(capture, child->order);
-		add_source(capture, &child->ref);
+		add_source(capture, CHILD, &child->ref);
 		for (int j = 0; j < child->nsubs; j++)
-			add_source(capture, &child->srcs[j]);
+			add_source(capture, CHILD, &child->srcs[j]);
+		if (child->filter)
+			capture->expressions[CHILD] = lappend(capture->expressions[CHILD], unconstify(char *, child->filter));
 	}
+	/* rows beside the relation's are read through expressions over both */
+	for (int i = 0; i < mapping->nsides; i++)
+	{
+		const ScimSide *side = &mapping->sides[i];
+
+		find_capture(&captures, side->relid, side->relation,
+					 get_attname(side->relid, side->parent_attnum, false))->all = true;
+	}
+	if (mapping->filter)
+		root->expressions[ROOT] = lappend(root->expressions[ROOT], unconstify(char *, mapping->filter));
 	return captures;
 }
 
@@ -204,8 +219,24 @@ add_scope(Capture *root, const ScimSync *sync)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the scope is not one SQL expression")));
-	add_columns(root, psprintf("SELECT 1 FROM %s r WHERE (%s\n)", root->relation, sync->scope));
+	add_columns(root, psprintf("SELECT 1 FROM %s %s WHERE (%s\n)", root->relation, aliases[ROOT], sync->scope));
 	error_context_stack = callback.previous;
+}
+
+static void
+add_expressions(Capture *capture, int alias)
+{
+	StringInfoData sql;
+	ListCell   *lc;
+
+	if (capture->expressions[alias] == NIL)
+		return;
+	initStringInfo(&sql);
+	appendStringInfoString(&sql, "SELECT ");
+	foreach(lc, capture->expressions[alias])
+		appendStringInfo(&sql, "%s%s", lc == list_head(capture->expressions[alias]) ? "" : ", ", (char *) lfirst(lc));
+	appendStringInfo(&sql, " FROM %s %s", capture->relation, aliases[alias]);
+	add_columns(capture, sql.data);
 }
 
 /* The captures of a sync, as the mapping's owner sees its relations. */
@@ -217,7 +248,6 @@ describe(const ScimSync *sync, ScimMappingRow *row)
 	MemoryContext caller = CurrentMemoryContext;
 	ScimIdentity identity;
 	ListCell   *lc;
-	ListCell   *cell;
 
 	memset(&identity, 0, sizeof(identity));
 	scim_identity_assume(&identity, row->owner, false);
@@ -226,14 +256,9 @@ describe(const ScimSync *sync, ScimMappingRow *row)
 	foreach(lc, captures)
 	{
 		Capture    *capture = (Capture *) lfirst(lc);
-		StringInfoData sql;
 
-		initStringInfo(&sql);
-		appendStringInfoString(&sql, "SELECT ");
-		foreach(cell, capture->expressions)
-			appendStringInfo(&sql, "%s%s", cell == list_head(capture->expressions) ? "" : ", ", (char *) lfirst(cell));
-		appendStringInfo(&sql, " FROM %s %s", capture->relation, capture->alias);
-		add_columns(capture, sql.data);
+		for (int alias = 0; alias < lengthof(aliases); alias++)
+			add_expressions(capture, alias);
 	}
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
@@ -268,22 +293,62 @@ is_replicated(Oid relid)
 	return SPI_processed > 0;
 }
 
-/* Which triggers a relation lacks; false: none. */
+bool
+scim_capture_by_row(Oid relid)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(relid);
+	if (scim_own_execute("foreign part",
+						 "WITH RECURSIVE up (relation) AS (VALUES ($1)"
+						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, up u"
+						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) u.relation),"
+						 " tree (relation) AS (SELECT u.relation FROM up u"
+						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, tree t"
+						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
+						 " SELECT 1 FROM tree t JOIN pg_catalog.pg_class r ON r.oid OPERATOR(pg_catalog.=) t.relation"
+						 " WHERE r.relkind OPERATOR(pg_catalog.=) 'f'",
+						 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not read pg_inherits");
+	return SPI_processed > 0;
+}
+
+/* What to do about the triggers of a relation, by kind. */
+typedef struct TriggerPlan
+{
+	bool		put[lengthof(trigger_kinds)];
+	Oid			drop[lengthof(trigger_kinds)];
+	bool		always;			/* the row trigger is there for replication only */
+} TriggerPlan;
+
+/* false: nothing is to be done. */
 static bool
-missing_triggers(Oid relid, bool *missing)
+plan_triggers(Oid relid, bool by_row, TriggerPlan *plan)
 {
 	Relation	rel = table_open(relid, AccessShareLock);
 	Oid			function = capture_function();
 	bool		any = false;
 
+	memset(plan, 0, sizeof(*plan));
 	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
 	{
-		missing[kind] = !trigger_kinds[kind].row ||
-			(rel->rd_rel->relkind == RELKIND_RELATION && is_replicated(relid));
-		for (int i = 0; missing[kind] && rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
-			missing[kind] = rel->trigdesc->triggers[i].tgfoid != function ||
-				strcmp(rel->trigdesc->triggers[i].tgname, trigger_kinds[kind].name) != 0;
-		any = any || missing[kind];
+		const Trigger *there = NULL;
+		bool		wanted;
+
+		for (int i = 0; rel->trigdesc && i < rel->trigdesc->numtriggers; i++)
+			if (rel->trigdesc->triggers[i].tgfoid == function &&
+				strcmp(rel->trigdesc->triggers[i].tgname, trigger_kinds[kind].name) == 0)
+				there = &rel->trigdesc->triggers[i];
+		if (trigger_kinds[kind].row)
+			wanted = rel->rd_rel->relkind == RELKIND_RELATION && (by_row || is_replicated(relid));
+		else
+			wanted = !by_row || trigger_kinds[kind].events == TRIGGER_TYPE_TRUNCATE;
+		plan->put[kind] = wanted && there == NULL;
+		plan->drop[kind] = !wanted && there ? there->tgoid : InvalidOid;
+		if (wanted && there && trigger_kinds[kind].row && by_row && there->tgenabled == TRIGGER_FIRES_ON_REPLICA)
+			plan->always = true;
+		any = any || plan->put[kind] || OidIsValid(plan->drop[kind]) || plan->always;
 	}
 	table_close(rel, NoLock);
 	return any;
@@ -313,7 +378,7 @@ put_trigger(Oid relid, const TriggerKind *kind)
 						 NULL, false, false);
 }
 
-/* Let a trigger fire for what is applied, too ('A') or only ('R'). */
+/* Let a trigger fire for what replication applies, too ('A') or only ('R'). */
 static void
 set_firing(Oid relid, const char *name, char when)
 {
@@ -324,30 +389,45 @@ set_firing(Oid relid, const char *name, char when)
 	table_close(rel, NoLock);
 }
 
-/* Those triggers that a relation lacks. */
-static void
-put_triggers(Oid relid)
+/* The strongest lock that carrying out a plan needs. */
+static LOCKMODE
+plan_lock(const TriggerPlan *plan)
 {
-	bool		missing[lengthof(trigger_kinds)];
+	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
+		if (OidIsValid(plan->drop[kind]))
+			return AccessExclusiveLock;
+	return ShareRowExclusiveLock;
+}
+
+void
+scim_capture_put_triggers(Oid relid, bool by_row)
+{
+	TriggerPlan plan;
 	Oid			saved_user;
 	int			saved_context;
 
-	if (!missing_triggers(relid, missing))
+	if (!plan_triggers(relid, by_row, &plan))
 		return;
 	/* what is there may have changed while we waited */
-	LockRelationOid(relid, ShareRowExclusiveLock);
-	(void) missing_triggers(relid, missing);
+	LockRelationOid(relid, plan_lock(&plan));
+	(void) plan_triggers(relid, by_row, &plan);
 
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(scim_own_role(), saved_context | SECURITY_LOCAL_USERID_CHANGE);
 	for (int kind = 0; kind < lengthof(trigger_kinds); kind++)
 	{
-		if (!missing[kind])
-			continue;
-		put_trigger(relid, &trigger_kinds[kind]);
-		if (trigger_kinds[kind].row)
+		if (OidIsValid(plan.drop[kind]))
 		{
-			set_firing(relid, trigger_kinds[kind].name, TRIGGER_FIRES_ON_REPLICA);
+			ObjectAddress address;
+
+			ObjectAddressSet(address, TriggerRelationId, plan.drop[kind]);
+			performDeletion(&address, DROP_RESTRICT, 0);
+		}
+		if (plan.put[kind])
+			put_trigger(relid, &trigger_kinds[kind]);
+		if (trigger_kinds[kind].row && (plan.put[kind] || plan.always))
+		{
+			set_firing(relid, trigger_kinds[kind].name, by_row ? TRIGGER_FIRES_ALWAYS : TRIGGER_FIRES_ON_REPLICA);
 			set_firing(relid, "scim_capture_truncate", TRIGGER_FIRES_ALWAYS);
 		}
 	}
@@ -355,19 +435,36 @@ put_triggers(Oid relid)
 	CommandCounterIncrement();
 }
 
+static void
+not_captured(const char *relation)
+{
+	ereport(NOTICE,
+			(errmsg("changes of %s are not captured", relation),
+			 errdetail("Only a table has triggers that see its rows. Changes are pushed when the sync reconciles.")));
+}
+
 /*
  * The lock is needed also where the triggers are there already: a transaction
  * that wrote before it knew of this sync has to end before the sync begins.
  */
 static void
-put_triggers_on_tree(Oid relid)
+put_triggers_on_tree(Oid relid, bool notice)
 {
+	bool		by_row;
 	ListCell   *lc;
+	List	   *relids;
 
 	LockRelationOid(relid, ShareRowExclusiveLock);
-	foreach(lc, find_all_inheritors(relid, ShareRowExclusiveLock, NULL))
+	relids = find_all_inheritors(relid, ShareRowExclusiveLock, NULL);
+	by_row = scim_capture_by_row(relid);
+	foreach(lc, relids)
+	{
 		if (has_triggers(lfirst_oid(lc)))
-			put_triggers(lfirst_oid(lc));
+			scim_capture_put_triggers(lfirst_oid(lc), by_row);
+		else if (notice)
+			not_captured(quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
+													get_rel_name(lfirst_oid(lc))));
+	}
 }
 
 /* The names of the columns, or the Datum 0 for all. */
@@ -424,9 +521,7 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 		if (!has_triggers(capture->relid))
 		{
 			if (notice)
-				ereport(NOTICE,
-						(errmsg("changes of %s are not captured", capture->relation),
-						 errdetail("Only a table has triggers that see its rows. Changes are pushed when the sync reconciles.")));
+				not_captured(capture->relation);
 		}
 		else
 		{
@@ -436,7 +531,7 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 						 errmsg("role \"%s\" may not create triggers on table %s", GetUserNameFromId(row->owner, true), capture->relation),
 						 errhint("GRANT TRIGGER ON %s TO %s;", capture->relation,
 								 quote_identifier(GetUserNameFromId(row->owner, true)))));
-			put_triggers_on_tree(capture->relid);
+			put_triggers_on_tree(capture->relid, notice);
 		}
 		write_capture(sync, capture);
 	}
@@ -471,183 +566,4 @@ scim_capture_detach_unused(void)
 						 DatumGetObjectId(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull)));
 		performDeletion(&address, DROP_RESTRICT, 0);
 	}
-}
-
-/* ---- other people's DDL ---- */
-
-static bool
-any_capture(void)
-{
-	if (scim_own_execute("any capture", "SELECT 1 FROM scim._captures LIMIT 1", 0, NULL, NULL, NULL, true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not read scim._captures");
-	return SPI_processed > 0;
-}
-
-/*
- * Put triggers on the watched relations that the command has touched: new parts
- * of one, or those that a subscription writes to from now on.
- */
-static void
-put_missing_triggers(void)
-{
-	List	   *relids = NIL;
-	ListCell   *lc;
-
-	if (scim_own_execute("new parts",
-						 "WITH RECURSIVE watched (relation) AS (SELECT c.relation::pg_catalog.oid FROM scim._captures c"
-						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, watched w"
-						 " WHERE i.inhparent OPERATOR(pg_catalog.=) w.relation),"
-						 " command (class, object) AS (SELECT d.classid, d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d),"
-						 " touched (relation) AS ((SELECT c.object FROM command c"
-						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-						 " UNION SELECT s.srrelid FROM command c, pg_catalog.pg_subscription_rel s"
-						 " WHERE c.class OPERATOR(pg_catalog.=) 'pg_catalog.pg_subscription'::pg_catalog.regclass"
-						 " AND s.srsubid OPERATOR(pg_catalog.=) c.object)"
-						 " UNION SELECT i.inhrelid FROM pg_catalog.pg_inherits i, touched t"
-						 " WHERE i.inhparent OPERATOR(pg_catalog.=) t.relation)"
-						 " SELECT r.oid FROM pg_catalog.pg_class r"
-						 " WHERE r.relkind OPERATOR(pg_catalog.=) ANY ('{r,p}')"
-						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT t.relation FROM touched t)"
-						 " AND r.oid OPERATOR(pg_catalog.=) ANY (SELECT w.relation FROM watched w)"
-						 " ORDER BY r.oid",
-						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read scim._captures");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-
-		relids = lappend_oid(relids, DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)));
-	}
-	foreach(lc, relids)
-		put_triggers(lfirst_oid(lc));
-}
-
-/*
- * A partition that was attached or detached, a column of another type, triggers
- * that were off and are on again: rows that changed and no trigger saw it.
- */
-static void
-queue_altered_relations(void)
-{
-	List	   *sync_ids = NIL;
-	ListCell   *lc;
-
-	if (scim_own_execute("altered relations",
-						 "WITH RECURSIVE altered (relation) AS (SELECT d.objid FROM pg_catalog.pg_event_trigger_ddl_commands() d"
-						 " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
-						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, altered a"
-						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) a.relation)"
-						 " SELECT DISTINCT c.sync_id FROM scim._captures c"
-						 " WHERE c.relation OPERATOR(pg_catalog.=) ANY (SELECT a.relation FROM altered a) ORDER BY c.sync_id",
-						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read scim._captures");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		int64	   *sync_id = palloc(sizeof(int64));
-
-		*sync_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		sync_ids = lappend(sync_ids, sync_id);
-	}
-	foreach(lc, sync_ids)
-		scim_sync_queue(*(int64 *) lfirst(lc), (Datum) 0, "full");
-}
-
-/*
- * What a command may have done: made a new part of a watched relation (or a
- * subscription), changed rows.  Any other ALTER TABLE is none of our business;
- * above all those of a restore, which makes the triggers itself, later.
- */
-static void
-classify_command(const EventTriggerData *event, bool *parts, bool *rows)
-{
-	ListCell   *lc;
-
-	*parts = event->tag != CMDTAG_ALTER_TABLE;
-	*rows = false;
-	if (*parts || !IsA(event->parsetree, AlterTableStmt))
-		return;
-	foreach(lc, ((AlterTableStmt *) event->parsetree)->cmds)
-	{
-		switch (lfirst_node(AlterTableCmd, lc)->subtype)
-		{
-			case AT_AttachPartition:
-			case AT_AddInherit:
-				*parts = true;
-				*rows = true;
-				break;
-			case AT_DetachPartition:
-			case AT_DetachPartitionFinalize:
-			case AT_DropInherit:
-			case AT_AlterColumnType:
-			case AT_EnableTrig:
-			case AT_EnableAlwaysTrig:
-			case AT_EnableTrigAll:
-			case AT_EnableTrigUser:
-				*rows = true;
-				break;
-			default:
-				break;
-		}
-	}
-}
-
-/*
- * Event trigger: ddl_command_end of CREATE and ALTER TABLE, CREATE and ALTER
- * SUBSCRIPTION, CREATE SCHEMA (which may hold a CREATE TABLE).  It is other people's DDL: what fails here is a warning, and
- * left to reconcile.
- */
-Datum
-scim_capture_ddl(PG_FUNCTION_ARGS)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	bool		parts;
-	bool		rows;
-
-	if (!CALLED_AS_EVENT_TRIGGER(fcinfo))
-		ereport(ERROR,
-				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("scim._capture_ddl can only be called as an event trigger")));
-	classify_command((EventTriggerData *) fcinfo->context, &parts, &rows);
-	if (!parts && !rows)
-		PG_RETURN_NULL();
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(caller);
-	PG_TRY();
-	{
-		SPI_connect();
-		if (any_capture())
-		{
-			if (parts)
-				put_missing_triggers();
-			if (rows)
-				queue_altered_relations();
-		}
-		SPI_finish();
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(caller);
-		edata = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(caller);
-		CurrentResourceOwner = owner;
-		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
-			ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_OPERATOR_INTERVENTION)
-			ReThrowError(edata);
-		ereport(WARNING,
-				(errcode(edata->sqlerrcode),
-				 errmsg("scim cannot capture what this command changed: %s", edata->message),
-				 errhint("The view scim.sync_captures shows which tables are captured.")));
-	}
-	PG_END_TRY();
-	PG_RETURN_NULL();
 }

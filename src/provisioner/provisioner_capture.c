@@ -19,8 +19,6 @@
  */
 #include "postgres.h"
 
-#include "access/detoast.h"
-#include "access/htup_details.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
@@ -350,16 +348,36 @@ scim_sync_queue(int64 sync_id, Datum keys, const char *reason)
 	scim_sync_wake_at_commit();
 }
 
+/*
+ * What is seen to be queued has committed, and is part of what is reconciled.
+ * (What is not seen yet will be queued beside it.)
+ */
+void
+scim_sync_restart_queue(int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1];
+
+	values[0] = Int64GetDatum(sync_id);
+	if (scim_own_execute("restart queue", "DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1",
+						 1, types, values, NULL, false, 0) != SPI_OK_DELETE)
+		elog(ERROR, "could not write scim._dirty");
+	scim_sync_queue(sync_id, (Datum) 0, "full");
+}
+
 static void
 flush(CaptureState *state, int i)
 {
 	Batch	   *batch = &state->batches[i];
+	MemoryContext saved;
 
 	if (batch->n == 0)
 		return;
+	saved = MemoryContextSwitchTo(batch->context);
 	scim_sync_queue(state->captured->watches[i].sync_id,
 					PointerGetDatum(construct_array(batch->keys, batch->n, TEXTOID, -1, false, TYPALIGN_INT)),
 					state->reason);
+	MemoryContextSwitchTo(saved);
 	batch->n = 0;
 	batch->size = 0;
 	MemoryContextReset(batch->context);
@@ -511,6 +529,11 @@ capture_tables(CaptureState *state, Tuplestorestate *rows, Tuplestorestate *new_
 	}
 	ExecDropSingleTupleTableSlot(slot);
 	ExecDropSingleTupleTableSlot(new);
+
+	/* as we found them, for a trigger that does not look */
+	tuplestore_rescan(rows);
+	if (new_rows)
+		tuplestore_rescan(new_rows);
 }
 
 static void
@@ -598,7 +621,10 @@ scim_capture(PG_FUNCTION_ARGS)
 		state.batches[i].context = AllocSetContextCreate(context, "scim captured keys", ALLOCSET_DEFAULT_SIZES);
 	}
 
-	/* Keys become text in one form, whatever the session has set. */
+	/*
+	 * Keys become text in one form, whatever the session has set.  Nothing from
+	 * here on calls this function again, which would throw away what is cached.
+	 */
 	guc_level = NewGUCNestLevel();
 	scim_identity_pin_settings();
 	capture_event(&state, trigger);

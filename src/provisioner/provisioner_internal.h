@@ -36,6 +36,16 @@ extern int	scim_sync_parse_actions(Datum array);
  */
 extern void scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice);
 
+/* Is there a foreign table among a relation's parents, children, siblings? */
+extern bool scim_capture_by_row(Oid relid);
+
+/*
+ * Give a relation the triggers it needs, and no others of ours; "by_row": as
+ * scim_capture_by_row() says.  Takes ShareRowExclusiveLock if one is missing,
+ * AccessExclusiveLock to remove one.  Needs SPI to be connected.
+ */
+extern void scim_capture_put_triggers(Oid relid, bool by_row);
+
 /* Remove the triggers from relations that no sync watches any more. */
 extern void scim_capture_detach_unused(void);
 

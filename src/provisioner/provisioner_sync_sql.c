@@ -250,8 +250,6 @@ Datum
 scim_start_sync(PG_FUNCTION_ARGS)
 {
 	ScimSync   *sync;
-	Oid			types[1] = {INT8OID};
-	Datum		values[1];
 
 	SPI_connect();
 	scim_catalog_begin();
@@ -264,11 +262,7 @@ scim_start_sync(PG_FUNCTION_ARGS)
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
 	scim_guard_settle(sync->id);
 
-	/* What has committed since it was made is part of what is reconciled. */
-	values[0] = Int64GetDatum(sync->id);
-	(void) scim_own_execute("start sync queue", "DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1",
-							1, types, values, NULL, false, 0);
-	scim_sync_queue(sync->id, (Datum) 0, "full");
+	scim_sync_restart_queue(sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();

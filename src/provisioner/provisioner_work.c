@@ -14,11 +14,14 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_foreign_server.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
@@ -102,7 +105,9 @@ typedef struct ScimSyncRun
 	int			finished;		/* flights */
 	int			parked;			/* of these, refused for good */
 	int64		due_at;			/* ms: when there is something to do without an answer */
-	char	   *reconciled;		/* key up to which a reconcile has come; NULL: none is under way */
+	Datum		full_entries;	/* of the queue, that a reconcile serves (an array of ids); 0: none */
+	bool		reconcile_links;	/* the second half of a reconcile is under way */
+	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
 } ScimSyncRun;
 
 struct ScimProvisioner
@@ -237,6 +242,10 @@ forget_flights(ScimSyncRun *run)
 	dlist_foreach_modify(iter, &run->flights)
 		forget_flight(run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
+	run->reconcile_links = false;
+	if (run->reconciled)
+		pfree(run->reconciled);
+	run->reconciled = NULL;
 }
 
 /*
@@ -270,13 +279,13 @@ release_sync(ScimSyncRun *run)
 	LOCKTAG		tag;
 
 	forget_flights(run);
+	if (run->full_entries)
+		pfree(DatumGetPointer(run->full_entries));
 	if (run->claimed)
 	{
 		sync_lock_tag(run->id, &tag);
 		(void) LockRelease(&tag, ExclusiveLock, true);
 	}
-	if (run->reconciled)
-		pfree(run->reconciled);
 	dlist_delete(&run->node);
 	pfree(run);
 }
@@ -326,6 +335,11 @@ usable_server(const ScimSync *sync, const char **secret, const char **problem)
 	{
 		server = scim_server_by_name(sync->server);
 		*secret = scim_server_secret(server, problem);
+		if (scim_server_aclcheck(server->oid, sync->owner, ACL_USAGE) != ACLCHECK_OK)
+		{
+			*problem = "its owner has no USAGE on the server";
+			*secret = NULL;
+		}
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -404,6 +418,14 @@ refresh_syncs(ScimProvisioner *p)
 }
 
 /* ---- one sync, in its transaction ---- */
+
+static void
+set_reconciled(ScimProvisioner *p, ScimSyncRun *run, const char *key)
+{
+	if (run->reconciled)
+		pfree(run->reconciled);
+	run->reconciled = key ? MemoryContextStrdup(p->context, key) : NULL;
+}
 
 /* Into quarantine: after this transaction the sync sends nothing more. */
 static void
@@ -508,31 +530,63 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	}
 }
 
+/* The entries of the queue that this reconcile serves. */
+static void
+begin_reconcile(ScimProvisioner *p, ScimSyncRun *run)
+{
+	Datum		entries = scim_links_full_entries(run->id);
+	MemoryContext saved = MemoryContextSwitchTo(p->context);
+
+	if (run->full_entries)
+		pfree(DatumGetPointer(run->full_entries));
+	run->full_entries = datumCopy(entries, false, -1);
+	MemoryContextSwitchTo(saved);
+}
+
 /*
- * A reconcile: every link is looked at, and every row that has none gets one,
- * page by page.
+ * A reconcile, page by page: first every row gets a link that has none, then
+ * every link is held against its row.  What is as it should be is not touched.
  */
 static void
-reconcile(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
+reconcile_rows(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
 	const char **keys;
-	int			n;
+	int			n = scim_store_keys(&view->target, run->reconciled, RECONCILE_PAGE, &keys);
 
-	n = scim_store_keys(&view->target, run->reconciled, RECONCILE_PAGE, &keys);
+	if (run->reconciled == NULL)
+		begin_reconcile(p, run);
 	if (run->reconciled == NULL && n == 0)
 		/* an empty source is more likely a mistake than the end of everybody */
 		scim_guard_stage_all(run->id);
-	else if (run->reconciled == NULL)
-		scim_links_mark_all(run->id);
 	if (n > 0)
 		scim_links_add(run->id, keys, n);
-	if (run->reconciled)
-		pfree(run->reconciled);
-	run->reconciled = NULL;
-	if (n == RECONCILE_PAGE)
-		run->reconciled = MemoryContextStrdup(p->context, keys[n - 1]);
-	else
-		scim_links_forget_full(run->id);
+	set_reconciled(p, run, n == RECONCILE_PAGE ? keys[n - 1] : NULL);
+	run->reconcile_links = n < RECONCILE_PAGE;
+}
+
+static void
+reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
+{
+	int			n;
+	ScimLink   *links = scim_links_page(run->id, run->reconciled, RECONCILE_PAGE, &n);
+	const char **keys = palloc(sizeof(char *) * Max(n, 1));
+	ScimDocument *documents;
+	int			nmarked = 0;
+
+	for (int i = 0; i < n; i++)
+		keys[i] = links[i].key;
+	documents = scim_documents_read(view, keys, n);
+	for (int i = 0; i < n; i++)
+		if (scim_link_needs_look(&links[i], &documents[i]))
+			keys[nmarked++] = links[i].key;
+	if (nmarked > 0)
+		scim_links_mark(run->id, keys, nmarked);
+	set_reconciled(p, run, n == RECONCILE_PAGE ? links[n - 1].key : NULL);
+	if (n < RECONCILE_PAGE)
+	{
+		scim_links_forget_full(run->id, run->full_entries);
+		run->reconcile_links = false;
+	}
 }
 
 static void
@@ -629,7 +683,10 @@ work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = true;
 	if (full)
 	{
-		reconcile(p, run, view);
+		if (run->reconcile_links)
+			reconcile_links(p, run, view);
+		else
+			reconcile_rows(p, run, view);
 		more = true;
 	}
 	/* while the target must not be asked, rows are better read later */

@@ -30,6 +30,9 @@ typedef enum ScimLock
 	SCIM_FOR_UPDATE				/* row lock on the parent row first */
 } ScimLock;
 
+/* Where a resource is: base URL, endpoint of its type, id. */
+extern char *scim_store_location(const ScimEndpointType *target, const char *base_url, const char *id);
+
 /*
  * Append the JSON of one resource to "out"; false: no such id in this scope
  * (also when the text cannot be a key).  "out" may be NULL: only the head.
@@ -38,19 +41,58 @@ extern bool scim_store_get(const ScimEndpointType *target, const char *id,
 						   const ScimSelection *selection, ScimLock lock,
 						   StringInfo out, ScimHead *head);
 
+/* Where a resource stands in the order of a query. */
+typedef struct ScimPosition
+{
+	const char *sort_key;		/* as text; NULL: unassigned, or not sorted */
+	const char *id;
+} ScimPosition;
+
 typedef struct ScimQuery
 {
 	const ScimFilter *filter;	/* bound, or NULL */
 	const ScimPath *sort_by;	/* or NULL */
 	bool		descending;
-	int64		start_index;	/* from 1 */
 	int64		count;			/* clipped by the caller; 0: totals only */
+	int64		start_index;	/* from 1; of no meaning with keyset */
+	/* paging by position (RFC 9865) */
+	bool		keyset;
+	const ScimPosition *from;	/* what comes after it (backward: before); NULL: from the end */
+	bool		backward;		/* the last "count" of them, still in order */
 } ScimQuery;
+
+typedef struct ScimPage
+{
+	int64		total;			/* matches in all */
+	int			n;				/* resources in the page */
+	/* with keyset */
+	ScimPosition first;			/* set if n > 0 */
+	ScimPosition last;
+	bool		more_before;	/* matches that come before the page ... */
+	bool		more_after;		/* ... and after it */
+} ScimPage;
 
 /* Append the resources of the page, separated by commas. */
 extern void scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
-							const ScimSelection *selection,
-							StringInfo out, int64 *total, int *nresources);
+							const ScimSelection *selection, StringInfo out, ScimPage *page);
+
+/* The part that one resource type has in a query over several. */
+typedef struct ScimListPart
+{
+	const ScimEndpointType *target;
+	ScimSelection *selection;
+	ScimQuery	query;			/* filter and sort_by (NULL: it lacks the attribute) */
+	bool		nothing;		/* the filter matches no resource of this type */
+} ScimListPart;
+
+/*
+ * One page over several resource types, sorted by query->sort_by of each; what
+ * is alike is ordered by type, then id.  "page" as above; with keyset,
+ * *from_part is the part that query->from is of, *first_part and *last_part
+ * are those of page->first and last.
+ */
+extern void scim_store_merge(const ScimListPart *parts, int nparts, const ScimQuery *query, int from_part,
+							 StringInfo out, ScimPage *page, int *first_part, int *last_part);
 
 /* A row among those that were asked for by key. */
 typedef struct ScimStoreRow
@@ -101,10 +143,10 @@ extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
 
 /*
  * SET CONSTRAINTS of the mapped relations, by name, IMMEDIATE (which fires what
- * is pending) or back to DEFERRED: for scim.handle, which shares the caller's
- * transaction.
+ * is pending) or back to DEFERRED, but for those of the endpoints in "except":
+ * for scim.handle, which shares the caller's transaction.
  */
-extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immediate);
+extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immediate, const List *except);
 
 /*
  * Translate a caught error into status, scimType and a detail that names the

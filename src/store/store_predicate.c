@@ -16,9 +16,12 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/formatting.h"
+#include "utils/lsyscache.h"
 
 #include "store_internal.h"
 #include "../core/core_fold.h"
@@ -30,6 +33,7 @@ typedef struct SqlValue
 	const char *expr;
 	ScimSqlClass cls;
 	bool		is_text;		/* type text already: no cast, for the sake of indexes */
+	const ScimSource *src;		/* what it is the value of, or NULL */
 } SqlValue;
 
 /* Where the values of a sub-attribute come from, inside one element. */
@@ -48,6 +52,7 @@ typedef struct PredicateContext
 } PredicateContext;
 
 static void element_predicate(PredicateContext *ctx, const Element *element, const ScimFilter *f);
+static void compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element);
 
 /* What a comparison or value path becomes depends on where it stands. */
 typedef void (*LeafPredicate) (PredicateContext *ctx, const ScimFilter *f, const void *arg);
@@ -87,19 +92,14 @@ source_value(const ScimSource *src)
 	v.expr = src->expr ? src->expr : psprintf("%s::pg_catalog.text", quote_literal_cstr(src->constant));
 	v.cls = src->expr ? src->cls : SCIM_SQL_TEXT;
 	v.is_text = src->expr == NULL || src->typid == TEXTOID;
-	if (src->expr && src->typid == TIMESTAMPOID)
-	{
-		/* by convention UTC */
-		v.expr = psprintf("(%s AT TIME ZONE 'UTC')", src->expr);
-		v.cls = SCIM_SQL_TIMESTAMPTZ;
-	}
+	v.src = src->expr ? src : NULL;
 	return v;
 }
 
 static SqlValue
 text_value(const char *expr)
 {
-	SqlValue	v = {expr, SCIM_SQL_TEXT, true};
+	SqlValue	v = {expr, SCIM_SQL_TEXT, true, NULL};
 
 	return v;
 }
@@ -186,39 +186,15 @@ prefix_end(const char *prefix, size_t len)
 	return NULL;
 }
 
+/* The comparisons of texts: "lhs" and the operand in one spelling. */
 static void
-compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f)
+compare_texts(PredicateContext *ctx, ScimFilterOp op, const SqlValue *v, const char *lhs, const char *operand, size_t len)
 {
-	bool		fold = !attr->case_exact && f->operand.folded != NULL;
-	const char *operand = fold ? f->operand.folded : f->operand.text;
-	size_t		len = fold ? f->operand.folded_len : f->operand.len;
 	StringInfo	text = &ctx->sql->text;
-	const char *lhs;
-	int			n;
+	int			n = scim_sql_text(ctx->sql, operand);
 	char	   *end;
 
-	/* an id in another spelling is another id, and the index is on the type */
-	if (v->cls == SCIM_SQL_UUID && (f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE))
-	{
-		ScimSource	key;
-
-		memset(&key, 0, sizeof(key));
-		key.cls = SCIM_SQL_UUID;
-		if (!scim_key_text_valid(&key, f->operand.text))
-			appendStringInfoString(text, f->op == SCIM_OP_NE ? "true" : "false");
-		else
-			compare_plain(ctx, f->op, v->expr,
-						  psprintf("$%d::pg_catalog.uuid", scim_sql_text(ctx->sql, operand)));
-		return;
-	}
-
-	if (fold)
-		lhs = psprintf("scim.fold(%s) COLLATE \"C\"", as_text(v));
-	else
-		lhs = psprintf("%s COLLATE \"C\"", as_text(v));
-	n = scim_sql_text(ctx->sql, operand);
-
-	switch (f->op)
+	switch (op)
 	{
 		case SCIM_OP_CO:
 			appendStringInfo(text, "(pg_catalog.strpos(%s, $%d) OPERATOR(pg_catalog.>) 0)", lhs, n);
@@ -246,12 +222,77 @@ compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, c
 		case SCIM_OP_LE:
 			/* an empty string is unassigned to an ordering */
 			appendStringInfo(text, "(%s OPERATOR(pg_catalog.<>) '' AND %s OPERATOR(pg_catalog.%s) $%d)",
-							 as_text(v), lhs, order_operator(f->op), n);
+							 as_text(v), lhs, order_operator(op), n);
 			return;
 		default:
-			compare_plain(ctx, f->op, lhs, psprintf("$%d", n));
+			compare_plain(ctx, op, lhs, psprintf("$%d", n));
 			return;
 	}
+}
+
+/*
+ * The fold of the table's own index: lower(), or citext's.  Equality is left to
+ * it; the other operators compare the lower-case text by bytes.
+ */
+static void
+compare_as_stored(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
+{
+	const ScimSource *src = v->src;
+	const char *lowered = psprintf("pg_catalog.lower(%s)", as_text(v));
+	const char *bare = src->raw ? src->raw : v->expr;
+	Datum		operand;
+
+	if (f->op == SCIM_OP_EQ && src->citext)
+	{
+		/* citext's own operator, which its index is for; it is where the type is */
+		appendStringInfo(&ctx->sql->text, "(%s OPERATOR(%s.=) $%d::%s)", bare, src->citext,
+						 scim_sql_text(ctx->sql, f->operand.text), src->type_name);
+		return;
+	}
+	if (f->op == SCIM_OP_EQ)
+	{
+		appendStringInfo(&ctx->sql->text, "(pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d))", bare,
+						 scim_sql_text(ctx->sql, f->operand.text));
+		return;
+	}
+	operand = DirectFunctionCall1Coll(lower, DEFAULT_COLLATION_OID, CStringGetTextDatum(f->operand.text));
+	compare_texts(ctx, f->op, v, psprintf("%s COLLATE \"C\"", lowered), TextDatumGetCString(operand),
+				  VARSIZE_ANY_EXHDR(DatumGetPointer(operand)));
+}
+
+static void
+compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f)
+{
+	bool		fold = !attr->case_exact && f->operand.folded != NULL;
+	const char *operand = fold ? f->operand.folded : f->operand.text;
+	size_t		len = fold ? f->operand.folded_len : f->operand.len;
+	const char *lhs;
+
+	/* an id in another spelling is another id, and the index is on the type */
+	if (v->cls == SCIM_SQL_UUID && (f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE))
+	{
+		ScimSource	key;
+
+		memset(&key, 0, sizeof(key));
+		key.cls = SCIM_SQL_UUID;
+		if (!scim_key_text_valid(&key, f->operand.text))
+			appendStringInfoString(&ctx->sql->text, f->op == SCIM_OP_NE ? "true" : "false");
+		else
+			compare_plain(ctx, f->op, v->expr,
+						  psprintf("$%d::pg_catalog.uuid", scim_sql_text(ctx->sql, operand)));
+		return;
+	}
+
+	if (fold && v->src && (v->src->lower || v->src->citext))
+	{
+		compare_as_stored(ctx, v, f);
+		return;
+	}
+	if (fold)
+		lhs = psprintf("scim.fold(%s) COLLATE \"C\"", as_text(v));
+	else
+		lhs = psprintf("%s COLLATE \"C\"", as_text(v));
+	compare_texts(ctx, f->op, v, lhs, operand, len);
 }
 
 static void
@@ -267,6 +308,108 @@ compare_number(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
 		compare_plain(ctx, f->op, psprintf("%s::pg_catalog.numeric", v->expr), psprintf("$%d::pg_catalog.numeric", n));
 }
 
+/* ---- values that are stored as something else ---- */
+
+static bool
+is_same_label(const ScimAttr *attr, const char *label, const ScimFilter *f)
+{
+	if (f->operand.kind == SCIM_OPERAND_BOOLEAN)
+		return (strcmp(label, "true") == 0) == f->operand.boolean;
+	if (f->operand.kind != SCIM_OPERAND_STRING)
+		return false;
+	return scim_value_compare(attr, scim_store_json_string(label), scim_store_json_string(f->operand.text)) == 0;
+}
+
+/* eq on a code: the codes with that label, for which the column's index serves. */
+static void
+compare_code(PredicateContext *ctx, const ScimAttr *attr, const ScimSource *src, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	bool		any = false;
+
+	appendStringInfoChar(text, '(');
+	for (int i = 0; i < src->ncodes; i++)
+		if (is_same_label(attr, src->codes[i].label, f))
+		{
+			appendStringInfo(text, "%s%s OPERATOR(pg_catalog.=) %s::%s", any ? " OR " : "", src->raw,
+							 quote_literal_cstr(src->codes[i].code), src->column_type);
+			any = true;
+		}
+	appendStringInfoString(text, any ? ")" : "false)");
+}
+
+/* A time in a number, against the number that is due: exact. */
+static void
+compare_epoch(PredicateContext *ctx, const ScimSource *src, const ScimFilter *f)
+{
+	int64		unit = src->time == SCIM_TIME_SECONDS ? 1000000 : 1000;
+	char	   *number = psprintf(INT64_FORMAT, f->operand.usec / unit);
+
+	if (f->operand.usec % unit == 0)
+		compare_plain(ctx, f->op, src->raw, psprintf("$%d::pg_catalog.int8", scim_sql_text(ctx->sql, number)));
+	else
+		compare_plain(ctx, f->op, psprintf("%s::pg_catalog.numeric", src->raw),
+					  psprintf("($%d::pg_catalog.numeric OPERATOR(pg_catalog./) %d)",
+							   scim_sql_text(ctx->sql, psprintf(INT64_FORMAT, f->operand.usec)), (int) unit));
+}
+
+/*
+ * Comparisons that hold for no missing value can be made where the value is
+ * stored, and as it is stored: there indexes are.  False: not this one.
+ */
+static bool
+compare_stored(PredicateContext *ctx, const ScimAttr *attr, const ScimSource *src, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	char		buf[SCIM_DATETIME_SIZE];
+	SqlValue	v;
+	ScimSource	bare;
+
+	if (f->operand.kind == SCIM_OPERAND_NULL ? f->op != SCIM_OP_NE : f->op == SCIM_OP_NE)
+		return false;
+	if (src->side && src->inner)
+	{
+		appendStringInfo(text, "EXISTS (SELECT 1 FROM %s c WHERE ", src->side->relation);
+		scim_mapping_side_join(ctx->mapping, src->side, text);
+		appendStringInfoString(text, " AND ");
+		v = source_value(src->inner);
+		compare_value(ctx, attr, &v, f, false);
+		appendStringInfoChar(text, ')');
+		return true;
+	}
+	if (src->raw == NULL || f->op == SCIM_OP_PR || f->operand.kind == SCIM_OPERAND_NULL ||
+		(src->time != SCIM_TIME_NATIVE && f->operand.kind != SCIM_OPERAND_DATETIME))
+		return false;
+	if (src->ncodes > 0)
+	{
+		if (f->op != SCIM_OP_EQ)
+			return false;
+		compare_code(ctx, attr, src, f);
+		return true;
+	}
+
+	appendStringInfoChar(text, '(');
+	if (f->operand.kind == SCIM_OPERAND_DATETIME && src->time == SCIM_TIME_UTC)
+	{
+		scim_datetime_print(f->operand.usec, buf);
+		compare_plain(ctx, f->op, src->raw, psprintf("($%d::pg_catalog.timestamptz AT TIME ZONE 'UTC')", scim_sql_text(ctx->sql, buf)));
+	}
+	else if (f->operand.kind == SCIM_OPERAND_DATETIME && src->time != SCIM_TIME_NATIVE)
+		compare_epoch(ctx, src, f);
+	else
+	{
+		bare = *src;
+		bare.expr = src->raw;
+		bare.raw = NULL;
+		v = source_value(&bare);
+		compare_value(ctx, attr, &v, f, false);
+	}
+	if (src->null_text)
+		appendStringInfo(text, " AND %s OPERATOR(pg_catalog.<>) %s::%s", src->raw, quote_literal_cstr(src->null_text), src->column_type);
+	appendStringInfoChar(text, ')');
+	return true;
+}
+
 /*
  * Compare one value.  "in_element": an unspecified primary of an existing
  * value is false (RFC 7643 2.4).
@@ -277,6 +420,8 @@ compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, co
 	char		buf[SCIM_DATETIME_SIZE];
 	const char *expr;
 
+	if (v->src && compare_stored(ctx, attr, v->src, f))
+		return;
 	if (f->op == SCIM_OP_PR || (f->op == SCIM_OP_NE && f->operand.kind == SCIM_OPERAND_NULL))
 	{
 		present(ctx, v);
@@ -346,6 +491,7 @@ element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub
 	switch (child->kind)
 	{
 		case SCIM_CHILD_VALUES:
+		case SCIM_CHILD_INLINE:
 			for (int i = 0; i < child->nsubs; i++)
 				if (child->subs[i] == sub)
 					return source_value(&child->srcs[i]);
@@ -365,7 +511,7 @@ element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub
 			if (sub && strcmp(sub->name, "$ref") == 0)
 				return text_value(reference_expr(ctx, "Group", "m.g::pg_catalog.text"));
 			return sub && strcmp(sub->name, "value") == 0 ?
-				(SqlValue) {"m.g", child->target->key.cls, child->target->key.cls == SCIM_SQL_TEXT} : no_value();
+				(SqlValue) {"m.g", child->target->key.cls, child->target->key.cls == SCIM_SQL_TEXT, NULL} : no_value();
 	}
 	if (sub == NULL || strcmp(sub->name, "value") == 0)
 		return source_value(id);
@@ -387,6 +533,12 @@ child_elements(PredicateContext *ctx, const ScimChild *child)
 	const ScimChild *groups = child->group_link;
 	const char *display = "NULL::pg_catalog.text";
 
+	if (child->kind == SCIM_CHILD_INLINE)
+	{
+		appendStringInfo(text, "FROM %s WHERE true", child->from);
+		scim_sql_child_scope(ctx->sql, ctx->mapping, child, "c", ctx->scope);
+		return;
+	}
 	if (child->kind != SCIM_CHILD_GROUPS)
 	{
 		appendStringInfo(text, "FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
@@ -426,7 +578,7 @@ slot_exists(PredicateContext *ctx, const ScimSlot *slot)
 	{
 		if (slot->srcs[i].expr == NULL)
 			continue;
-		appendStringInfo(&ctx->sql->text, "%s%s IS NOT NULL", first ? "" : " OR ", slot->srcs[i].expr);
+		appendStringInfo(&ctx->sql->text, "%s%s IS %s", first ? "" : " OR ", slot->srcs[i].expr, slot->flag ? "TRUE" : "NOT NULL");
 		first = false;
 	}
 	appendStringInfoChar(&ctx->sql->text, ')');
@@ -775,11 +927,11 @@ multi_sort_key(PredicateContext *ctx, const ScimPath *path, SqlValue *v)
 		appendStringInfo(&ctx->sql->text, "(SELECT %s ", v->expr);
 		child_elements(ctx, child);
 		appendStringInfoString(&ctx->sql->text, " ORDER BY ");
-		if (primary && child->kind == SCIM_CHILD_VALUES)
+		if (primary && (child->kind == SCIM_CHILD_VALUES || child->kind == SCIM_CHILD_INLINE))
 			appendStringInfo(&ctx->sql->text, "coalesce(%s::pg_catalog.bool, false) DESC, ",
 							 element_value(ctx, &element, primary).expr);
-		if (child->order)
-			appendStringInfo(&ctx->sql->text, "c.%s", child->order);
+		if (child->order || child->kind == SCIM_CHILD_INLINE)
+			appendStringInfo(&ctx->sql->text, "c.%s", child->order ? child->order : "n");
 		else
 			appendStringInfoString(&ctx->sql->text, v->expr);
 		appendStringInfoString(&ctx->sql->text, " LIMIT 1)");
@@ -791,50 +943,73 @@ multi_sort_key(PredicateContext *ctx, const ScimPath *path, SqlValue *v)
 	return v->expr;
 }
 
-void
-scim_store_order(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param)
+/*
+ * The expression that sortBy orders by and its type, in which two values of it
+ * compare; NULL: all resources are alike.  *not_null: it has a value in every
+ * row, and the expression is the one that an index is on.
+ */
+const char *
+scim_store_sort_key(ScimSql *sql, const ScimEndpointType *target, const ScimPath *path, int scope_param,
+					const char **type, bool *not_null)
 {
 	PredicateContext ctx;
-	const ScimPath *path = query->sort_by;
-	const char *direction = query->descending ? "DESC NULLS FIRST" : "ASC NULLS LAST";
+	const ScimAttr *leaf = path->sub ? path->sub : path->attr;
+	ScimFilter	name;
+	SqlValue	v;
+	const char *expr;
 
+	*not_null = false;
+	if (path->attr == target->type->a_schemas)
+		return NULL;
 	ctx.sql = sql;
 	ctx.target = target;
 	ctx.mapping = target->mapping;
 	ctx.scope = scope_param;
-
-	appendStringInfoString(&sql->text, " ORDER BY ");
-	if (path && path->attr && path->attr != target->type->a_schemas)
+	if (path->attr->multi)
 	{
-		const ScimAttr *leaf = path->sub ? path->sub : path->attr;
-		ScimFilter	name;
-		SqlValue	v;
-		const char *expr;
-
-		if (path->attr->multi)
-		{
-			expr = multi_sort_key(&ctx, path, &v);
-			if (path->sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX)
-				leaf = scim_attr_sub(path->attr, "value", 5);
-		}
-		else
-		{
-			memset(&name, 0, sizeof(name));
-			name.attr = path->attr;
-			name.sub = path->sub;
-			v = scalar_value(&ctx, &name);
-			expr = v.expr;
-		}
-		if (v.cls == SCIM_SQL_TEXT)
-		{
-			/* an empty string is unassigned */
-			expr = psprintf("nullif(%s%s, '')", expr, v.is_text ? "" : "::pg_catalog.text");
-			if (leaf && !leaf->case_exact && leaf->type == SCIM_TYPE_STRING)
-				expr = psprintf("scim.fold(%s)", expr);
-			appendStringInfo(&sql->text, "%s COLLATE \"C\" %s, ", expr, direction);
-		}
-		else
-			appendStringInfo(&sql->text, "%s %s, ", expr, direction);
+		expr = multi_sort_key(&ctx, path, &v);
+		if (path->sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX)
+			leaf = scim_attr_sub(path->attr, "value", 5);
 	}
-	appendStringInfo(&sql->text, "%s", target->mapping->key.expr);
+	else
+	{
+		int			i = scim_store_state(target->mapping)->scalar_of[leaf->ord];
+
+		memset(&name, 0, sizeof(name));
+		name.attr = path->attr;
+		name.sub = path->sub;
+		v = scalar_value(&ctx, &name);
+		expr = v.expr;
+		*not_null = i >= 0 && leaf->required && target->mapping->scalars[i].src.not_null;
+	}
+	switch (v.cls)
+	{
+		case SCIM_SQL_TEXT:
+		case SCIM_SQL_OTHER:
+			break;
+		case SCIM_SQL_BOOLEAN:
+			*type = "pg_catalog.bool";
+			return expr;
+		case SCIM_SQL_INTEGER:
+			*type = "pg_catalog.int8";
+			return expr;
+		case SCIM_SQL_NUMERIC:
+			*type = "pg_catalog.numeric";
+			return psprintf("(%s)::pg_catalog.numeric", expr);
+		case SCIM_SQL_TIMESTAMPTZ:
+			*type = "pg_catalog.timestamptz";
+			return expr;
+		case SCIM_SQL_UUID:
+			*type = "pg_catalog.uuid";
+			return expr;
+	}
+	*type = "pg_catalog.text";
+	if (!v.is_text)
+		expr = psprintf("(%s)::pg_catalog.text", expr);
+	/* an empty string is unassigned */
+	if (!*not_null)
+		expr = psprintf("nullif(%s, '')", expr);
+	if (leaf && !leaf->case_exact && leaf->type == SCIM_TYPE_STRING)
+		expr = psprintf("scim.fold(%s)", expr);
+	return psprintf("%s COLLATE \"C\"", expr);
 }

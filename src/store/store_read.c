@@ -36,16 +36,21 @@ scim_store_value_sql(const ScimSource *src)
 		case SCIM_SQL_TIMESTAMPTZ:
 			return psprintf("pg_catalog.to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 		default:
-			if (src->typid == TIMESTAMPOID)
-				return psprintf("pg_catalog.to_char(%s, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 			return psprintf("%s::pg_catalog.text", src->expr);
 	}
+}
+
+/* Is a row described by its sub-attributes, and not by an id? */
+static bool
+has_subs(const ScimChild *child)
+{
+	return child->kind == SCIM_CHILD_VALUES || child->kind == SCIM_CHILD_INLINE;
 }
 
 static int
 child_width(const ScimChild *child)
 {
-	return child->kind == SCIM_CHILD_VALUES ? child->nsubs : 1;
+	return has_subs(child) ? child->nsubs : 1;
 }
 
 /*
@@ -55,7 +60,7 @@ child_width(const ScimChild *child)
 static bool
 ordered_here(const ScimChild *child)
 {
-	return child->order != NULL && child->order_is_integer;
+	return child->kind == SCIM_CHILD_INLINE || (child->order != NULL && child->order_is_integer);
 }
 
 /*
@@ -70,21 +75,36 @@ append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool sin
 	int			n = child_width(child);
 
 	appendStringInfo(text, "%sSELECT %s, %d", ordered_here(child) ? "" : "(", single ? "1::pg_catalog.int8" : "p.n", index);
-	if (ordered_here(child))
+	if (child->kind == SCIM_CHILD_INLINE)
+		appendStringInfoString(text, ", c.n");
+	else if (ordered_here(child))
 		appendStringInfo(text, ", c.%s::pg_catalog.int8", child->order);
 	else
 		appendStringInfoString(text, ", 0::pg_catalog.int8");
 	for (int i = 0; i < n; i++)
-		appendStringInfo(text, ", %s", scim_store_value_sql(child->kind == SCIM_CHILD_VALUES ? &child->srcs[i] : &child->ref));
+		appendStringInfo(text, ", %s", scim_store_value_sql(has_subs(child) ? &child->srcs[i] : &child->ref));
 	for (int i = n; i < width; i++)
 		appendStringInfoString(text, ", NULL::pg_catalog.text");
-	if (single)
+	if (child->kind == SCIM_CHILD_INLINE && single)
+		appendStringInfo(text, " FROM %s r, %s WHERE %s OPERATOR(pg_catalog.=) $%d::%s",
+						 m->relation, child->from, m->key.expr, keys, m->key.type_name);
+	else if (child->kind == SCIM_CHILD_INLINE)
+		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s r, %s"
+						 " WHERE %s OPERATOR(pg_catalog.=) p.k",
+						 keys, m->key.type_name, m->relation, child->from, m->key.expr);
+	else if (single)
 		appendStringInfo(text, " FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
 						 child->relation, child->parent, keys, m->key.type_name);
 	else
 		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s c"
 						 " WHERE c.%s OPERATOR(pg_catalog.=) p.k",
 						 keys, m->key.type_name, child->relation, child->parent);
+	/* keys are not unique beyond the scope */
+	if (child->kind == SCIM_CHILD_INLINE)
+	{
+		appendStringInfoString(text, " AND ");
+		scim_sql_scope(sql, m, "r", scope);
+	}
 	scim_sql_child_scope(sql, m, child, "c", scope);
 	if (child->kind == SCIM_CHILD_LINK)
 		appendStringInfo(text, " AND %s IS NOT NULL", child->ref.expr);
@@ -266,8 +286,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 		bool		first = true;
 
 		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		scope_param = scim_sql_scope_params(&sql, target);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		for (int i = 0; i < m->nchildren; i++)
 		{
 			if (!use[i])
@@ -284,8 +304,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
 	{
 		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		scope_param = scim_sql_scope_params(&sql, target);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		append_groups(&sql, m, &m->children[state->groups_child], n == 1, keys_param, scope_param);
 		execute_bounded(m, &sql);
 		collect_rows(m, rows, n, &m->children[state->groups_child]);
@@ -294,9 +314,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 
 /* ---- parent rows ---- */
 
-/* One state for all statements of a read, with what this transaction wrote. */
-static void
-push_snapshot(void)
+void
+scim_store_push_snapshot(void)
 {
 	CommandCounterIncrement();
 	PushActiveSnapshot(GetTransactionSnapshot());
@@ -360,7 +379,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
 	if (lock == SCIM_NO_LOCK)
-		push_snapshot();
+		scim_store_push_snapshot();
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
@@ -369,7 +388,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
 					 m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
 	/* members of a group may be added (FOR KEY SHARE) while a user is changed */
-	if (lock == SCIM_FOR_UPDATE)
+	if (lock == SCIM_FOR_UPDATE && m->lockable)
 		appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r");
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, lock == SCIM_NO_LOCK, 1);
 	if (SPI_processed == 0)
@@ -380,7 +399,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	}
 	/* behind a lock: what the previous holder has committed is seen */
 	if (lock != SCIM_NO_LOCK)
-		push_snapshot();
+		scim_store_push_snapshot();
 
 	desc = SPI_tuptable->tupdesc;
 	check_types(m, state, desc);
@@ -400,9 +419,9 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	return true;
 }
 
-/* "SELECT ... WHERE scope AND filter": the part that page and count share. */
-static void
-append_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope)
+/* "FROM ... WHERE scope AND filter": the part that page and count share. */
+void
+scim_store_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope)
 {
 	appendStringInfo(&sql->text, " FROM %s r WHERE ", target->mapping->relation);
 	scim_sql_scope(sql, target->mapping, "r", scope);
@@ -416,6 +435,10 @@ append_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *quer
 	}
 }
 
+/*
+ * The statement of a page.  With keyset the sort key comes along as the last
+ * column, and a row more than the page, which tells whether there are any.
+ */
 static void
 build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query)
 {
@@ -424,61 +447,141 @@ build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query)
 	scim_sql_init(sql);
 	scope = scim_sql_scope_params(sql, target);
 	appendStringInfo(&sql->text, "SELECT %s", scim_store_state(target->mapping)->select_list);
-	append_where(sql, target, query, scope);
+	if (query->keyset)
+		appendStringInfo(&sql->text, ", %s", scim_store_sort_text(sql, target, query, scope));
+	scim_store_where(sql, target, query, scope);
+	if (query->from)
+		scim_store_beyond(sql, target, query, scope);
 	scim_store_order(sql, target, query, scope);
-	appendStringInfo(&sql->text, " LIMIT $%d::pg_catalog.int8", scim_sql_text(sql, psprintf(INT64_FORMAT, query->count)));
-	if (query->start_index > 1)
+	appendStringInfo(&sql->text, " LIMIT $%d::pg_catalog.int8",
+					 scim_sql_text(sql, psprintf(INT64_FORMAT, query->count + (query->keyset ? 1 : 0))));
+	if (!query->keyset && query->start_index > 1)
 		appendStringInfo(&sql->text, " OFFSET $%d::pg_catalog.int8",
 						 scim_sql_text(sql, psprintf(INT64_FORMAT, query->start_index - 1)));
 }
 
-static int64
-count_all(const ScimEndpointType *target, const ScimQuery *query)
+int64
+scim_store_count(const ScimEndpointType *target, const ScimQuery *query)
 {
 	ScimSql		sql;
 	bool		isnull;
 
 	scim_sql_init(&sql);
 	appendStringInfoString(&sql.text, "SELECT pg_catalog.count(*)");
-	append_where(&sql, target, query, scim_sql_scope_params(&sql, target));
+	scim_store_where(&sql, target, query, scim_sql_scope_params(&sql, target));
 	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 1);
 	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
+/* Is there anything that comes before (backward) or after a position? */
+static bool
+anything_beyond(const ScimEndpointType *target, const ScimQuery *query, const ScimPosition *from, bool backward)
+{
+	ScimQuery	beyond = *query;
+	ScimSql		sql;
+	int			scope;
+
+	beyond.from = from;
+	beyond.backward = backward;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfoString(&sql.text, "SELECT 1");
+	scim_store_where(&sql, target, &beyond, scope);
+	scim_store_beyond(&sql, target, &beyond, scope);
+	appendStringInfoString(&sql.text, " LIMIT 1");
+	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 1);
+	return SPI_processed > 0;
+}
+
+static ScimPosition
+position_of(const ScimParentRow *row, int key_column)
+{
+	ScimPosition at;
+
+	at.id = row->id;
+	at.sort_key = row->nulls[key_column] ? NULL : TextDatumGetCString(row->values[key_column]);
+	return at;
+}
+
+/* What surrounds a page that was read by position. */
+static void
+look_around(const ScimEndpointType *target, const ScimQuery *query, const ScimParentRow *rows,
+			int key_column, bool more, ScimPage *page)
+{
+	bool	   *ahead = query->backward ? &page->more_before : &page->more_after;
+	bool	   *behind = query->backward ? &page->more_after : &page->more_before;
+
+	*ahead = more;
+	if (page->n == 0)
+	{
+		/* all that was there has gone since */
+		*behind = query->from != NULL && page->total > 0;
+		return;
+	}
+	page->first = position_of(&rows[0], key_column);
+	page->last = position_of(&rows[page->n - 1], key_column);
+	*behind = query->from != NULL &&
+		anything_beyond(target, query, query->backward ? &page->last : &page->first, !query->backward);
+}
+
+void
+scim_store_check_size(const StringInfo out)
+{
+	if (out->len > (int64) scim_request_memory * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the page is larger than a request may use memory for"),
+				 errhint("Ask for fewer resources (count) or attributes.")));
+}
+
+/* The rows of SPI's result, up to "n" of them; "backward": the last one first. */
+static ScimParentRow *
+parent_rows(const ScimEndpointType *target, int n, bool backward)
+{
+	TupleDesc	desc = SPI_tuptable->tupdesc;
+	ScimParentRow *rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
+
+	check_types(target->mapping, scim_store_state(target->mapping), desc);
+	for (int i = 0; i < n; i++)
+		deform_parent(desc, SPI_tuptable->vals[i], &rows[backward ? n - 1 - i : i]);
+	return rows;
+}
+
 void
 scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
-				const ScimSelection *selection,
-				StringInfo out, int64 *total, int *nresources)
+				const ScimSelection *selection, StringInfo out, ScimPage *page)
 {
 	const char *base_url = scim_endpoint_base_url(target->endpoint);
 	ScimSql		sql;
 	ScimParentRow *rows;
 	TupleDesc	desc;
+	int			found;
 	int			n;
 
-	*nresources = 0;
-	push_snapshot();
+	memset(page, 0, sizeof(*page));
+	scim_store_push_snapshot();
 	if (query->count <= 0)
 	{
-		*total = count_all(target, query);
+		page->total = scim_store_count(target, query);
 		PopActiveSnapshot();
 		return;
 	}
 
 	build_page(&sql, target, query);
 	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 0);
-	n = (int) SPI_processed;
+	found = (int) SPI_processed;
+	n = page->n = (int) Min(found, query->count);
 	desc = SPI_tuptable->tupdesc;
-	check_types(target->mapping, scim_store_state(target->mapping), desc);
-	rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
-	for (int i = 0; i < n; i++)
-		deform_parent(desc, SPI_tuptable->vals[i], &rows[i]);
+	rows = parent_rows(target, n, query->backward);
 
 	/* a page that is not full is the last one: no need to count */
-	if (n < query->count && (n > 0 || query->start_index <= 1))
-		*total = query->start_index - 1 + n;
+	if (query->keyset ? query->from == NULL && found <= query->count :
+		n < query->count && (n > 0 || query->start_index <= 1))
+		page->total = n + (query->keyset ? 0 : query->start_index - 1);
 	else
-		*total = count_all(target, query);
+		page->total = scim_store_count(target, query);
+	if (query->keyset)
+		look_around(target, query, rows, scim_store_state(target->mapping)->ncolumns, found > n, page);
 
 	if (n > 0)
 		read_children(target, selection, rows, n);
@@ -487,14 +590,49 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 		if (i > 0)
 			appendStringInfoChar(out, ',');
 		scim_store_emit(target, selection, desc, &rows[i], base_url, out);
-		if (out->len > (int64) scim_request_memory * 1024)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("the page is larger than a request may use memory for"),
-					 errhint("Ask for fewer resources (count) or attributes.")));
+		scim_store_check_size(out);
 	}
-	*nresources = n;
 	PopActiveSnapshot();
+}
+
+void
+scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selection,
+					const char *const *ids, int n, char **out)
+{
+	const ScimMapping *m = target->mapping;
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	ScimParentRow *rows;
+	TupleDesc	desc;
+	ScimSql		sql;
+	int			scope;
+	int			found;
+
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", scim_store_state(m)->select_list, m->relation);
+	scim_sql_scope(&sql, m, "r", scope);
+	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
+					 m->key.expr, scim_sql_text_array(&sql, ids, n), m->key.type_name);
+	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
+	found = (int) SPI_processed;
+	desc = SPI_tuptable->tupdesc;
+	rows = parent_rows(target, found, false);
+	if (found > 0)
+		read_children(target, selection, rows, found);
+	for (int i = 0; i < n; i++)
+	{
+		StringInfoData text;
+
+		out[i] = NULL;
+		for (int j = 0; j < found && out[i] == NULL; j++)
+		{
+			if (strcmp(rows[j].id, ids[i]) != 0)
+				continue;
+			initStringInfo(&text);
+			scim_store_emit(target, selection, desc, &rows[j], base_url, &text);
+			out[i] = text.data;
+		}
+	}
 }
 
 /* ---- rows by key ---- */
@@ -592,7 +730,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 	if (nwanted == 0)
 		return;
 
-	push_snapshot();
+	scim_store_push_snapshot();
 	qsort(wanted, nwanted, sizeof(WantedRow), compare_wanted);
 	desc = read_wanted(target, wanted, nwanted, condition);
 	qsort(wanted, nwanted, sizeof(WantedRow), compare_index);
@@ -631,7 +769,7 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 	int			scope;
 	int			n;
 
-	push_snapshot();
+	scim_store_push_snapshot();
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.expr, m->relation);

@@ -48,6 +48,7 @@ typedef struct ScimWorkerInfo
 	ScimWorkerState state;
 	TimestampTz started;
 	int64		requests;		/* -1: nobody counts */
+	int64		unauthorized;	/* of them: answered 401; -1 */
 	char		note[WORKER_NOTE_LEN];
 } ScimWorkerInfo;
 
@@ -66,7 +67,7 @@ extern void scim_worker_connecting(void);
 extern void scim_worker_connected(void);
 /* Outside a transaction or inside; "note" may be NULL. */
 extern void scim_worker_report(ScimWorkerState state, int port, const char *note);
-extern void scim_worker_count_request(void);
+extern void scim_worker_count_request(bool unauthorized);
 /* Has scim.stop_workers() asked for the end, for good? */
 extern bool scim_worker_stop_wanted(const ScimWorkerArgs *args);
 /* Does another worker of this database listen on that port? */

@@ -407,8 +407,8 @@ scim_workers(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		const ScimWorkerInfo *info = &list[i];
-		Datum		values[8];
-		bool		nulls[8] = {0};
+		Datum		values[9];
+		bool		nulls[9] = {0};
 
 		values[0] = Int32GetDatum(info->pid);
 		nulls[0] = info->pid == 0;
@@ -422,7 +422,9 @@ scim_workers(PG_FUNCTION_ARGS)
 		nulls[5] = info->requests < 0 || info->kind != WORKER_LISTENER;
 		values[6] = CStringGetTextDatum(info->note);
 		nulls[6] = info->note[0] == '\0';
-		values[7] = CStringGetTextDatum(scim_worker_kind_name(info->kind));
+		values[7] = Int64GetDatum(info->unauthorized);
+		nulls[7] = info->unauthorized < 0 || info->kind != WORKER_LISTENER;
+		values[8] = CStringGetTextDatum(scim_worker_kind_name(info->kind));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

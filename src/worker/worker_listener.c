@@ -84,6 +84,7 @@ static int	listen_fd = -1;
 static TimeoutId watch_timeout;
 static const ScimHttpRequest *volatile serving = NULL;
 static volatile TimestampTz serving_until = 0;	/* end of its statement timeout */
+static TimestampTz serving_at_most_until = 0;	/* with all operations of a Bulk */
 static TimestampTz checked_at = 0;
 static TimestampTz stats_at = 0;
 static bool stats_due = false;
@@ -426,6 +427,19 @@ add_header(const char **headers, int *n, const char *name, const char *value)
 }
 
 /*
+ * The time for statements begins, again for each operation of a Bulk; all of
+ * them together have that of a request.
+ */
+static void
+start_clock(void)
+{
+	TimestampTz until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), scim_statement_timeout);
+
+	serving_until = Min(until, serving_at_most_until);
+	enable_timeout_at(STATEMENT_TIMEOUT, serving_until);
+}
+
+/*
  * Serve one request and hand its answer over.
  */
 static void
@@ -443,6 +457,7 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 		.prefer = view->prefer,
 		.body = view->body,
 		.body_len = view->body_len,
+		.next_operation = start_clock,
 	};
 	const DisableTimeoutParams timeouts[] = {{STATEMENT_TIMEOUT, false}, {watch_timeout, false}};
 	ScimResponse response;
@@ -456,10 +471,11 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 	SetCurrentStatementStartTimestamp();
 	pgstat_report_activity(STATE_RUNNING, "SCIM request");
 	QueryCancelPending = false;
-	serving_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), scim_statement_timeout);
+	serving_at_most_until = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+														 Max(scim_request_timeout, scim_statement_timeout));
+	start_clock();
 	serving = request;
 	scim_timeout_every(watch_timeout, WATCH_MS);
-	enable_timeout_after(STATEMENT_TIMEOUT, scim_statement_timeout);
 
 	scim_provider_serve(&in, context, &response);
 
@@ -491,7 +507,7 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 	reply.body = response.content_type != NULL ? response.body.data : NULL;
 	reply.body_len = response.content_type != NULL ? response.body.len : 0;
 	scim_http_answer(http, request, &reply);
-	scim_worker_count_request();
+	scim_worker_count_request(response.status == 401);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	stats_due = true;
 	MemoryContextSwitchTo(TopMemoryContext);

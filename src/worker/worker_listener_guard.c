@@ -18,6 +18,7 @@
 #error "worker_listener_guard.c must not use the server's API"
 #endif
 
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -233,6 +234,13 @@ scim_guard_header(ScimGuard *guard, const char *name, size_t name_len,
 	}
 }
 
+/* RFC 7644 3.7.4: the answer names the limit. */
+void
+scim_guard_too_large(char *buffer, size_t size, size_t max_body)
+{
+	snprintf(buffer, size, "The request body is larger than maxPayloadSize (%zu bytes).", max_body);
+}
+
 void
 scim_guard_end(ScimGuard *guard, size_t max_body)
 {
@@ -243,5 +251,8 @@ scim_guard_end(ScimGuard *guard, size_t max_body)
 	if (guard->http11 && !guard->has_host)
 		scim_guard_refuse(guard, 400, "There is no Host header.");
 	if (guard->has_length && guard->length > max_body)
-		scim_guard_refuse(guard, 413, "The request body is too large.");
+	{
+		scim_guard_too_large(guard->limit, sizeof(guard->limit), max_body);
+		scim_guard_refuse(guard, 413, guard->limit);
+	}
 }

@@ -17,7 +17,8 @@
 typedef struct ScimGuard
 {
 	int			status;			/* 0: nothing wrong so far */
-	const char *detail;			/* static text */
+	const char *detail;			/* static text, or "limit" */
+	char		limit[80];
 	size_t		head_bytes;		/* as it stood on the wire, but for blanks */
 	size_t		max_head;
 	bool		http11;
@@ -43,6 +44,9 @@ extern void scim_guard_header(ScimGuard *guard, const char *name, size_t name_le
 
 /* Anything else that the caller has found; "detail" is static text. */
 extern void scim_guard_refuse(ScimGuard *guard, int status, const char *detail);
+
+/* What to say of a body over the limit. */
+extern void scim_guard_too_large(char *buffer, size_t size, size_t max_body);
 
 /* After the last line: what only the whole head tells. */
 extern void scim_guard_end(ScimGuard *guard, size_t max_body);

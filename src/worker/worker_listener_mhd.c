@@ -342,11 +342,14 @@ queue_error(ScimHttpRequest *c, int status, const char *detail, int retry_after)
 static void
 send_too_large(ScimHttpRequest *c)
 {
+	char		detail[80];
 	char		body[512];
 	char		answer[1024];
-	size_t		len = error_body(body, sizeof(body), 413, "The request body is too large.");
+	size_t		len;
 	int			n;
 
+	scim_guard_too_large(detail, sizeof(detail), c->server->config.max_body);
+	len = error_body(body, sizeof(body), 413, detail);
 	n = snprintf(answer, sizeof(answer),
 				 "HTTP/1.1 413 Content Too Large\r\n"
 				 "Content-Type: " ERROR_TYPE "\r\n"
@@ -678,7 +681,12 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 		return ok ? MHD_YES : MHD_NO;
 	}
 	if (c->overrun > 0)
-		return queue_error(c, 413, "The request body is too large.", 0) ? MHD_YES : MHD_NO;
+	{
+		char		detail[80];
+
+		scim_guard_too_large(detail, sizeof(detail), c->server->config.max_body);
+		return queue_error(c, 413, detail, 0) ? MHD_YES : MHD_NO;
+	}
 	/* anything else comes back without an answer because there was no memory */
 	if (c->phase != PHASE_BODY)
 		return MHD_NO;

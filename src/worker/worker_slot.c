@@ -57,6 +57,7 @@ typedef struct WorkerSlot
 	TimestampTz started;
 	TimestampTz attempt_at;		/* when the last start began to connect */
 	pg_atomic_uint64 requests;
+	pg_atomic_uint64 unauthorized;
 	char		note[WORKER_NOTE_LEN];
 } WorkerSlot;
 
@@ -110,7 +111,10 @@ create_table(void)
 		table->nstatic = reserved_static;
 		table->nslots = reserved_static + DYNAMIC_SLOTS;
 		for (int i = 0; i < table->nslots; i++)
+		{
 			pg_atomic_init_u64(&table->slots[i].requests, 0);
+			pg_atomic_init_u64(&table->slots[i].unauthorized, 0);
+		}
 	}
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -166,6 +170,7 @@ scim_worker_attach(const ScimWorkerArgs *args)
 			my_slot->attempt_at = 0;
 			my_slot->note[0] = '\0';
 			pg_atomic_write_u64(&my_slot->requests, 0);
+			pg_atomic_write_u64(&my_slot->unauthorized, 0);
 		}
 	}
 	if (my_slot != NULL)
@@ -260,10 +265,13 @@ scim_worker_report(ScimWorkerState state, int port, const char *note)
 }
 
 void
-scim_worker_count_request(void)
+scim_worker_count_request(bool unauthorized)
 {
-	if (my_slot != NULL)
-		pg_atomic_fetch_add_u64(&my_slot->requests, 1);
+	if (my_slot == NULL)
+		return;
+	pg_atomic_fetch_add_u64(&my_slot->requests, 1);
+	if (unauthorized)
+		pg_atomic_fetch_add_u64(&my_slot->unauthorized, 1);
 }
 
 /* Without a slot to say otherwise a signal to end is meant for good. */
@@ -352,6 +360,7 @@ list_slots(ScimWorkerInfo **list)
 		info->state = slot->state;
 		info->started = slot->started;
 		info->requests = (int64) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &slot->requests));
+		info->unauthorized = (int64) pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &slot->unauthorized));
 		strlcpy(info->note, slot->note, WORKER_NOTE_LEN);
 		n++;
 	}
@@ -393,7 +402,7 @@ list_backends(ScimWorkerInfo **list)
 		info->pid = entry->st_procpid;
 		info->state = WORKER_STARTING;
 		info->started = entry->st_proc_start_timestamp;
-		info->requests = -1;
+		info->requests = info->unauthorized = -1;
 		if (strncmp(entry->st_appname, type, strlen(type)) == 0 &&
 			sscanf(entry->st_appname + strlen(type), " %d %n", &port, &used) == 1 && used > 0)
 		{

@@ -67,7 +67,7 @@ sub configuration
 {
 	my ($dbname) = @_;
 	return join("\n", map { $node->safe_psql($dbname, $_) }
-		'SELECT id, name, base_path, tenant, owner, mappings, scope, mode, enabled, created FROM scim._endpoints ORDER BY id',
+		'SELECT id, name, base_path, tenant, owner, mappings, scope, mode, enabled, created, options FROM scim._endpoints ORDER BY id',
 		'SELECT id, endpoint_id, label, hash, can_write, created, expires, revoked FROM scim._tokens ORDER BY id',
 		'SELECT name, resource_type, relation, key, attributes, owner, builtin FROM scim._mappings ORDER BY name',
 		'SELECT * FROM scim._schemas', 'SELECT * FROM scim._roles ORDER BY kind',

@@ -394,6 +394,10 @@ SKIP:
 my $dump = `pg_dump -d "${\ $node->connstr('postgres')}" 2>&1`;
 like($dump, qr/CREATE SERVER good FOREIGN DATA WRAPPER scim/, 'a dump has the servers');
 unlike($dump, qr/\Q$canary\E/, 'and not the secrets');
+$t->sql('CREATE DATABASE again TEMPLATE template0');
+$t->sql($dump, dbname => 'again');
+is($t->sql("SELECT ok, detail FROM scim.test_connection('good')", dbname => 'again'), 'f|no secret is set: scim.set_secret()', 'what is restored wants its secret again');
+is($t->sql("SELECT count(*) FROM scim.server_capabilities('self') WHERE source = 'profile'", dbname => 'again') > 0, 1, 'and has its profile');
 for my $view ('scim.secrets', 'scim.profiles', 'pg_foreign_server', 'pg_user_mappings', 'scim.server_capabilities(\'good\')')
 {
 	unlike($t->sql("SELECT * FROM $view"), qr/\Q$canary\E/, "$view has no secret");

@@ -57,6 +57,12 @@ INSERT INTO hr.staff VALUES (1, 1, 'ann'), (2, 2, 'bob');
 SQL
 is(queue(), 'staff full , staff insert {1,2}, waiting insert {1,2}', 'a sync starts');
 
+# ---- the library is loaded by a trigger, inside subtransactions ----
+
+sql(q{BEGIN; SAVEPOINT a; SAVEPOINT b; UPDATE hr.staff SET login = 'lost'; ROLLBACK TO a; SAVEPOINT c; UPDATE hr.staff SET login = 'kept' WHERE id = 1; COMMIT});
+is(queue(), 'staff update {1}, waiting update {1}', 'in a transaction that knew nothing of scim');
+sql(q{BEGIN; SAVEPOINT a; SELECT scim.fold('x'); ROLLBACK TO a; SELECT scim.fold('y'); COMMIT});
+
 # ---- prepared transactions ----
 
 sql(q{BEGIN; UPDATE hr.staff SET login = 'ann2' WHERE id = 1; PREPARE TRANSACTION 'kept'});
@@ -135,8 +141,8 @@ my $connstr = $node->connstr . ' dbname=publisher';
 sql("CREATE SUBSCRIPTION people CONNECTION '$connstr' PUBLICATION people WITH (create_slot = false, copy_data = false)");
 sql(q{SELECT scim.create_sync('teams', 'teams', 'target')});
 is(sql(q{SELECT tgrelid::regclass, tgname, tgenabled FROM pg_trigger WHERE tgrelid IN ('public.people'::regclass, 'public.teams'::regclass)
-	AND tgname ~ 'replica|truncate' ORDER BY 1, 2}),
-	join("\n", map { ("$_|scim_capture_replica|R", "$_|scim_capture_truncate|A") } 'people', 'teams'), 'a subscription before or after the sync: a trigger for it');
+	AND tgname ~ 'row|truncate' ORDER BY 1, 2}),
+	join("\n", map { ("$_|scim_capture_row|R", "$_|scim_capture_truncate|A") } 'people', 'teams'), 'a subscription before or after the sync: a trigger for it');
 
 sub replicated
 {

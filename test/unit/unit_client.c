@@ -13,7 +13,9 @@
 #endif
 
 #include <arpa/inet.h>
+#include <dlfcn.h>
 #include <errno.h>
+#include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -109,6 +111,78 @@ text_is(CURLoption option, const char *value, const char *name)
 
 #define NUMBER(option, value) number_is(option, value, #option)
 #define TEXT(option, value) text_is(option, value, #option)
+
+/* ---- names that resolve to where nothing may go ---- */
+
+typedef int (*Resolver) (const char *, const char *, const struct addrinfo *, struct addrinfo **);
+
+static const struct
+{
+	const char *name;
+	const char *address;
+}			names[] = {
+	{"inside.test", "127.0.0.1"}, {"six.test", "::1"}, {"metadata.test", "169.254.169.254"}, {"mapped.test", "::ffff:127.0.0.1"}, {"office.test", "10.1.2.3"},
+};
+
+extern int	getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result);
+
+/* In the place of the C library's, for libcurl as well. */
+int
+getaddrinfo(const char *node, const char *service, const struct addrinfo *hints, struct addrinfo **result)
+{
+	Resolver	real;
+	void	   *symbol = dlsym(RTLD_NEXT, "getaddrinfo");
+
+	memcpy(&real, &symbol, sizeof(real));
+	for (size_t i = 0; node != NULL && i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(node, names[i].name) == 0)
+			node = names[i].address;
+	return real(node, service, hints, result);
+}
+
+/* ---- allocations of our own that fail ---- */
+
+static long fail_at;			/* 0: none */
+static long allocations;
+
+static bool
+fails(void)
+{
+	return ++allocations == fail_at;
+}
+
+extern void *__real_malloc(size_t size);
+extern void *__real_calloc(size_t n, size_t size);
+extern void *__real_realloc(void *p, size_t size);
+extern char *__real_strdup(const char *text);
+extern void *__wrap_malloc(size_t size);
+extern void *__wrap_calloc(size_t n, size_t size);
+extern void *__wrap_realloc(void *p, size_t size);
+extern char *__wrap_strdup(const char *text);
+
+void *
+__wrap_malloc(size_t size)
+{
+	return fails() ? NULL : __real_malloc(size);
+}
+
+void *
+__wrap_calloc(size_t n, size_t size)
+{
+	return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *
+__wrap_realloc(void *p, size_t size)
+{
+	return fails() ? NULL : __real_realloc(p, size);
+}
+
+char *
+__wrap_strdup(const char *text)
+{
+	return fails() ? NULL : __real_strdup(text);
+}
 
 /* ---- the peer ---- */
 
@@ -482,6 +556,88 @@ test_origin(void)
 			   !scim_request_path_ok("/a#b") && !scim_request_path_ok("/a%") && !scim_request_path_ok("/a\\b"), "what is no path");
 }
 
+/*
+ * Whatever is taken for a URL here, libcurl reads the same way: scheme, host,
+ * port, no user.  Mutations of URLs that look alike, from a fixed seed.
+ */
+static void
+test_readers(void)
+{
+	static const char *const seeds[] = {
+		"https://example.com/scim/v2", "http://a.example:8080/x", "https://user:pw@example.com:8443/", "https://[2001:db8::1]:443/a", "https://example.com\\@evil.com/",
+		"https://evil.com#@example.com/", "https://example.com:80@evil.com/", "https://a%2eb.com/", "https://[::1]@example.com/", "https://example.com;evil.com:1/?x#y",
+	};
+	static const char alphabet[] = "aZ09-._~:/?#[]@!$&'()*+,;=%\\ \t\n\r\"<>^`{|}\x01\x7f\xc3\xa4:/@[]";
+	unsigned	state = 12345;
+	int			taken = 0;
+	int			refused_there = 0;
+
+	for (int round = 0; round < 200000; round++)
+	{
+		char		url[300];
+		ScimOrigin	origin;
+		size_t		len;
+		CURLU	   *u;
+
+#define RANDOM(n) ((state = state * 1664525u + 1013904223u) >> 8) % (n)
+		snprintf(url, 200, "%s", seeds[RANDOM(10)]);
+		len = strlen(url);
+		for (unsigned changes = 1 + RANDOM(4); changes > 0 && len > 1; changes--)
+		{
+			size_t		at = RANDOM(len);
+			char		c = alphabet[RANDOM(sizeof(alphabet) - 1)];
+
+			switch (RANDOM(3))
+			{
+				case 0:
+					url[at] = c;
+					break;
+				case 1:
+					memmove(url + at + 1, url + at, len - at + 1);
+					url[at] = c;
+					len++;
+					break;
+				default:
+					memmove(url + at, url + at + 1, len - at);
+					len--;
+			}
+		}
+		if (scim_origin_parse(url, &origin) != NULL)
+			continue;
+		taken++;
+		u = curl_url();
+		if (curl_url_set(u, CURLUPART_URL, url, CURLU_PATH_AS_IS) != CURLUE_OK)
+			refused_there++;
+		else
+		{
+			char	   *scheme = NULL;
+			char	   *host = NULL;
+			char	   *port = NULL;
+			char	   *user = NULL;
+			bool		numeric = strspn(origin.host, "0123456789abcdefx.") == strlen(origin.host);
+			bool		same;
+
+			curl_url_get(u, CURLUPART_SCHEME, &scheme, 0);
+			curl_url_get(u, CURLUPART_HOST, &host, 0);
+			curl_url_get(u, CURLUPART_PORT, &port, CURLU_DEFAULT_PORT);
+			same = curl_url_get(u, CURLUPART_USER, &user, 0) == CURLUE_NO_USER && strcmp(scheme, origin.https ? "https" : "http") == 0 &&
+				atoi(port) == origin.port;
+			/* (numbers and IPv6 addresses it spells its own way) */
+			if (origin.literal6)
+				same = same && host[0] == '[';
+			else if (!numeric)
+				same = same && strcasecmp(host, origin.host) == 0;
+			unit_check(same, "%s is %s port %d here, and %s port %s to libcurl", url, origin.host, origin.port, host, port);
+			curl_free(scheme);
+			curl_free(host);
+			curl_free(port);
+			curl_free(user);
+		}
+		curl_url_cleanup(u);
+	}
+	unit_check(taken > 5000 && refused_there < taken / 5, "enough of them were URLs (%d, and %d only here)", taken, refused_there);
+}
+
 static void
 test_allowed(void)
 {
@@ -632,6 +788,15 @@ test_refused(void)
 		scim_client_release(r);
 	}
 
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		t = target();
+		t.allowed = "127.0.0.1, [::1]";	/* what a name resolves to is not what is named */
+		snprintf(base[i], sizeof(base[i]), "https://%s:%d/scim", names[i].name, peer_port);
+		t.base_url = base[i];
+		expect(call_with(client, &t, "GET", "/canary", NULL), SCIM_TRANSFER_REFUSED, 0, names[i].name);
+	}
+
 	t = target();
 	t.allowed = "localhost";
 	expect(call_with(client, &t, "GET", "/canary", NULL), SCIM_TRANSFER_REFUSED, 0, "plain http to who is not named");
@@ -652,6 +817,11 @@ test_refused(void)
 	expect(call(client, "GET", "canary", NULL), SCIM_TRANSFER_REFUSED, 0, "a path without a slash");
 	unit_check(shared->connections == before && shared->canary == 0, "the peer has not heard a thing");
 
+	t = target();
+	t.allowed = "Inside.Test";
+	snprintf(base[0], sizeof(base[0]), "http://inside.test:%d/scim", peer_port);
+	t.base_url = base[0];
+	expect(call_with(client, &t, "GET", "/plain", NULL), SCIM_TRANSFER_ANSWERED, 200, "a name that is named");
 	scim_client_destroy(client);
 }
 
@@ -830,6 +1000,49 @@ test_many(void)
 	scim_client_destroy(NULL);
 }
 
+/* Each allocation fails once: no crash, no leak, no answer that is none. */
+static void
+test_memory(void)
+{
+	ScimClientTarget t = target();
+	ScimClientRequest request = {.method = "POST", .path = "/rates1", .body = "{}", .body_len = 2, .max_body = 1000};
+	int			refused = 0;
+	int			answered = 0;
+
+	t.ca_file = "/nowhere";
+	for (long n = 1;; n++)
+	{
+		ScimClient *client;
+		ScimClientResponse *r = NULL;
+		bool		started = false;
+
+		allocations = 0;
+		fail_at = n;
+		client = scim_client_create();
+		if (client != NULL)
+		{
+			started = scim_client_start(client, &t, &request, NULL);
+			unit_check(scim_client_in_flight(client) == (started ? 1 : 0), "allocation %ld: in flight is what has started", n);
+			if (started)
+				r = wait_next(client);
+		}
+		fail_at = 0;
+		if (!started)
+			refused++;
+		else
+		{
+			unit_check(r != NULL && (r->outcome == SCIM_TRANSFER_ANSWERED ? r->status == 200 && strcmp(r->body, "{}") == 0 :
+									 r->outcome == SCIM_TRANSFER_AMBIGUOUS && strcmp(r->detail, "out of memory") == 0), "allocation %ld: an answer, or it says so", n);
+			answered += r != NULL && r->outcome == SCIM_TRANSFER_ANSWERED;
+		}
+		scim_client_release(r);
+		scim_client_destroy(client);
+		if (allocations < n)
+			break;
+	}
+	unit_check(refused >= 8 && answered >= 1, "both ends were seen (%d, %d)", refused, answered);
+}
+
 int
 main(void)
 {
@@ -837,6 +1050,7 @@ main(void)
 	snprintf(base_url, sizeof(base_url), "http://127.0.0.1:%d/scim", peer_port);
 
 	unit_run("URLs and paths", test_origin);
+	unit_run("URLs as libcurl reads them", test_readers);
 	unit_run("allowed targets, bearer tokens", test_allowed);
 	unit_run("addresses", test_address);
 	unit_run("percent-encoding", test_encode);
@@ -846,6 +1060,7 @@ main(void)
 	unit_run("limits", test_limits);
 	unit_run("broken connections", test_broken);
 	unit_run("many at once", test_many);
+	unit_run("memory runs out", test_memory);
 	kill(peer_pid, SIGKILL);
 	return unit_finish();
 }

@@ -1,0 +1,69 @@
+-- What scim says about mappings: descriptions, indexes, problems.
+\set VERBOSITY terse
+SET client_min_messages = warning;
+SELECT scim.setup();
+CREATE ROLE scim_regress_report;
+CREATE SCHEMA rep AUTHORIZATION scim_regress_report;
+SET ROLE scim_regress_report;
+CREATE TABLE rep.users (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, org int NOT NULL, login text NOT NULL, nick text, code varchar(40), kind text NOT NULL, role smallint NOT NULL DEFAULT 1,
+	mail text, data jsonb, tags text[], UNIQUE (org, login));
+CREATE INDEX users_mail ON rep.users (org, lower(mail));
+RESET ROLE;
+GRANT USAGE ON SCHEMA scim TO scim_regress_report;
+GRANT EXECUTE ON FUNCTION scim.fold(text) TO scim_regress_report;
+SET ROLE scim_regress_report;
+CREATE INDEX users_nick ON rep.users (scim.fold(nick) COLLATE "C") WHERE nick IS NOT NULL;
+CREATE TABLE rep.phones (user_id int NOT NULL, number text);
+CREATE TABLE rep.profiles (user_id int REFERENCES rep.users, city text);
+CREATE TABLE rep.teams (id int, org int NOT NULL, name text NOT NULL, parent int);
+CREATE TABLE rep.team_users (team_id int, user_id int REFERENCES rep.users);
+RESET ROLE;
+SELECT scim.create_mapping('rep_users', 'User', 'rep.users', attributes => '{"userName": "login", "nickName": "nick", "displayName": "code", "userType": {"column": "role", "codes": {"1": "member"}},
+	"emails[type eq \"work\"].value": {"column": "mail", "fold": "lower"}, "title": {"column": "data", "path": "job.title"},
+	"phoneNumbers": {"table": "rep.phones", "parent": "user_id", "columns": {"value": "number"}},
+	"locale": {"table": "rep.profiles", "parent": "user_id", "column": "city"}, "name.formatted": "upper(nick)"}', owner => 'scim_regress_report');
+SELECT scim.create_mapping('rep_teams', 'Group', 'rep.teams', key => 'id', attributes => '{"displayName": "name", "members": [
+	{"table": "rep.team_users", "parent": "team_id", "ref": "user_id", "type": "User"}, {"table": "rep.teams", "parent": "parent", "ref": "id", "type": "Group"}]}', owner => 'scim_regress_report');
+-- before an endpoint uses them, and after
+SELECT * FROM scim.describe_mapping('rep_users') WHERE attribute IN ('userName', 'emails[type eq "work"].value');
+SELECT * FROM scim.describe_mapping('rep_teams');
+SELECT scim.create_endpoint('rep', mappings => '{rep_users,rep_teams}', scope => '{"org": 1}');
+SELECT * FROM scim.describe_mapping('rep_users');
+SELECT * FROM scim.describe_mapping('rep_teams');
+SELECT * FROM scim.recommend_indexes('rep_users');
+SELECT * FROM scim.recommend_indexes('rep_teams');
+SELECT * FROM scim.check_mapping('rep_users');
+SELECT * FROM scim.check_mapping('rep_teams');
+-- what it says is right: the first statement by which nothing more is asked for
+SELECT count(*) FROM (SELECT statement FROM scim.recommend_indexes('rep_users') UNION ALL SELECT statement FROM scim.recommend_indexes('rep_teams')) s WHERE statement IS NOT NULL;
+DO $$
+DECLARE s text;
+BEGIN
+	FOR s IN SELECT statement FROM scim.recommend_indexes('rep_users') WHERE statement IS NOT NULL UNION ALL SELECT statement FROM scim.recommend_indexes('rep_teams') WHERE statement IS NOT NULL LOOP
+		EXECUTE s;
+	END LOOP;
+END $$;
+SELECT count(*) FROM (SELECT statement FROM scim.recommend_indexes('rep_users') UNION ALL SELECT statement FROM scim.recommend_indexes('rep_teams')) s WHERE statement IS NOT NULL;
+-- and the planner agrees
+INSERT INTO rep.users (org, login, nick, code, mail, kind) SELECT 1 + i % 3, 'u' || i, 'n' || i, 'c' || i, 'm' || i, 'x' FROM generate_series(1, 5000) i;
+ANALYZE rep.users;
+SELECT f, substring(l FROM '(?:Index Scan using|Bitmap Index Scan on) (\w+)') AS index FROM unnest(ARRAY['userName eq "x"', 'userName sw "x"', 'displayName eq "x"', 'emails[type eq "work" and value eq "x"]', 'nickName eq "x"']) f, scim.explain('rep', 'User', f) l WHERE l ~ 'Index Scan' AND l !~ 'profiles' ORDER BY 1;
+DELETE FROM rep.users;
+-- DDL: what is broken, and how to mend it
+ALTER TABLE rep.users RENAME login TO logon;
+SELECT * FROM scim.check_mapping('rep_users');
+SELECT status, body FROM scim.handle('rep', 'GET', '/Users');
+SELECT scim.alter_mapping('rep_users', attributes => '{"userName": "logon"}', options => '{"insert": {"kind": "''x''"}}');
+SELECT severity, subject, problem FROM scim.check_mapping('rep_users');
+SELECT status FROM scim.handle('rep', 'GET', '/Users');
+REVOKE INSERT, DELETE ON rep.users FROM scim_regress_report;
+SELECT severity, subject, problem, hint FROM scim.check_mapping('rep_users') WHERE severity = 'error';
+-- the built-in store has no problem
+SELECT * FROM scim.check_mapping('users');
+SELECT * FROM scim.check_mapping('groups');
+SELECT * FROM scim.check_mapping('nothing');
+SELECT scim.drop_endpoint('rep'), scim.drop_mapping('rep_users'), scim.drop_mapping('rep_teams');
+DROP SCHEMA rep CASCADE;
+REVOKE ALL ON SCHEMA scim FROM scim_regress_report;
+REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_report;
+DROP ROLE scim_regress_report;

@@ -1,0 +1,114 @@
+-- scim.audit_log: a row for each write; members that nobody is yet; constraints of the caller.
+\set VERBOSITY terse
+\pset format unaligned
+\pset tuples_only on
+SET client_min_messages = warning;
+SELECT scim.setup();
+SELECT scim.create_endpoint('audited');
+CREATE TEMP TABLE token AS SELECT scim.create_token('audited', 'writer') AS w, scim.create_token('audited', 'reader', can_write => false) AS r;
+CREATE FUNCTION pg_temp.send(method text, path text, body text DEFAULT NULL, headers jsonb DEFAULT '{}') RETURNS int LANGUAGE sql AS $$
+	SELECT h.status FROM scim.handle('audited', method, path, headers, body) h
+$$;
+CREATE TEMP VIEW log AS SELECT a.token, a.method, a.resource_type, a.resource_id ~ '^[0-9a-f-]{36}$' AS id, a.attributes, a.status, a.caller = session_user::regrole AS mine,
+	a.duration_ms BETWEEN 0 AND 60000 AND a.at BETWEEN now() - interval '1 minute' AND clock_timestamp() AS times FROM scim.audit_log a WHERE a.endpoint = 'audited' ORDER BY a.at, a.request, a.resource_type, a.method;
+
+SELECT pg_temp.send('POST', '/Users', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"anna","title":"secret","password":"hush","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"x"}}');
+SELECT pg_temp.send('POST', '/Users', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"Anna"}');
+SELECT pg_temp.send('POST', '/Users', '{', jsonb_build_object('Authorization', 'Bearer ' || w)) FROM token;
+SELECT * FROM log;
+SELECT count(DISTINCT request) FROM scim.audit_log WHERE endpoint = 'audited';
+SELECT a::text ~ 'secret|hush' FROM scim.audit_log a WHERE endpoint = 'audited' ORDER BY at LIMIT 1;
+BEGIN;
+SELECT id AS anna FROM scim.users WHERE tenant = 'audited' \gset
+SELECT pg_temp.send('PATCH', '/Users/' || :'anna', '{"Operations":[{"op":"replace","path":"title","value":"T"},{"op":"replace","path":"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:department","value":"y"},{"op":"add","path":"nickName","value":"n"}]}');
+SELECT pg_temp.send('PATCH', '/Users/' || :'anna', '{"Operations":[{"op":"replace","path":"title","value":"T"}]}');
+SELECT pg_temp.send('PUT', '/Users/' || :'anna', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"anna","title":"T"}');
+SELECT pg_temp.send('POST', '/Groups', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"team"}');
+SELECT id AS team FROM scim.groups WHERE tenant = 'audited' \gset
+SELECT pg_temp.send('PATCH', '/Groups/' || :'team', '{"Operations":[{"op":"add","path":"members","value":[{"value":"' || :'anna' || '"}]}]}');
+SELECT pg_temp.send('PUT', '/Groups/' || :'team', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"crew","members":[{"value":"' || :'anna' || '"}]}');
+SELECT pg_temp.send('DELETE', '/Users/' || :'anna', NULL, '{"If-Match":"W/\"0\""}');
+SELECT pg_temp.send('DELETE', '/Users/' || :'anna');
+SELECT pg_temp.send('DELETE', '/Users/' || :'anna');
+COMMIT;
+SELECT * FROM log OFFSET 3;
+-- reads are not writes, and who is not let in has no row; who may not, has
+SELECT count(*) AS before FROM log \gset
+SELECT pg_temp.send('GET', '/Users'), pg_temp.send('POST', '/Users/.search', '{}'), pg_temp.send('POST', '/Users', '{}', '{"Authorization":"Bearer nobody"}'), pg_temp.send('POST', '/Users', '{}', jsonb_build_object('Authorization', 'Bearer ' || r)) FROM token;
+SELECT * FROM log OFFSET :before;
+-- a Bulk: a row for each operation, one request
+SELECT pg_temp.send('POST', '/Bulk', '{"failOnErrors":1,"Operations":[{"method":"POST","path":"/Users","bulkId":"b","data":{"userName":"bert"}},{"method":"PATCH","path":"/Users/bulkId:b","data":{"Operations":[{"op":"add","path":"title","value":"x"}]}},
+	{"method":"DELETE","path":"/Users/nobody"},{"method":"POST","path":"/Users","bulkId":"c","data":{"userName":"carl"}}]}');
+SELECT count(DISTINCT request), array_agg(method || ' ' || status || ' ' || attributes::text ORDER BY method, status) FROM scim.audit_log WHERE request = (SELECT request FROM scim.audit_log ORDER BY at DESC LIMIT 1);
+-- who owns nothing sees nothing; nobody changes a row
+CREATE ROLE scim_regress_audit;
+GRANT SELECT ON scim.audit_log, scim.pending TO scim_regress_audit;
+GRANT USAGE ON SCHEMA scim TO scim_regress_audit;
+SET ROLE scim_regress_audit;
+SELECT count(*) FROM scim.audit_log;
+SELECT count(*) FROM scim._audit;
+RESET ROLE;
+UPDATE scim._audit SET status = 200;
+TRUNCATE scim._audit;
+-- an abort of the caller takes it along; a read-only transaction has none
+SELECT count(*) AS before FROM log \gset
+BEGIN;
+SELECT pg_temp.send('POST', '/Users', '{"userName":"dora"}');
+ROLLBACK;
+BEGIN READ ONLY;
+SELECT pg_temp.send('POST', '/Users', '{"userName":"dora"}');
+COMMIT;
+SELECT count(*) - :before FROM log;
+
+-- ---- members that nobody is yet ----
+SELECT pg_temp.send('POST', '/Groups', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"waiting","members":[{"value":"00000000-0000-4000-8000-0000000000b1"},{"value":"00000000-0000-4000-8000-0000000000b2"},{"value":"nobody"}]}');
+SELECT endpoint, display_name, value FROM scim.pending WHERE endpoint = 'audited' ORDER BY value;
+INSERT INTO scim.users (tenant, id, user_name) VALUES ('audited', '00000000-0000-4000-8000-0000000000b1', 'b1'), ('other', '00000000-0000-4000-8000-0000000000b2', 'b2');
+INSERT INTO scim.groups (tenant, id, display_name) VALUES ('other', '00000000-0000-4000-8000-0000000000b2', 'b2');
+SELECT value FROM scim.pending WHERE endpoint = 'audited' ORDER BY value;
+INSERT INTO scim.groups (tenant, id, display_name) VALUES ('audited', '00000000-0000-4000-8000-0000000000b2', 'b2');
+SELECT value FROM scim.pending WHERE endpoint = 'audited' ORDER BY value;
+SELECT m ->> 'value', m ->> 'type' FROM scim.handle('audited', 'GET', '/Groups?filter=displayName%20eq%20%22waiting%22') h, jsonb_array_elements(h.body::jsonb #> '{Resources,0,members}') m ORDER BY 1;
+SELECT g ->> 'display', g ->> 'type' FROM scim.handle('audited', 'GET', '/Users/00000000-0000-4000-8000-0000000000b1') h, jsonb_array_elements(h.body::jsonb -> 'groups') g;
+
+-- ---- a trigger that calls scim.handle leaves the constraints of the call around it immediate ----
+CREATE SCHEMA nest AUTHORIZATION scim_regress_audit;
+GRANT EXECUTE ON FUNCTION scim.handle(text, text, text, jsonb, text), scim.fold(text) TO scim_regress_audit;
+CREATE TABLE nest.boss (login text PRIMARY KEY);
+CREATE TABLE nest.people (login text PRIMARY KEY, title text, boss text REFERENCES nest.boss DEFERRABLE INITIALLY DEFERRED);
+ALTER TABLE nest.boss OWNER TO scim_regress_audit;
+ALTER TABLE nest.people OWNER TO scim_regress_audit;
+SELECT scim.create_mapping('nest', 'User', 'nest.people', key => 'login', attributes => '{"userName":"login","title":"title","nickName":"boss"}', owner => 'scim_regress_audit');
+SELECT scim.create_endpoint('nest', mappings => '{nest}');
+CREATE FUNCTION nest.inner_call() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	IF NEW.title = 'outer' THEN
+		NEW.title := 'inner ' || (SELECT h.status FROM scim.handle('nest', 'POST', '/Users', '{}', json_build_object('userName', NEW.login || ' inner')::text) h);
+	END IF;
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER inner_call BEFORE INSERT ON nest.people FOR EACH ROW EXECUTE FUNCTION nest.inner_call();
+SELECT status, body::jsonb ->> 'title' FROM scim.handle('nest', 'POST', '/Users', '{}', '{"userName":"a","title":"outer"}');
+SELECT status, body::jsonb ->> 'detail' FROM scim.handle('nest', 'POST', '/Users', '{}', '{"userName":"b","title":"outer","nickName":"nobody"}');
+SELECT login, title FROM nest.people ORDER BY 1;
+-- afterwards they are what they were
+BEGIN;
+SELECT status FROM scim.handle('nest', 'POST', '/Users', '{}', '{"userName":"c"}');
+INSERT INTO nest.people VALUES ('d', NULL, 'late');
+INSERT INTO nest.boss VALUES ('late');
+COMMIT;
+-- DELETE of what is still referred to
+CREATE TABLE nest.badge (login text REFERENCES nest.people);
+ALTER TABLE nest.badge OWNER TO scim_regress_audit;
+INSERT INTO nest.badge VALUES ('a');
+SELECT status, body::jsonb ->> 'detail' FROM scim.handle('nest', 'DELETE', '/Users/a');
+SELECT status FROM scim.handle('nest', 'DELETE', '/Users/c');
+SELECT jsonb_path_query_array(body::jsonb, '$.Operations[*].status') FROM scim.handle('nest', 'POST', '/Bulk', '{}', '{"Operations":[{"method":"DELETE","path":"/Users/a"},{"method":"DELETE","path":"/Users/d"}]}');
+
+SELECT scim.drop_endpoint('nest'), scim.drop_mapping('nest'), scim.drop_endpoint('audited');
+DROP SCHEMA nest CASCADE;
+DROP OWNED BY scim_regress_audit;
+DROP ROLE scim_regress_audit;
+DELETE FROM scim.groups WHERE tenant IN ('audited', 'other');
+DELETE FROM scim.users WHERE tenant IN ('audited', 'other');

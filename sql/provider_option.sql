@@ -1,0 +1,100 @@
+-- Options of an endpoint, scopes of tokens, /Me, rotation.
+\pset format unaligned
+\pset tuples_only on
+SET client_min_messages = warning;
+SELECT scim.setup();
+SELECT scim.create_endpoint('opt', public_url => 'https://id.example.com/opt');
+CREATE FUNCTION pg_temp.send(method text, path text, body text DEFAULT NULL, token text DEFAULT NULL, OUT status int, OUT scim_type text, OUT detail text, OUT headers jsonb) LANGUAGE sql AS $$
+	SELECT h.status, h.body::jsonb ->> 'scimType', h.body::jsonb ->> 'detail', h.headers - 'Content-Type'
+	  FROM scim.handle('opt', method, path, CASE WHEN token IS NULL THEN '{}' ELSE jsonb_build_object('Authorization', 'Bearer ' || token) END, body) h
+$$;
+CREATE FUNCTION pg_temp.url(t text) RETURNS text LANGUAGE sql AS $$ SELECT replace(replace(t, ' ', '%20'), '"', '%22') $$;
+INSERT INTO scim.users (tenant, id, user_name) SELECT 'opt', ('00000000-0000-4000-8000-00000000000' || i)::uuid, 'u' || i FROM generate_series(1, 5) i;
+INSERT INTO scim.groups (tenant, id, display_name) VALUES ('opt', '00000000-0000-4000-8000-0000000000aa', 'team');
+
+-- ---- options ----
+SELECT options FROM scim.endpoints WHERE name = 'opt';
+SELECT scim.alter_endpoint('nowhere', '{}');
+SELECT scim.alter_endpoint('opt', '[]');
+SELECT scim.alter_endpoint('opt', '{"colour":"red"}');
+SELECT scim.alter_endpoint('opt', '{"patch":"no"}');
+SELECT scim.alter_endpoint('opt', '{"tooMany":0}');
+SELECT scim.alter_endpoint('opt', '{"unknownAttributes":"maybe"}');
+SELECT scim.alter_endpoint('opt', '{"sensitive":"emails"}');
+SELECT scim.alter_endpoint('opt', '{"sensitive":["emails",7]}');
+SELECT options FROM scim.endpoints WHERE name = 'opt';
+
+-- PATCH and Bulk switched off
+SELECT scim.alter_endpoint('opt', '{"patch":false,"bulk":false,"sort":false,"pagination":false}');
+SELECT c -> 'patch', c -> 'bulk' -> 'supported', c -> 'sort', c -> 'pagination' FROM scim.handle('opt', 'GET', '/ServiceProviderConfig') h, LATERAL (SELECT h.body::jsonb AS c) x;
+SELECT * FROM pg_temp.send('PATCH', '/Users/00000000-0000-4000-8000-000000000001', '{"Operations":[]}');
+SELECT * FROM pg_temp.send('POST', '/Bulk', '{"Operations":[]}');
+SELECT * FROM pg_temp.send('PUT', '/Users', '{}');
+SELECT * FROM pg_temp.send('POST', '/Users/00000000-0000-4000-8000-000000000001', '{}');
+SELECT status FROM pg_temp.send('GET', '/Users?sortBy=nothing');
+SELECT scim.alter_endpoint('opt', '{"bulk":null}');
+SELECT jsonb_path_query_array(body::jsonb, '$.Operations[*].status') FROM scim.handle('opt', 'POST', '/Bulk', '{}', '{"Operations":[{"method":"PATCH","path":"/Users/00000000-0000-4000-8000-000000000001","data":{}}]}');
+SELECT scim.alter_endpoint('opt', '{"patch":null,"sort":null,"pagination":null}');
+SELECT options FROM scim.endpoints WHERE name = 'opt';
+
+-- unknown attributes
+SELECT status FROM pg_temp.send('PUT', '/Users/00000000-0000-4000-8000-000000000001', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"u1","shoeSize":44}');
+SELECT scim.alter_endpoint('opt', '{"unknownAttributes":"refuse"}');
+SELECT status, scim_type, detail FROM pg_temp.send('PUT', '/Users/00000000-0000-4000-8000-000000000001', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"u1","shoeSize":44}');
+
+-- filters on what is sensitive: not in a URL
+SELECT scim.alter_endpoint('opt', '{"sensitive":["emails","NAME.familyName"]}');
+SELECT f, g.status, g.scim_type, p.status, r.status AS root FROM unnest(ARRAY['emails.value eq "a@b"', 'emails[type eq "work"]', 'userName eq "u1" and not (emails pr)', 'name.familyName sw "J"', 'name pr', 'name.givenName eq "x"', 'userName pr']) f,
+	pg_temp.send('GET', '/Users?filter=' || pg_temp.url(f)) g, pg_temp.send('POST', '/Users/.search', json_build_object('schemas', '{urn:ietf:params:scim:api:messages:2.0:SearchRequest}'::text[], 'filter', f)::text) p,
+	pg_temp.send('GET', '/?filter=' || pg_temp.url(f)) r;
+
+-- a ceiling
+SELECT scim.alter_endpoint('opt', '{"tooMany":3}');
+SELECT p, s.* FROM unnest('{/Users,/Users?count=1,/Users?cursor&count=1,/Users?filter=userName%20sw%20%22u1%22,/Groups,/}'::text[]) p, pg_temp.send('GET', p) s;
+SELECT scim.alter_endpoint('opt', '{"tooMany":null}');
+
+-- ---- tokens ----
+SELECT scim.create_token('opt', 'x', resource_types => '{Device}');
+SELECT scim.create_token('opt', 'x', resource_types => '{}');
+CREATE TEMP TABLE token AS SELECT scim.create_token('opt', 'people', resource_types => '{User}') AS people, scim.create_token('opt', 'mine', subject => '00000000-0000-4000-8000-000000000002') AS mine,
+	scim.create_token('opt', 'gone', subject => '00000000-0000-4000-8000-000000000009') AS gone, scim.create_token('opt', 'teams', resource_types => '{Group}', subject => '00000000-0000-4000-8000-000000000002') AS teams;
+SELECT label, can_write, state, resource_types, subject FROM scim.tokens WHERE endpoint = 'opt' ORDER BY 1;
+-- scope: resource types
+SELECT m, p, s.* FROM token, (VALUES ('GET', '/Users?count=0'), ('GET', '/Groups?count=0'), ('GET', '/Groups/00000000-0000-4000-8000-0000000000aa'), ('POST', '/Groups/.search'), ('POST', '/Groups'), ('DELETE', '/Groups/x'), ('GET', '/Schemas')) v(m, p),
+	pg_temp.send(m, p, CASE m WHEN 'POST' THEN '{}' END, people) s;
+SELECT status, body::jsonb -> 'totalResults' FROM token, scim.handle('opt', 'GET', '/', jsonb_build_object('Authorization', 'Bearer ' || people));
+SELECT jsonb_path_query_array(body::jsonb, '$.Operations[*].status') FROM token, scim.handle('opt', 'POST', '/Bulk', jsonb_build_object('Authorization', 'Bearer ' || people),
+	'{"Operations":[{"method":"DELETE","path":"/Users/00000000-0000-4000-8000-000000000005"},{"method":"DELETE","path":"/Groups/00000000-0000-4000-8000-0000000000aa"}]}');
+
+-- /Me
+SELECT m, s.* FROM unnest('{GET,POST,PUT,PATCH,DELETE,OPTIONS}'::text[]) m, pg_temp.send(m, '/Me', '{}') s;
+SELECT s.* FROM token, pg_temp.send('GET', '/Me', NULL, people) s;
+SELECT h.status, h.headers ->> 'Location', h.body::jsonb ->> 'userName' FROM token, scim.handle('opt', 'GET', '/Me', jsonb_build_object('Authorization', 'Bearer ' || mine)) h;
+SELECT h.status, h.headers ->> 'Location', h.body::jsonb ->> 'title' FROM token, scim.handle('opt', 'PATCH', '/Me', jsonb_build_object('Authorization', 'Bearer ' || mine),
+	'{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","path":"title","value":"mine"}]}') h;
+SELECT h.status, h.body::jsonb ->> 'title' FROM token, scim.handle('opt', 'PUT', '/Me?attributes=title', jsonb_build_object('Authorization', 'Bearer ' || mine, 'If-Match', 'W/"2"'),
+	'{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"u2","title":"still mine"}') h;
+SELECT m, s.status, s.detail, s.headers FROM token, (VALUES ('POST', '/Me'), ('OPTIONS', '/Me'), ('GET', '/Me/x')) v(m, p), pg_temp.send(m, p, '{}', mine) s;
+SELECT s.status, s.detail FROM token, pg_temp.send('GET', '/Me', NULL, gone) s;
+SELECT s.status, s.detail FROM token, pg_temp.send('GET', '/Me', NULL, teams) s;
+SELECT s.status FROM token, pg_temp.send('DELETE', '/Me', NULL, mine) s;
+SELECT s.status FROM token, pg_temp.send('GET', '/Me', NULL, mine) s;
+
+-- rotation: both are good for a while, with the same rights
+SELECT scim.rotate_token('opt', 'nobody');
+SELECT scim.rotate_token('opt', 'people', '-1 day');
+SELECT scim.rotate_token('opt', 'people', '1 day', '0 days');
+CREATE TEMP TABLE fresh AS SELECT scim.rotate_token('opt', 'people', '1 hour', '1 year') AS people;
+SELECT regexp_replace(label, 'out .*', 'out *') AS label, state, resource_types, round(extract(epoch FROM expires - now()) / 3600) AS hours FROM scim.tokens WHERE endpoint = 'opt' AND label LIKE 'people%' ORDER BY 1;
+SELECT a.status, b.status, c.status FROM token t, fresh f, pg_temp.send('GET', '/Users?count=0', NULL, t.people) a, pg_temp.send('GET', '/Users?count=0', NULL, f.people) b, pg_temp.send('GET', '/Groups', NULL, f.people) c;
+CREATE TEMP TABLE fresher AS SELECT scim.rotate_token('opt', 'people', '0') AS people;
+SELECT a.status, b.status, c.status FROM token t, fresh f, fresher g, pg_temp.send('GET', '/Users?count=0', NULL, t.people) a, pg_temp.send('GET', '/Users?count=0', NULL, f.people) b, pg_temp.send('GET', '/Users?count=0', NULL, g.people) c;
+
+-- a rate
+SELECT scim.alter_endpoint('opt', '{"requestsPerSecond":5}');
+SELECT min(s.status), max(s.status), count(*) > 5, max(s.detail), max(s.headers ->> 'Retry-After') FROM fresher, generate_series(1, 60) i, pg_temp.send('GET', '/Users?count=' || i % 2, NULL, people) s;
+SELECT scim.alter_endpoint('opt', '{"requestsPerSecond":null}');
+
+SELECT scim.drop_endpoint('opt');
+DELETE FROM scim.groups WHERE tenant = 'opt';
+DELETE FROM scim.users WHERE tenant = 'opt';
