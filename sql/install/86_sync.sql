@@ -85,9 +85,11 @@ CREATE TABLE scim._attempts (
 	status integer,
 	verdict text NOT NULL,
 	detail text,
-	latency_ms real
+	latency_ms real,
+	held_until timestamptz
 );
 CREATE INDEX _attempts_sync ON scim._attempts (sync_id, id);
+CREATE INDEX _attempts_held ON scim._attempts (sync_id, held_until) WHERE held_until IS NOT NULL;
 CREATE INDEX _attempts_at ON scim._attempts (at);
 REVOKE ALL ON TABLE scim._attempts FROM PUBLIC;
 COMMENT ON TABLE scim._attempts IS 'Internal: requests to targets; see the view scim.sync_log.';
@@ -102,6 +104,7 @@ COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there wa
 COMMENT ON COLUMN scim._attempts.verdict IS 'What was made of it.';
 COMMENT ON COLUMN scim._attempts.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim._attempts.latency_ms IS 'Milliseconds from request to answer.';
+COMMENT ON COLUMN scim._attempts.held_until IS 'Before that time the target wants no request; null: it did not say so.';
 
 CREATE VIEW scim.sync_links AS
 	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.staged, l.approval, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
@@ -123,7 +126,7 @@ COMMENT ON COLUMN scim.sync_links.gone_at IS 'Since when the row is gone.';
 COMMENT ON COLUMN scim.sync_links.changed_at IS 'When its state was last written.';
 
 CREATE VIEW scim.sync_log AS
-	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms
+	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms, a.held_until
 	FROM scim._attempts a JOIN scim._syncs s ON s.id = a.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_log FROM PUBLIC;
@@ -139,6 +142,7 @@ COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was
 COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported or refused.';
 COMMENT ON COLUMN scim.sync_log.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim.sync_log.latency_ms IS 'Milliseconds from request to answer.';
+COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants no request (Retry-After and its kin); null: it did not say so.';
 
 CREATE VIEW scim.sync_status AS
 	SELECT s.name, m.name AS mapping, s.server, s.state, s.state_reason AS reason,

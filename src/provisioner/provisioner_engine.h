@@ -165,7 +165,8 @@ extern TimestampTz scim_links_next(int64 sync_id);
 extern bool scim_links_full_wanted(int64 sync_id);
 extern int	scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const char ***keys);
 extern void scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail);
+							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until);
+extern TimestampTz scim_attempts_held(const char *server);
 
 /* ---- decisions (provisioner_plan.c) ---- */
 

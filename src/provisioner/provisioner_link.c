@@ -545,11 +545,11 @@ scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const cha
 
 void
 scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail)
+				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until)
 {
-	Oid			types[9] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID};
-	Datum		values[9];
-	char		nulls[9];
+	Oid			types[10] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID};
+	Datum		values[10];
+	char		nulls[10];
 	const char *filter = strchr(path, '?');
 
 	memset(nulls, ' ', sizeof(nulls));
@@ -564,10 +564,32 @@ scim_attempt_log(int64 sync_id, const char *key, const char *action, const char 
 	values[6] = CStringGetTextDatum(scim_retry_verdict_name(verdict));
 	values[7] = text_or_null(detail && detail[0] ? detail : NULL, &nulls[7]);
 	values[8] = Float8GetDatum(response->ms);
+	values[9] = time_or_null(held_until, &nulls[9]);
 	(void) execute("log attempt",
-				   "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms)"
-				   " VALUES ($1, $2, pg_catalog.clock_timestamp(), $3, $4, $5, $6, $7, $8, $9)",
-				   9, types, values, nulls, SPI_OK_INSERT);
+				   "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until)"
+				   " VALUES ($1, $2, pg_catalog.clock_timestamp(), $3, $4, $5, $6, $7, $8, $9, $10)",
+				   10, types, values, nulls, SPI_OK_INSERT);
+}
+
+/*
+ * Before what time a server wants no request, as far as the syncs that use it
+ * have heard: a process that begins anew knows nothing else of it.  0: none.
+ */
+TimestampTz
+scim_attempts_held(const char *server)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(server)};
+	Datum		held;
+	bool		isnull;
+
+	(void) execute("held until",
+				   "SELECT pg_catalog.max(a.held_until) FROM scim._attempts a JOIN scim._syncs s ON s.id OPERATOR(pg_catalog.=) a.sync_id"
+				   " WHERE s.server OPERATOR(pg_catalog.=) $1"
+				   " AND a.held_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
+				   1, types, values, NULL, SPI_OK_SELECT);
+	held = row_datum(0, 1, &isnull);
+	return isnull ? 0 : DatumGetTimestampTz(held);
 }
 
 /* Log entries that are old enough, some of them. */

@@ -641,6 +641,19 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	return n == limit;
 }
 
+/* What another process has left: rows in flight, and what it was told to wait for. */
+static void
+recover(ScimSyncRun *run, const ScimSync *sync, int64 now)
+{
+	TimestampTz held = scim_attempts_held(sync->server);
+
+	if (held != 0)
+		run->target->blocked_until = Max(run->target->blocked_until,
+										 now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), held) + 1);
+	(void) scim_links_recover(run->id);
+	run->recovered = true;
+}
+
 /*
  * All that there is to do for a sync now.
  */
@@ -654,8 +667,7 @@ work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	bool		full = false;
 
 	if (!run->recovered)
-		(void) scim_links_recover(run->id);
-	run->recovered = true;
+		recover(run, sync, now);
 	look_at_answers(p, run, view, now);
 	if (!run->wanted)
 		return;
@@ -760,8 +772,9 @@ log_failure(const ErrorData *edata, const char *what)
 {
 	ereport(LOG,
 			(errmsg("scim: %s failed with SQLSTATE %s", what, unpack_sql_state(edata->sqlerrcode)),
-			 errdetail("Raised in %s, %s:%d.", edata->funcname ? edata->funcname : "?",
-					   edata->filename ? edata->filename : "?", edata->lineno),
+			 errdetail("Raised in %s, %s:%d%s%s.", edata->funcname ? edata->funcname : "?",
+					   edata->filename ? edata->filename : "?", edata->lineno,
+					   edata->constraint_name ? ", constraint " : "", edata->constraint_name ? edata->constraint_name : ""),
 			 errhidestmt(true), errhidecontext(true)));
 }
 
