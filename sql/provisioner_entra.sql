@@ -183,6 +183,14 @@ SELECT kind, path, source, sql, options, note FROM scim.translate_entra_schema('
 		{"key": "start", "value": {"name": "1", "type": "Constant"}}, {"key": "length", "value": {"name": "8", "type": "Constant"}}]}}
 	]}]}]}', 'entra.people');
 
+-- trees are as deep as texts may be; priorities are any number
+SELECT d AS depth, t.kind, t.path, t.options, t.note FROM unnest(ARRAY[60, 70]) d, scim.translate_entra_schema(pg_catalog.format('{"synchronizationRules": [{"objectMappings": [{"targetObjectName": "User", "attributeMappings": [
+	{"targetAttributeName": "active", "matchingPriority": 1e300, "source": %s{"name": "disabled"}%s},
+	{"targetAttributeName": "title", "matchingPriority": 7.5, "source": {"name": "jobTitle"}},
+	{"targetAttributeName": "nickName", "matchingPriority": -1, "source": {"name": "jobTitle"}}]}]}]}',
+	pg_catalog.repeat('{"type": "Function", "name": "Not", "parameters": [{"key": "source", "value": ', d), pg_catalog.repeat('}]}', d))::jsonb, 'entra.people') t
+	WHERE t.path <> 'actions';
+
 -- ---- scopes ----
 
 CREATE FUNCTION pg_temp.scope(operator text, attribute text, value text, OUT sql text, OUT rows text) LANGUAGE plpgsql AS $$

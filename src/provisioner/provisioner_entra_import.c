@@ -264,28 +264,34 @@ source_text(JsonbContainer *source)
 	return expression ? expression : scim_entra_string(source, "name");
 }
 
+static double
+matching_priority(JsonbContainer *list, uint32 index)
+{
+	JsonbContainer *mapping = scim_entra_object(getIthJsonbValueFromContainer(list, index));
+	JsonbValue *priority = mapping ? scim_entra_member(mapping, "matchingPriority") : NULL;
+
+	if (priority == NULL || priority->type != jbvNumeric)
+		return 0;
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, NumericGetDatum(priority->val.numeric)));
+}
+
 /* Place of an attribute mapping among those that match, from 1; 0: it does not. */
 static int
 match_rank(JsonbContainer *list, uint32 index)
 {
-	int64		own = 0;
+	double		own = matching_priority(list, index);
 	int			rank = 1;
 
-	for (uint32 pass = 0; pass < 2; pass++)
-		for (uint32 i = pass == 0 ? index : 0; i < (pass == 0 ? index + 1 : JsonContainerSize(list)); i++)
-		{
-			JsonbContainer *other = scim_entra_object(getIthJsonbValueFromContainer(list, i));
-			JsonbValue *priority = other ? scim_entra_member(other, "matchingPriority") : NULL;
-			int64		number = 0;
+	if (own <= 0)
+		return 0;
+	for (uint32 i = 0; i < JsonContainerSize(list); i++)
+	{
+		double		other = matching_priority(list, i);
 
-			if (priority && priority->type == jbvNumeric)
-				number = DatumGetInt64(DirectFunctionCall1(numeric_int8, NumericGetDatum(priority->val.numeric)));
-			if (pass == 0)
-				own = number;
-			else if (number > 0 && (number < own || (number == own && i < index)))
-				rank++;
-		}
-	return own > 0 ? rank : 0;
+		if (other > 0 && (other < own || (other == own && i < index)))
+			rank++;
+	}
+	return rank;
 }
 
 /* Options of the sync for one attribute, as members of a JSON object; notes what is not the same there. */
