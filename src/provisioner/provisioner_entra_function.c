@@ -360,14 +360,19 @@ do_iif(ScimEntraCompiler *c, const ScimEntraNode *node)
 							scim_entra_as(c, scim_entra_arg(node, 1), values[0], kind), scim_entra_as(c, scim_entra_arg(node, 2), values[1], kind));
 }
 
-/* A source without a value has the key "". */
+/*
+ * A source without a value has the key "".  A boolean is compared as one if all
+ * keys are.
+ */
 static ScimEntraValue *
 do_switch(ScimEntraCompiler *c, const ScimEntraNode *node)
 {
 	ScimEntraValue **values = palloc(sizeof(ScimEntraValue *) * node->nargs);
-	const char *source = scim_entra_text(c, scim_entra_arg(node, 0));
+	ScimEntraValue **keys = palloc(sizeof(ScimEntraValue *) * node->nargs);
+	ScimEntraValue *source = scim_entra_compile(c, scim_entra_arg(node, 0));
 	int			nvalues = 0;
 	bool		has_default = scim_entra_given(node, 1);
+	ScimEntraValueKind key_kind = source->kind == SCIM_ENTRA_BOOLEAN ? SCIM_ENTRA_BOOLEAN : SCIM_ENTRA_TEXT;
 	ScimEntraValueKind kind;
 	StringInfoData branches;
 
@@ -377,20 +382,24 @@ do_switch(ScimEntraCompiler *c, const ScimEntraNode *node)
 		values[nvalues++] = scim_entra_compile(c, scim_entra_arg(node, 1));
 	for (int i = 3; i < node->nargs && c->problem == NULL; i += 2)
 		values[nvalues++] = scim_entra_compile(c, scim_entra_arg(node, i));
+	for (int i = 2; i < node->nargs && c->problem == NULL; i += 2)
+	{
+		keys[i] = scim_entra_compile(c, scim_entra_arg(node, i));
+		if (!scim_entra_is_truth(keys[i]))
+			key_kind = SCIM_ENTRA_TEXT;
+	}
 	if (c->problem)
 		return null_text(c);
 	kind = scim_entra_common_kind(values, nvalues);
 	initStringInfo(&branches);
 	for (int i = 2; i < node->nargs; i += 2)
-	{
-		const char *key = scim_entra_given(node, i) ? scim_entra_text(c, scim_entra_arg(node, i)) : "''";
-
-		appendStringInfo(&branches, " WHEN %s THEN %s", key,
+		appendStringInfo(&branches, " WHEN %s THEN %s",
+						 scim_entra_given(node, i) ? scim_entra_as(c, scim_entra_arg(node, i), keys[i], key_kind) : "''",
 						 scim_entra_as(c, scim_entra_arg(node, i + 1), values[has_default + i / 2 - 1], kind));
-	}
 	if (has_default)
 		appendStringInfo(&branches, " ELSE %s", scim_entra_as(c, scim_entra_arg(node, 1), values[0], kind));
-	return scim_entra_value(c, kind, "CASE COALESCE(%s, '')%s END", source, branches.data);
+	return scim_entra_value(c, kind, key_kind == SCIM_ENTRA_BOOLEAN ? "CASE %s%s END" : "CASE COALESCE(%s, '')%s END",
+							scim_entra_as(c, scim_entra_arg(node, 0), source, key_kind), branches.data);
 }
 
 static ScimEntraValue *

@@ -376,13 +376,26 @@ scim_entra_constant_text(ScimEntraCompiler *c, const ScimEntraNode *node)
 	return "";
 }
 
+bool
+scim_entra_is_truth(const ScimEntraValue *value)
+{
+	return value->constant && (strcmp(value->constant, "True") == 0 || strcmp(value->constant, "False") == 0);
+}
+
 ScimEntraValueKind
 scim_entra_common_kind(ScimEntraValue *const *values, int n)
 {
-	for (int i = 1; i < n; i++)
-		if (values[i]->kind != values[0]->kind)
+	ScimEntraValueKind common = SCIM_ENTRA_TEXT;
+
+	for (int i = 0; i < n; i++)
+	{
+		ScimEntraValueKind kind = scim_entra_is_truth(values[i]) ? SCIM_ENTRA_BOOLEAN : values[i]->kind;
+
+		if (i > 0 && kind != common)
 			return SCIM_ENTRA_TEXT;
-	return n > 0 ? values[0]->kind : SCIM_ENTRA_TEXT;
+		common = kind;
+	}
+	return common;
 }
 
 /* ---- nodes ---- */

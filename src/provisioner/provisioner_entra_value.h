@@ -67,6 +67,9 @@ extern const char *scim_entra_constant_text(ScimEntraCompiler *c, const ScimEntr
 extern const ScimEntraNode *scim_entra_arg(const ScimEntraNode *node, int i);
 extern bool scim_entra_given(const ScimEntraNode *node, int i);
 
+/* "True" or "False", which a boolean becomes as text: the two are the same. */
+extern bool scim_entra_is_truth(const ScimEntraValue *value);
+
 /* One kind that all values can be. */
 extern ScimEntraValueKind scim_entra_common_kind(ScimEntraValue *const *values, int n);
 
