@@ -54,8 +54,7 @@ put_value(const ScimResourceType *type, json_t *document, const ScimAttr *attr, 
 static bool
 is_managed(const ScimSyncView *view, const ScimAttr *attr)
 {
-	return view->selection->has[attr->ord] && attr != view->type->a_id && attr != view->type->a_schemas &&
-		attr != view->type->a_meta && attr->mutability != SCIM_READ_ONLY;
+	return view->selection->has[attr->ord];
 }
 
 /* ---- steps ---- */
