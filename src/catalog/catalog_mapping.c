@@ -478,6 +478,8 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	if (m->type == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("mapping \"%s\": %s", row->name, err.detail)));
 
+	unconstify(ScimResourceType *, m->type)->wider = ctx.full;
+
 	ctx.kept = NULL;
 	resolve_members(&ctx, m->type, attributes);
 	scim_resolve_options(&ctx, options);
@@ -587,6 +589,21 @@ connect_set(ScimMappingSet *set)
 	}
 }
 
+/* Names that are to be there once, and that the store has to look for itself. */
+static void
+note_unguarded(ScimMapping *m)
+{
+	for (int i = 0; i < m->nscalars; i++)
+	{
+		ScimScalar *scalar = &m->scalars[i];
+
+		if (scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0 && scalar->src.attnum != m->key.attnum)
+			scalar->unguarded = get_rel_relkind(m->relid) == RELKIND_VIEW ||
+				!OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(scalar->attr, &scalar->src),
+											   m->scope_columns, true));
+	}
+}
+
 ScimMappingSet *
 scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 {
@@ -625,6 +642,7 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 		ScimMapping *m = set->mappings[i];
 
 		scim_mapping_describe_relation(m, m->relid);
+		note_unguarded(m);
 		set->relids[set->nrelids++] = m->relid;
 		for (int j = 0; j < m->nchildren; j++)
 		{

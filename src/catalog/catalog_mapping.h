@@ -125,6 +125,7 @@ typedef struct ScimScalar
 {
 	ScimAttr   *attr;			/* simple attribute, or sub-attribute of a singular complex one */
 	ScimSource	src;
+	bool		unguarded;		/* unique by its schema, and no index sees to it */
 } ScimScalar;
 
 /* A value (or part of one) of a multi-valued attribute held in parent columns. */

@@ -413,7 +413,7 @@ scim_mapping_characteristics(ScimResolve *ctx)
 		for (int j = 0; j < slot->nsubs; j++)
 			if (slot->subs[j] && slot->srcs[j].column == NULL && slot->srcs[j].nwrites == 0 && slot->srcs[j].expr)
 				slot->subs[j]->mutability = SCIM_READ_ONLY;
-			else if (slot->srcs[j].expr && is_required(m, m->relid, &slot->srcs[j]))
+			else if (slot->srcs[j].expr && !slot->flag && is_required(m, m->relid, &slot->srcs[j]))
 				slot->attr->required = true;
 	}
 	for (int i = 0; i < m->nchildren; i++)

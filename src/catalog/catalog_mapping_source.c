@@ -204,9 +204,9 @@ negated_column(const Node *expression)
 	return strVal(linitial(ref->fields));
 }
 
-/* Analyse an expression over one relation and print it again. */
+/* Analyse an expression over one relation, for a column of type "target" (or any), and print it again. */
 static char *
-print_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, Node *raw, Oid *typid)
+print_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, Node *raw, Oid target, Oid *typid)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	Relation	rel = table_open(relid, AccessShareLock);
@@ -216,8 +216,13 @@ print_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alia
 	addNSItemToQuery(pstate, addRangeTableEntryForRelation(pstate, rel, AccessShareLock, makeAlias(alias, NIL), false, true),
 					 false, true, true);
 	node = transformExpr(pstate, raw, EXPR_KIND_SELECT_TARGET);
-	if (exprType(node) == UNKNOWNOID)
-		node = coerce_to_target_type(pstate, node, UNKNOWNOID, TEXTOID, -1, COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
+	if (!OidIsValid(target) && exprType(node) == UNKNOWNOID)
+		target = TEXTOID;
+	if (OidIsValid(target))
+		node = coerce_to_target_type(pstate, node, exprType(node), target, -1, COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (node == NULL)
+		scim_mapping_error(ctx, path, ERRCODE_DATATYPE_MISMATCH,
+						   psprintf("an expression is not of type %s, as its column is", format_type_be(target)));
 	assign_expr_collations(pstate, node);
 	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -248,8 +253,9 @@ rethrow_named(ScimResolve *ctx, const char *path, MemoryContext caller)
 	ReThrowError(edata);
 }
 
-char *
-scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid *typid)
+/* The same for a text that is to be one expression. */
+static char *
+parse_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid target, Oid *typid)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *volatile result = NULL;
@@ -261,7 +267,7 @@ scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const cha
 		if (raw == NULL)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
 							   "its source is neither a column nor one SQL expression");
-		result = print_expression(ctx, path, relid, alias, raw, typid);
+		result = print_expression(ctx, path, relid, alias, raw, target, typid);
 	}
 	PG_CATCH();
 	{
@@ -269,6 +275,12 @@ scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const cha
 	}
 	PG_END_TRY();
 	return result;
+}
+
+char *
+scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid *typid)
+{
+	return parse_expression(ctx, path, relid, alias, text, InvalidOid, typid);
 }
 
 /*
@@ -402,7 +414,7 @@ scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, c
 		setting->column = src.column;
 		setting->attnum = src.attnum;
 		if (json_is_string(json_object_iter_value(iter)))
-			setting->expr = scim_mapping_expression(ctx, path, over, alias, json_string_value(json_object_iter_value(iter)), NULL);
+			setting->expr = parse_expression(ctx, path, over, alias, json_string_value(json_object_iter_value(iter)), src.typid, NULL);
 		else if (json_is_null(json_object_iter_value(iter)))
 			setting->expr = "NULL";
 		else
@@ -714,7 +726,7 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 	if (src->null_text && src->ncodes == 0)
 	{
 		src->raw = src->raw ? src->raw : src->expr;
-		src->expr = psprintf("nullif(%s, %s::%s)", src->expr, quote_literal_cstr(src->null_text), src->type_name);
+		src->expr = psprintf("nullif(%s, %s::%s)::%s", src->expr, quote_literal_cstr(src->null_text), src->type_name, src->type_name);
 	}
 	if (json_object_get(spec, "time"))
 		set_time(ctx, path, json_object_get(spec, "time"), src);

@@ -140,6 +140,10 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("mapping \"%s\" exists already", name)));
+	/* its statements call functions of scim, also before an endpoint uses it */
+	types[0] = OIDOID;
+	values[0] = ObjectIdGetDatum(owner);
+	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
 
 	scim_catalog_end();
 	SPI_finish();

@@ -526,10 +526,47 @@ append_same_value(ScimSql *sql, const Change *change, const ScimAttr *attr)
 
 	if (text == NULL)
 		return false;
-	if (src->cls == SCIM_SQL_TEXT && !attr->case_exact && src->ncodes == 0)
+	if (src->lower)
+		appendStringInfo(&sql->text, "pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d)", column, scim_sql_text(sql, text));
+	else if (src->cls == SCIM_SQL_TEXT && !attr->case_exact && src->ncodes == 0)
 		appendStringInfo(&sql->text, "scim.fold(%s::pg_catalog.text) COLLATE \"C\" OPERATOR(pg_catalog.=) scim.fold($%d)", column, scim_sql_text(sql, text));
 	else
 		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) $%d::%s", column, scim_sql_text(sql, text), src->column_type);
+	return true;
+}
+
+/*
+ * Is a name taken that is to be unique, and that no index guards?  (Two
+ * requests at one time can still both have it: scim.check_mapping says so.)
+ */
+static bool
+check_unique(const Change *change, const char *id, ScimError *err)
+{
+	const ScimMapping *m = change->target->mapping;
+	char		path[256];
+
+	for (int i = 0; i < m->nscalars; i++)
+	{
+		const ScimAttr *attr = m->scalars[i].attr;
+		ScimSql		sql;
+		int			scope;
+
+		if (!m->scalars[i].unguarded ||
+			(change->before && same_json(attr, scalar_json(m->type, change->before, attr), scalar_json(m->type, change->after, attr))))
+			continue;
+		scim_sql_init(&sql);
+		scope = scim_sql_scope_params(&sql, change->target);
+		appendStringInfo(&sql.text, "SELECT 1 FROM %s r WHERE ", m->relation);
+		scim_sql_scope(&sql, m, "r", scope);
+		appendStringInfoString(&sql.text, " AND ");
+		if (!append_same_value(&sql, change, attr))
+			continue;
+		if (id)
+			appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.<>) $%d::%s", m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+		scim_sql_execute(m, &sql, SPI_OK_SELECT, false, 1);
+		if (SPI_processed > 0)
+			return scim_fail(err, 409, SCIM_UNIQUENESS, "%s is taken", scim_attr_path(m->type, attr, path, sizeof(path)));
+	}
 	return true;
 }
 
@@ -626,7 +663,7 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	ScimStoreWriter saved;
 
 	require_ability(m, m->insertable, "created");
-	if (!scim_store_check_places(target, wanted, err))
+	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
 		return NULL;
 	id = revive(&change);
 	if (id == NULL)
@@ -655,7 +692,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 
 	*changed = false;
 	require_ability(target->mapping, target->mapping->updatable, "changed");
-	if (!scim_store_check_places(target, after, err))
+	if (!scim_store_check_places(target, after, err) || !check_unique(&change, id, err))
 		return false;
 	saved = begin_writing(id);
 	if (delta && delta->any)
