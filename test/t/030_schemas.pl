@@ -16,17 +16,6 @@ ScimTest->watchdog(180);
 my $t;
 my $enterprise = ENTERPRISE;
 
-# The statements of a recipe, in the order of the page.
-sub recipe
-{
-	my ($name) = @_;
-	open(my $file, '<', "$FindBin::RealBin/../../docs/mapping.md") or die "docs/mapping.md: $!";
-	my $text = do { local $/; <$file> };
-	my @blocks = $text =~ /<!-- run: \Q$name\E -->\n```sql\n(.*?)```/sg;
-	die "no recipe $name" if !@blocks;
-	return @blocks;
-}
-
 # What an endpoint's users say of one of them; "-" where there is nothing.
 sub seen
 {
