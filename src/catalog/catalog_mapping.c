@@ -305,6 +305,64 @@ resolve_member(ScimResolve *ctx, const ScimResourceType *type, const char *text,
 		keep_reference(ctx, path->attr);
 }
 
+/* A column of the row of scim.resource_state beside every row. */
+static void
+state_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const char *column, ScimSource *src)
+{
+	json_t	   *spec = scim_json_object();
+	ScimCoreFrame frame;
+	bool		ok;
+
+	scim_core_enter(&frame);
+	ok = json_object_set_new(spec, "table", json_string("scim.resource_state")) == 0 &&
+		json_object_set_new(spec, "parent", json_string("key")) == 0 &&
+		json_object_set_new(spec, "where", json_pack("{s:I}", "mapping", (json_int_t) ctx->mapping->id)) == 0 &&
+		json_object_set_new(spec, "column", json_string(column)) == 0;
+	scim_core_leave(&frame);
+	if (!ok)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	scim_json_source(ctx, path, attr, spec, src);
+	ctx->mapping->state = src->side;
+}
+
+/* Option "state": what no attribute of the mapping says is in scim.resource_state. */
+static void
+add_state(ScimResolve *ctx, const ScimResourceType *type)
+{
+	ScimMapping *m = ctx->mapping;
+	ScimAttr   *external_id = type->a_external_id;
+	struct
+	{
+		const char *name;
+		const char *column;
+		ScimSource **place;
+	}			times[] = {
+		{"created", "created", &m->created}, {"lastModified", "last_modified", &m->last_modified}
+	};
+
+	for (int i = 0; external_id && i < m->nscalars; i++)
+		if (m->scalars[i].attr == external_id)
+			external_id = NULL;
+	if (external_id)
+	{
+		state_source(ctx, "externalId", external_id, "external_id", &m->scalars[m->nscalars].src);
+		m->scalars[m->nscalars++].attr = external_id;
+		keep(ctx, external_id);
+	}
+	for (int i = 0; i < lengthof(times); i++)
+	{
+		ScimAttr   *attr = scim_attr_sub(type->a_meta, times[i].name, strlen(times[i].name));
+
+		if (*times[i].place)
+			continue;
+		*times[i].place = palloc(sizeof(ScimSource));
+		state_source(ctx, psprintf("meta.%s", times[i].name), attr, times[i].column, *times[i].place);
+		/* the store writes it with the rest of the row */
+		(*times[i].place)->column = NULL;
+		keep(ctx, attr);
+	}
+}
+
 static void
 resolve_members(ScimResolve *ctx, const ScimResourceType *type, json_t *attributes)
 {
@@ -312,10 +370,13 @@ resolve_members(ScimResolve *ctx, const ScimResourceType *type, json_t *attribut
 	void	   *iter;
 
 	m->nscalars = m->nslots = m->nchildren = m->nsides = 0;
+	m->created = m->last_modified = m->version = NULL;
 	for (iter = json_object_iter(attributes); iter; iter = json_object_iter_next(attributes, iter))
 		resolve_member(ctx, type, json_object_iter_key(iter), json_object_iter_value(iter));
 	for (int i = 0; i < m->nslots; i++)
 		imply_primary(ctx, &m->slots[i]);
+	if (ctx->state)
+		add_state(ctx, type);
 }
 
 static int
@@ -447,6 +508,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the options of mapping \"%s\" are no JSON object", row->name)));
 	scim_resolve_scope(&ctx, options);
+	ctx.state = json_is_true(json_object_get(options, "state"));
 
 	attributes = scim_json_parse(row->attributes, strlen(row->attributes), &err);
 	if (attributes == NULL || !json_is_object(attributes))

@@ -118,6 +118,8 @@ typedef struct ScimSide
 	const char **fixed_values;
 	const char **fixed_types;
 	const char **scope;			/* as in ScimChild */
+	bool		by_text;		/* the parent column is text, whatever the key is */
+	bool		by_scope;		/* its column "scope" holds the values of the scope */
 	const char *spec;			/* what makes it the same row */
 } ScimSide;
 
@@ -252,6 +254,7 @@ typedef struct ScimMapping
 	ScimSide   *sides;
 	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */
 	ScimAttr   *adopt_by;		/* a create takes the row that has this value already; NULL: it does not */
+	ScimSide   *state;			/* the row of scim.resource_state, or NULL */
 	bool		lockable;		/* rows can be locked */
 	bool		insertable;
 	bool		updatable;
@@ -327,6 +330,9 @@ extern const char *scim_mapping_index_expression(const ScimAttr *attr, const Sci
 
 /* "c.parent = r.key AND ...": the row beside row r. */
 extern void scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out);
+
+/* SQL of the values of the scope in one text, of parameters from "first" on. */
+extern const char *scim_mapping_scope_text(const ScimMapping *m, int first);
 
 /* Quoted and qualified name of a relation. */
 extern const char *scim_qualified_relation(Oid relid);

@@ -198,7 +198,7 @@ void
 scim_resolve_options(ScimResolve *ctx, const json_t *options)
 {
 	static const char *const known[] = {
-		"shared", "membership", "filter", "insert", "touch", "delete", "revive", NULL
+		"shared", "membership", "filter", "insert", "touch", "delete", "revive", "state", NULL
 	};
 	ScimMapping *m = ctx->mapping;
 	const json_t *filter = json_object_get(options, "filter");

@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -777,8 +778,17 @@ find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 	side->relid = relid;
 	side->relation = scim_qualified_relation(relid);
 	side->parent = src.column;
-	side->scope = scim_mapping_scope_of(ctx, relid);
 	side->spec = key;
+	/* one row may be a resource of several scopes, or its key be one in each */
+	if (relid == scim_own_relid("resource_state"))
+	{
+		side->by_text = true;
+		side->by_scope = m->membership || m->shared || get_rel_relkind(m->relid) == RELKIND_VIEW ||
+			!OidIsValid(scim_mapping_index(m, m->relid, "r", m->key.expr, NULL, true));
+		side->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
+	}
+	else
+		side->scope = scim_mapping_scope_of(ctx, relid);
 	scim_mapping_fixed(ctx, path, relid, where, &side->nfixed, &side->fixed_columns, &side->fixed_values, &side->fixed_types);
 	return side;
 }
@@ -810,10 +820,25 @@ side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json
 	src->inner = missing ? NULL : inner;
 }
 
+const char *
+scim_mapping_scope_text(const ScimMapping *m, int first)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "pg_catalog.concat_ws('~', ''");
+	for (int i = 0; i < m->nscope; i++)
+		appendStringInfo(&text, ", $%d", first + i);
+	appendStringInfoChar(&text, ')');
+	return text.data;
+}
+
 void
 scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out)
 {
-	appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) %s", side->parent, m->key.expr);
+	appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) %s%s", side->parent, m->key.expr, side->by_text ? "::pg_catalog.text" : "");
+	if (side->by_text)
+		appendStringInfo(out, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, 1) : "''");
 	for (int i = 0; i < side->nfixed; i++)
 		appendStringInfo(out, " AND c.%s OPERATOR(pg_catalog.=) %s::%s", side->fixed_columns[i], side->fixed_values[i], side->fixed_types[i]);
 	for (int i = 0; i < m->nscope; i++)

@@ -62,6 +62,20 @@ primary_key_column(Oid relid)
 	return name;
 }
 
+/* The owner of a mapping with the option "state" has to reach scim.resource_state. */
+static void
+grant_state(const char *name)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+
+	values[0] = CStringGetTextDatum(name);
+	(void) scim_own_execute("grant state",
+							"SELECT scim._grant_state(m.owner) FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
+							" AND (m.options OPERATOR(pg_catalog.->) 'state') OPERATOR(pg_catalog.=) 'true'",
+							1, types, values, NULL, false, 0);
+}
+
 Datum
 scim_create_mapping(PG_FUNCTION_ARGS)
 {
@@ -144,6 +158,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	types[0] = OIDOID;
 	values[0] = ObjectIdGetDatum(owner);
 	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
+	grant_state(name);
 
 	scim_catalog_end();
 	SPI_finish();
@@ -236,6 +251,7 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	row = scim_mapping_row(name);
 	scim_mapping_check(list_make1(row), row->owner);
+	grant_state(name);
 	scim_catalog_end();
 	check_endpoints(name);
 	SPI_finish();

@@ -177,7 +177,9 @@ add_inline_columns(ScimColumns *list, const Change *change)
 static void
 append_side(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope)
 {
-	appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", side->parent, key, m->key.type_name);
+	appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", side->parent, key, side->by_text ? "pg_catalog.text" : m->key.type_name);
+	if (side->by_text)
+		appendStringInfo(&sql->text, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
 	scim_sql_fixed(sql, side->nfixed, side->fixed_columns, side->fixed_values, side->fixed_types);
 	for (int i = 0; i < m->nscope; i++)
 		if (side->scope[i])
@@ -188,7 +190,9 @@ append_side(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, i
 static void
 add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, int key, int scope)
 {
-	scim_columns_add(list, side->parent, psprintf("$%d::%s", key, m->key.type_name));
+	scim_columns_add(list, side->parent, psprintf("$%d::%s", key, side->by_text ? "pg_catalog.text" : m->key.type_name));
+	if (side->by_text)
+		scim_columns_add(list, "scope", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
 	for (int i = 0; i < side->nfixed; i++)
 		scim_columns_add(list, side->fixed_columns[i], psprintf("%s::%s", side->fixed_values[i], side->fixed_types[i]));
 	for (int i = 0; i < m->nscope; i++)
@@ -255,7 +259,7 @@ update_side(const Change *change, const char *id, const ScimSide *side)
 	add_changed_columns(&list, change, side);
 	if (list.n == 0)
 		return false;
-	if (!any && side->nfixed > 0 && !is_membership)
+	if (!any && side->nfixed > 0 && !is_membership && side != m->state)
 	{
 		scim_sql_init(&sql);
 		scope = scim_sql_scope_params(&sql, change->target);
@@ -283,6 +287,51 @@ update_sides(const Change *change, const char *id)
 	for (int i = 0; i < m->nsides; i++)
 		changed = update_side(change, id, &m->sides[i]) || changed;
 	return changed;
+}
+
+/* scim.resource_state of a resource that was created or changed. */
+static void
+touch_state(const ScimEndpointType *target, const char *id, bool created)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	ScimColumns list;
+	int			scope;
+
+	if (m->state == NULL)
+		return;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "UPDATE %s c SET last_modified = pg_catalog.clock_timestamp(), version = c.version OPERATOR(pg_catalog.+) 1%s WHERE ",
+					 m->state->relation, created ? ", created = pg_catalog.clock_timestamp()" : "");
+	append_side(&sql, m, m->state, scim_sql_text(&sql, id), scope);
+	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
+	if (SPI_processed > 0)
+		return;
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, false);
+	scope = scim_sql_scope_params(&sql, target);
+	add_side_columns(&list, m, m->state, scim_sql_text(&sql, id), scope);
+	if (created)
+		scim_columns_add(&list, "created", "pg_catalog.clock_timestamp()");
+	scim_columns_append_insert(&list, m->state->relation);
+	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
+}
+
+static void
+delete_state(const ScimEndpointType *target, const char *id)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			scope;
+
+	if (m->state == NULL)
+		return;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->state->relation);
+	append_side(&sql, m, m->state, scim_sql_text(&sql, id), scope);
+	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 }
 
 /* The row by which a resource is in the scope; one with attributes in it may be there already. */
@@ -432,6 +481,9 @@ update_parent(const Change *change, const char *id, ScimSql *sql, ScimColumns *l
 		scim_columns_add(list, m->present,
 						 psprintf("$%d::pg_catalog.int4",
 								  scim_sql_text(sql, psprintf("%d", presence_mask(m, change->after) | scim_store_writer.present))));
+	touch_state(change->target, id, false);
+	if (list->n == 0 && m->state)
+		return;
 	/* no column tells of changes in child rows: rewriting the row moves its version */
 	if (list->n == 0)
 	{
@@ -672,6 +724,7 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 		id = insert_parent(&change);
 	update_sides(&change, id);
 	insert_membership(target, id);
+	touch_state(target, id, true);
 	saved = begin_writing(id);
 	update_children(&change, id, NULL, &changed, err);
 	scim_store_writer = saved;
@@ -770,7 +823,8 @@ delete_dependents(const ScimEndpointType *target, const char *id)
 		}
 	}
 	for (int i = 0; i < m->nsides; i++)
-		scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
+		if (&m->sides[i] != m->state)
+			scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
 }
 
 bool
@@ -794,6 +848,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	}
 	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
 		delete_dependents(target, id);
+	delete_state(target, id);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (m->membership)
