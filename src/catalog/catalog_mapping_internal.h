@@ -85,6 +85,17 @@ extern void scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *att
 extern void scim_resolve_inline(ScimResolve *ctx, const char *path, ScimAttr *attr, const json_t *spec,
 								ScimChild *child);
 
+/* ---- schemas made from tables (catalog_mapping_schema.c) ---- */
+
+/*
+ * Attributes for a mapping that names none, as JSON: one a column, where the
+ * type has one of its name.  A type that does not exist is made.
+ */
+extern char *scim_mapping_propose(const char *type_name, Oid relid, const char *key);
+
+/* Make the extensions of a type that attributes name by URN and that do not exist. */
+extern void scim_mapping_make_extensions(const char *type_name, Oid relid, const char *attributes);
+
 /* ---- options (catalog_mapping_option.c) ---- */
 
 /* Where the columns of the scope are: in the relation, beside it, or nowhere. */
