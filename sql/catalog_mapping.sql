@@ -63,6 +63,33 @@ SELECT * FROM scim.check_mapping('users');
 SELECT * FROM scim.check_mapping('groups');
 SELECT * FROM scim.check_mapping('nothing');
 SELECT scim.drop_endpoint('rep'), scim.drop_mapping('rep_users'), scim.drop_mapping('rep_teams');
+-- what looking at a table runs (constants in CHECK and index expressions) leaves nothing in the session
+SET ROLE scim_regress_report;
+CREATE FUNCTION rep.evil_too() RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+	PERFORM pg_advisory_lock(4711);
+	EXECUTE 'LISTEN evil';
+	RETURN 'evil';
+EXCEPTION WHEN OTHERS THEN
+	RETURN 'good';
+END $$;
+CREATE FUNCTION rep.evil() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN rep.evil_too(); END $$;
+CREATE TABLE rep.evil (id int PRIMARY KEY, login text, kind text CHECK (kind IN (rep.evil(), 'x')), more text);
+CREATE UNIQUE INDEX ON rep.evil ((login || rep.evil()));
+UNLISTEN *;
+SELECT pg_advisory_unlock_all();
+RESET ROLE;
+SELECT scim.create_mapping('rep_evil', 'User', 'rep.evil', attributes => '{"userName": "login", "userType": "kind", "title": {"read": "more || rep.evil()", "write": {"more": "rep.evil()"}}}', owner => 'scim_regress_report');
+SELECT pg_listening_channels();
+SELECT scim.create_endpoint('evil', mappings => '{rep_evil}');
+SELECT pg_listening_channels();
+SELECT count(*) AS described FROM scim.describe_mapping('rep_evil');
+SELECT count(*) AS checked FROM scim.check_mapping('rep_evil');
+SELECT count(*) AS recommended FROM scim.recommend_indexes('rep_evil');
+SELECT pg_listening_channels();
+SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+SELECT scim.drop_endpoint('evil');
+SELECT scim.drop_mapping('rep_evil');
 -- a resource type from a table, an extension from attributes
 SET ROLE scim_regress_report;
 CREATE TABLE rep.devices (id uuid PRIMARY KEY DEFAULT '11111111-2222-4333-8444-555555555555', serial_number text NOT NULL UNIQUE, external_id text, "meta" jsonb, "Größe" numeric, ports int, "rack-mounted" boolean, labels text[], bought timestamptz, "2nd" text);

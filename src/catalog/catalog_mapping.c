@@ -679,7 +679,8 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 	memset(&identity, 0, sizeof(identity));
 	SPI_connect();
 	MemoryContextSwitchTo(caller);
-	scim_identity_assume(&identity, owner, false);
+	/* constants of index and CHECK expressions are folded: code of the owner's */
+	scim_identity_assume(&identity, owner, true);
 
 	set->owner = owner;
 	set->complete = complete;
@@ -738,7 +739,7 @@ scim_mapping_check(List *rows, Oid owner)
 	ListCell   *lc;
 
 	memset(&identity, 0, sizeof(identity));
-	scim_identity_assume(&identity, owner, false);
+	scim_identity_assume(&identity, owner, true);
 	foreach(lc, rows)
 		(void) resolve_mapping((ScimMappingRow *) lfirst(lc), NIL, false);
 	scim_identity_close_gucs(&identity);

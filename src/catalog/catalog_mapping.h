@@ -312,15 +312,16 @@ extern ScimMappingSet *scim_mapping_set_make(List *rows, Oid owner, List *scope,
 
 /*
  * A mapping as the first endpoint that uses it serves it, or alone, for people
- * to read about; *scope: names of the scope columns there.  The caller must be
- * a member of its owner.
+ * to read about; *scope: names of the scope columns there; *owner: as whom its
+ * relations are to be looked at.  The caller must be a member of its owner.
  */
-extern ScimMapping *scim_mapping_to_report(const char *name, List **scope);
+extern ScimMapping *scim_mapping_to_report(const char *name, List **scope, Oid *owner);
 
 /*
  * The index that serves comparisons of a column or expression of "relid" (text
  * over alias r or c), behind columns of the scope; InvalidOid: there is none.
- * "unique": it must keep rows apart by just these.
+ * "unique": it must keep rows apart by just these.  To be called as the owner,
+ * restricted: constants are folded, by functions of whoever made the index.
  */
 extern Oid	scim_mapping_index(const ScimMapping *m, Oid relid, const char *alias, const char *expr,
 							   const char *const *scope, bool unique);
