@@ -443,6 +443,8 @@ check_scope(const ScimMapping *m)
 				check_scope_source(m, i, &m->slots[j].srcs[k], m->slots[j].attr->name);
 		check_scope_settings(m, scope, m->inserts, m->ninserts, "insert");
 		check_scope_settings(m, scope, m->touches, m->ntouches, "touch");
+		for (int j = 0; j < m->nbesides; j++)
+			check_scope_settings(m, m->besides[j].scope[i], m->besides[j].inserts, m->besides[j].ninserts, "beside");
 		check_scope_settings(m, scope, m->marks, m->nmarks, "delete");
 		check_scope_settings(m, scope, m->revives, m->nrevives, "revive");
 		for (int j = 0; j < lengthof(times); j++)
@@ -698,7 +700,7 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 	connect_set(set);
 
 	for (int i = 0; i < set->nmappings; i++)
-		nrelids += 2 + set->mappings[i]->nchildren + set->mappings[i]->nsides;
+		nrelids += 2 + set->mappings[i]->nchildren + set->mappings[i]->nsides + set->mappings[i]->nbesides;
 	set->relids = palloc(sizeof(Oid) * Max(nrelids, 1));
 	for (int i = 0; i < set->nmappings; i++)
 	{
@@ -718,6 +720,8 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 			scim_mapping_describe_relation(m, m->sides[j].relid);
 			set->relids[set->nrelids++] = m->sides[j].relid;
 		}
+		for (int j = 0; j < m->nbesides; j++)
+			set->relids[set->nrelids++] = m->besides[j].relid;
 		if (m->membership)
 		{
 			scim_mapping_describe_relation(m, m->membership->relid);

@@ -216,6 +216,17 @@ typedef struct ScimConstraint
 	bool		unique;			/* no two resources of one scope agree in these attributes */
 } ScimConstraint;
 
+/* A row that has to be there beside every resource. */
+typedef struct ScimBeside
+{
+	Oid			relid;
+	const char *relation;		/* quoted, qualified */
+	const char *parent;			/* quoted column that holds the resource's key */
+	const char **scope;			/* as in ScimChild */
+	int			ninserts;		/* further columns, over the resource's row r */
+	ScimSetting *inserts;
+} ScimBeside;
+
 typedef enum ScimDelete
 {
 	SCIM_DELETE_ROW,
@@ -255,6 +266,8 @@ typedef struct ScimMapping
 	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */
 	ScimAttr   *adopt_by;		/* a create takes the row that has this value already; NULL: it does not */
 	ScimSide   *state;			/* the row of scim.resource_state, or NULL */
+	int			nbesides;
+	ScimBeside *besides;		/* rows of other tables that a new resource is given */
 	bool		lockable;		/* rows can be locked */
 	bool		insertable;
 	bool		updatable;

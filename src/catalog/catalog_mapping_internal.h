@@ -57,9 +57,8 @@ extern char *scim_mapping_expression(ScimResolve *ctx, const char *path, Oid rel
 extern ScimSetting *scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, const char *alias,
 										  const json_t *value, int *n);
 
-/* {"column": value, ...}: columns that hold fixed values. */
-extern void scim_mapping_fixed(ScimResolve *ctx, const char *path, Oid relid, const json_t *value, int *n,
-							   const char ***columns, const char ***values, const char ***types);
+/* Text of a scalar in the JSON of a mapping: what a column is compared with or set to. */
+extern const char *scim_mapping_scalar(ScimResolve *ctx, const char *path, const json_t *value);
 
 /* Raises if an object has members that nobody reads (a list that ends in NULL). */
 extern void scim_mapping_members(ScimResolve *ctx, const char *path, const json_t *object,
@@ -78,6 +77,10 @@ extern Oid	scim_mapping_table(ScimResolve *ctx, const char *path, const json_t *
 
 /* Quoted column of a relation for each scope column of the mapping, or NULL. */
 extern const char **scim_mapping_scope_of(ScimResolve *ctx, Oid relid);
+
+/* {"column": value, ...}: columns that hold fixed values. */
+extern void scim_mapping_fixed(ScimResolve *ctx, const char *path, Oid relid, const json_t *value, int *n,
+							   const char ***columns, const char ***values, const char ***types);
 
 /* One place of a multi-valued attribute: a child relation, or a column that holds several. */
 extern void scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *attr, const json_t *spec,

@@ -375,9 +375,8 @@ scim_text_expression(const char *expr, ScimSource *src)
 	src->expr = expr;
 }
 
-/* Text of a scalar in the JSON of a mapping: what a column is compared with or set to. */
-static const char *
-scalar_text(ScimResolve *ctx, const char *path, const json_t *value)
+const char *
+scim_mapping_scalar(ScimResolve *ctx, const char *path, const json_t *value)
 {
 	size_t		len;
 
@@ -419,37 +418,9 @@ scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, c
 		else if (json_is_null(json_object_iter_value(iter)))
 			setting->expr = "NULL";
 		else
-			setting->expr = quote_literal_cstr(scalar_text(ctx, path, json_object_iter_value(iter)));
+			setting->expr = quote_literal_cstr(scim_mapping_scalar(ctx, path, json_object_iter_value(iter)));
 	}
 	return settings;
-}
-
-void
-scim_mapping_fixed(ScimResolve *ctx, const char *path, Oid relid, const json_t *value, int *n,
-				   const char ***columns, const char ***values, const char ***types)
-{
-	void	   *iter;
-
-	*n = 0;
-	if (value == NULL)
-		return;
-	if (!json_is_object(value))
-		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "fixed columns are given as {\"column\": value}");
-	*columns = palloc(sizeof(char *) * (json_object_size(value) + 1));
-	*values = palloc(sizeof(char *) * (json_object_size(value) + 1));
-	*types = palloc(sizeof(char *) * (json_object_size(value) + 1));
-	for (iter = json_object_iter(unconstify(json_t *, value)); iter;
-		 iter = json_object_iter_next(unconstify(json_t *, value), iter))
-	{
-		ScimSource	src;
-
-		if (!scim_column_source(relid, "c", json_object_iter_key(iter), &src) || src.column == NULL)
-			scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
-							   psprintf("there is no column \"%s\" that can be set", json_object_iter_key(iter)));
-		(*columns)[*n] = src.column;
-		(*types)[*n] = src.type_name;
-		(*values)[(*n)++] = quote_literal_cstr(scalar_text(ctx, path, json_object_iter_value(iter)));
-	}
 }
 
 /* ---- JSON documents ---- */
@@ -607,7 +578,7 @@ set_codes(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t
 	{
 		src->codes = palloc(sizeof(ScimCode) * (json_array_size(spec) + 1));
 		for (size_t i = 0; i < json_array_size(spec); i++)
-			add_code(ctx, path, attr, scalar_text(ctx, path, json_array_get(json_array_get(spec, i), 0)),
+			add_code(ctx, path, attr, scim_mapping_scalar(ctx, path, json_array_get(json_array_get(spec, i), 0)),
 					 json_array_get(json_array_get(spec, i), 1), src);
 	}
 	if (src->ncodes == 0)
@@ -720,7 +691,7 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 	{
 		if (src->column == NULL || src->json_path)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"null\" needs a column");
-		src->null_text = scalar_text(ctx, path, null_value);
+		src->null_text = scim_mapping_scalar(ctx, path, null_value);
 	}
 	if (json_object_get(spec, "codes"))
 		set_codes(ctx, path, attr, json_object_get(spec, "codes"), src);
@@ -810,7 +781,7 @@ side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json
 	scim_mapping_side_join(m, side, &expr);
 	appendStringInfoString(&expr, " LIMIT 1)");
 	if (missing)
-		appendStringInfo(&expr, ", %s::%s)", quote_literal_cstr(scalar_text(ctx, path, missing)), inner->type_name);
+		appendStringInfo(&expr, ", %s::%s)", quote_literal_cstr(scim_mapping_scalar(ctx, path, missing)), inner->type_name);
 	*src = *inner;
 	src->expr = expr.data;
 	src->raw = NULL;
