@@ -191,6 +191,8 @@ SELECT * FROM pg_temp.patch('org1', '/Groups/1', '[{"op": "add", "path": "member
 INSERT INTO rows.team_person VALUES (1, 3);
 SELECT n, answer FROM generate_series(1, 2) n, pg_temp.call('org' || n, 'GET', '/Groups');
 SELECT n, answer FROM generate_series(1, 2) n, pg_temp.call('org' || n, 'GET', '/Users/1?attributes=groups');
+-- nor does a filter tell of the other tenant's
+SELECT n, g, c.answer FROM generate_series(1, 2) n, generate_series(1, 2) g, pg_temp.call('org' || n, 'GET', '/Users?attributes=userName&filter=groups.value%20eq%20%22' || g || '%22') c ORDER BY 1, 2;
 -- unlinked here, a user there
 SELECT n, m, (pg_temp.call('org' || n, m, '/Users/1')).status FROM unnest('{2,2,1}'::int[], '{DELETE,GET,GET}'::text[]) u(n, m);
 SELECT * FROM rows.org_person ORDER BY 1, 2;

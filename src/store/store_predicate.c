@@ -120,6 +120,16 @@ element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub
 	return scim_sql_no_value();
 }
 
+/* Do links to groups tell by themselves which groups are resources of the scope? */
+static bool
+links_are_scoped(const ScimMapping *groups, const ScimChild *link)
+{
+	for (int i = 0; i < groups->nscope; i++)
+		if (groups->scope_columns[i] && link->scope[i] == NULL)
+			return false;
+	return groups->filter == NULL && groups->membership == NULL;
+}
+
 /*
  * FROM and WHERE of the elements of a child relation of row r.
  */
@@ -162,7 +172,16 @@ child_elements(PredicateContext *ctx, const ScimChild *child)
 		scim_sql_child_scope(ctx->sql, child->target, groups, "c", ctx->scope);
 	}
 	appendStringInfo(text, ") SELECT w.g, CASE WHEN pg_catalog.bool_or(w.direct) THEN 'direct' ELSE 'indirect' END AS type,"
-					 " %s AS display FROM w GROUP BY w.g) m WHERE true", display);
+					 " %s AS display FROM w", display);
+	/* a group of another tenant is none, and no filter tells that there is one */
+	if (!links_are_scoped(child->target, users))
+	{
+		appendStringInfo(text, " WHERE EXISTS (SELECT 1 FROM %s r WHERE %s OPERATOR(pg_catalog.=) w.g AND ",
+						 child->target->relation, child->target->key.expr);
+		scim_sql_scope(ctx->sql, child->target, "r", ctx->scope);
+		appendStringInfoChar(text, ')');
+	}
+	appendStringInfoString(text, " GROUP BY w.g) m WHERE true");
 }
 
 /* Does a slot hold a value: is any of its columns not null? */
