@@ -88,8 +88,11 @@ CREATE TABLE scim._tokens (
 	expires timestamptz,
 	revoked timestamptz,
 	resource_types text[],
-	subject text
+	subject text,
+	lifetime interval,
+	client_id bigint REFERENCES scim._tokens ON DELETE CASCADE
 );
+CREATE INDEX _tokens_client ON scim._tokens (client_id) WHERE client_id IS NOT NULL;
 CREATE UNIQUE INDEX _tokens_label ON scim._tokens (endpoint_id, label) WHERE revoked IS NULL;
 REVOKE ALL ON TABLE scim._tokens FROM PUBLIC;
 COMMENT ON TABLE scim._tokens IS 'Internal: bearer tokens, as SHA-256 only; see the view scim.tokens.';
@@ -103,6 +106,8 @@ COMMENT ON COLUMN scim._tokens.expires IS 'When it ends to be valid; null: never
 COMMENT ON COLUMN scim._tokens.revoked IS 'When it was revoked; null: it was not.';
 COMMENT ON COLUMN scim._tokens.resource_types IS 'Resource types it is for; null: all.';
 COMMENT ON COLUMN scim._tokens.subject IS 'id of the user that /Me is with this token; null: none.';
+COMMENT ON COLUMN scim._tokens.lifetime IS 'Not null: no token, but the secret of a client (scim.create_client), whose tokens are valid for so long.';
+COMMENT ON COLUMN scim._tokens.client_id IS 'The client that this token was issued to; null: made by scim.create_token.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._tokens
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
 SELECT pg_catalog.pg_extension_config_dump('scim._tokens', '');
@@ -194,7 +199,7 @@ CREATE VIEW scim.tokens AS
 		CASE WHEN t.revoked IS NOT NULL THEN 'revoked'
 			 WHEN t.expires <= pg_catalog.now() THEN 'expired'
 			 ELSE 'live' END AS state,
-		t.resource_types, t.subject
+		t.resource_types, t.subject, CASE WHEN t.lifetime IS NOT NULL THEN 'client' WHEN t.client_id IS NOT NULL THEN 'issued' ELSE 'token' END AS kind
 	FROM scim._tokens t
 	JOIN scim._endpoints e ON e.id = t.endpoint_id
 	LEFT JOIN scim._token_use u ON u.token_id = t.id
@@ -211,6 +216,7 @@ COMMENT ON COLUMN scim.tokens.last_used IS 'Last use, to the minute.';
 COMMENT ON COLUMN scim.tokens.state IS 'live, expired or revoked.';
 COMMENT ON COLUMN scim.tokens.resource_types IS 'Resource types it is for; null: all.';
 COMMENT ON COLUMN scim.tokens.subject IS 'id of the user that /Me is with this token; null: none.';
+COMMENT ON COLUMN scim.tokens.kind IS 'token: made by scim.create_token; client: secret of a client; issued: token that a client has got.';
 
 CREATE VIEW scim.mappings AS
 	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.options, m.owner, m.builtin
@@ -269,7 +275,7 @@ CREATE FUNCTION scim.alter_endpoint(name text, options jsonb) RETURNS void
 REVOKE ALL ON FUNCTION scim.alter_endpoint(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.alter_endpoint(text, jsonb) IS
 'Set options of an endpoint; those not named stay, null sets one back to its default.
-patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; requestsPerSecond (none): of one token to one listener, more is 429.
+patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; oauth (false): true lets clients (scim.create_client) get tokens by POST oauth/token; requestLog (false): true keeps each request in scim.request_log, values masked; requestsPerSecond (none): of one token to one listener, more is 429.
 Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 no such option, or a value that it cannot have.';
 
 CREATE FUNCTION scim.create_token(
@@ -287,6 +293,21 @@ COMMENT ON FUNCTION scim.create_token(text, text, interval, boolean, text[], tex
 'Make a bearer token of an endpoint (RFC 6750) and return it, this once: only its SHA-256 is stored.
 endpoint: name; label: what it is for, unique among the live tokens of the endpoint (default: token-<number>); expires_in: how long it is valid (default: for ever); can_write: false for a token that may only read; resource_types: names of those it is for (default: all); subject: id of the user that /Me is (default: none, /Me is 501).
 Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 42710 label taken, 22023 bad argument.';
+
+CREATE FUNCTION scim.create_client(
+	endpoint text,
+	client_id text,
+	lifetime interval DEFAULT '1 hour',
+	can_write boolean DEFAULT true,
+	resource_types text[] DEFAULT NULL
+) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_create_client';
+REVOKE ALL ON FUNCTION scim.create_client(text, text, interval, boolean, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION scim.create_client(text, text, interval, boolean, text[]) IS
+'Make an OAuth 2.0 client of an endpoint and return its secret, this once: only its SHA-256 is stored. The endpoint needs option oauth (scim.alter_endpoint); the client gets bearer tokens by POST <base URL>/oauth/token (RFC 6749 section 4.4). scim.rotate_token and scim.revoke_token take it by its id; with it end the tokens that it has got.
+endpoint: name; client_id: unique among the live tokens and clients of the endpoint; lifetime: how long its tokens are valid; can_write, resource_types: rights of its tokens, as for scim.create_token.
+Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 42710 id taken, 22023 bad argument.';
 
 CREATE FUNCTION scim.rotate_token(
 	endpoint text,
