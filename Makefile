@@ -6,6 +6,7 @@
 #   make test           the same set-up, then every test
 #   make bench          measure against pgbench
 #   make bench-core     measure the language alone, against jansson
+#   make bench-outbound measure an initial sync, against libcurl alone
 #   make coverage       unit tests of core, and the lines they reach
 #   make LISTENER=no    build without libmicrohttpd (everything but the listener)
 #
@@ -17,7 +18,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test bench bench-core fuzz unit coverage floors
+.PHONY: quickstart test bench bench-core bench-outbound fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -27,6 +28,9 @@ test:
 
 bench:
 	@bench/run.sh $(ARGS)
+
+bench-outbound:
+	@bench/outbound.sh $(ARGS)
 
 # The language alone, as ratios to jansson's parse of the same bytes: bench/core.
 bench-core:
