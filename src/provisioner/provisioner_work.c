@@ -21,32 +21,19 @@
 #include "storage/lock.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "provisioner_flight.h"
 #include "provisioner_guard.h"
+#include "provisioner_run.h"
 #include "../compat.h"
 #include "../scim_guc.h"
 
-/* Rows that one transaction takes up, and keys of one page of a reconcile. */
-#define MAX_CLAIM 200
-#define RECONCILE_PAGE 1000
-
 /* Why a sync stops that was not started in this database. */
 #define ELSEWHERE "it was started in another server or database, of which this may be a copy"
-
-/*
- * In ten minutes so many rows, and more than this share of them refused for
- * good, are no matter of rows any more.
- */
-#define WINDOW_MS (10 * 60 * 1000)
-#define WINDOW_ROWS 50
-#define WINDOW_PERCENT 40
 
 /* A sync whose transaction has failed waits. */
 #define BROKEN_WAIT_MS 10000
@@ -55,71 +42,11 @@
 #define MAX_ANSWER (4 * 1024 * 1024)
 #define MAX_LIST_ANSWER (16 * 1024 * 1024)
 
-/* Rows that wait for others are looked at so long after one of those was linked. */
-#define WAITING_MS 1000
-
-/* An unreachable target: 1 s, 2 s, ... 15 min. */
-#define UNREACHED_FIRST_MS 1000
-#define UNREACHED_MOST_MS (15 * 60 * 1000)
-
 /* In place of a catalog in the tag of a lock. */
 #define SYNC_LOCK_CLASS 0x7363696d
 
-/* 403 for so many rows, one after the other, is about the token. */
-#define MAX_FORBIDDEN 3
-
-typedef struct ScimTargetRun
-{
-	dlist_node	node;
-	MemoryContext context;		/* of the texts */
-	char	   *name;
-	char	   *secret;
-	ScimClientTarget wire;
-	double		rate;			/* requests a second; 0: no limit */
-	double		burst;
-	int			concurrency;
-	double		tokens;
-	int64		tokens_at;		/* ms */
-	int64		blocked_until;	/* ms */
-	int			unreached;		/* in a row */
-	int			in_flight;
-	bool		used;			/* by a sync of this round */
-} ScimTargetRun;
-
-typedef struct ScimSyncRun
-{
-	dlist_node	node;
-	int64		id;
-	char		name[NAMEDATALEN * 4];
-	ScimTargetRun *target;
-	dlist_head	flights;
-	int			nflights;
-	int			nanswers;		/* flights with an answer that nobody has looked at */
-	bool		idle_rows;		/* nearly all rows taken up last needed no request */
-	bool		claimed;		/* this process holds the lock of the sync */
-	bool		recovered;		/* what another process left in flight was looked at */
-	bool		wanted;			/* is among the active syncs */
-	bool		probing;		/* it is quarantined, and this is the probe */
-	int			forbidden;		/* 403 in a row */
-	int64		window_at;		/* ms: since when the next two count */
-	int			finished;		/* flights */
-	int			parked;			/* of these, refused for good */
-	int64		due_at;			/* ms: when there is something to do without an answer */
-	Datum		full_entries;	/* of the queue, that a reconcile serves (an array of ids); 0: none */
-	bool		reconcile_links;	/* the second half of a reconcile is under way */
-	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
-} ScimSyncRun;
-
-struct ScimProvisioner
-{
-	MemoryContext context;
-	dlist_head	targets;
-	dlist_head	syncs;
-	int64		refresh_at;		/* ms: look again which syncs there are; 0: when woken */
-};
-
-static int64
-now_ms(void)
+int64
+scim_run_now(void)
 {
 	instr_time	t;
 
@@ -136,82 +63,22 @@ scim_provisioner_create(void)
 	p->context = context;
 	dlist_init(&p->targets);
 	dlist_init(&p->syncs);
+	dlist_init(&p->orphans);
 	return p;
-}
-
-/* ---- targets ---- */
-
-static char *
-keep(ScimTargetRun *target, const char *text)
-{
-	return text ? MemoryContextStrdup(target->context, text) : NULL;
-}
-
-/* As the catalogs have it now; what is known of its state stays. */
-static ScimTargetRun *
-refresh_target(ScimProvisioner *p, const ScimServer *server, const char *secret)
-{
-	ScimTargetRun *target = NULL;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &p->targets)
-	{
-		ScimTargetRun *known = dlist_container(ScimTargetRun, node, iter.cur);
-
-		if (strcmp(known->name, server->name) == 0)
-			target = known;
-	}
-	if (target == NULL)
-	{
-		target = MemoryContextAllocZero(p->context, sizeof(ScimTargetRun));
-		target->context = AllocSetContextCreate(p->context, "scim target", ALLOCSET_SMALL_SIZES);
-		target->name = MemoryContextStrdup(p->context, server->name);
-		target->tokens = server->burst;
-		target->tokens_at = now_ms();
-		dlist_push_tail(&p->targets, &target->node);
-	}
-	MemoryContextReset(target->context);
-	target->secret = keep(target, secret);
-	target->wire.base_url = keep(target, server->base_url);
-	target->wire.token = target->secret;
-	target->wire.ca_file = keep(target, server->ca_file);
-	target->wire.allowed = keep(target, scim_allowed_targets);
-	target->wire.content_type = keep(target, server->content_type);
-	target->wire.accept = keep(target, server->accept);
-	target->wire.connect_ms = server->connect_timeout;
-	target->wire.total_ms = server->total_timeout;
-	target->wire.max_connections = server->concurrency;
-	target->concurrency = server->concurrency;
-	target->rate = server->rate_per_second;
-	target->burst = Max(server->burst, 1);
-	return target;
-}
-
-static void
-refill(ScimTargetRun *target, int64 now)
-{
-	if (target->rate <= 0)
-		return;
-	target->tokens = Min(target->burst, target->tokens + target->rate * (now - target->tokens_at) / 1000.0);
-	target->tokens_at = now;
-}
-
-/* Milliseconds until the target may be asked; 0: now. */
-static long
-target_wait(ScimTargetRun *target, int64 now)
-{
-	refill(target, now);
-	if (target->blocked_until > now)
-		return (long) (target->blocked_until - now);
-	if (target->rate > 0 && target->tokens < 1)
-		return (long) ((1 - target->tokens) * 1000.0 / target->rate) + 1;
-	return 0;
 }
 
 /* ---- syncs ---- */
 
-static void
-forget_answer(ScimSyncRun *run, ScimFlight *flight)
+void
+scim_run_begin_flight(ScimSyncRun *run, ScimFlight *flight)
+{
+	flight->run = run;
+	dlist_push_tail(&run->flights, &flight->node);
+	run->nflights++;
+}
+
+void
+scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 {
 	if (flight->response == NULL)
 		return;
@@ -220,27 +87,31 @@ forget_answer(ScimSyncRun *run, ScimFlight *flight)
 	run->nanswers--;
 }
 
-static void
-forget_flight(ScimSyncRun *run, ScimFlight *flight)
+void
+scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight)
 {
 	bool		under_way = flight->sent && flight->response == NULL;
 
 	dlist_delete(&flight->node);
 	run->nflights--;
-	forget_answer(run, flight);
+	scim_run_forget_answer(run, flight);
 	if (under_way)
-		flight->run = NULL;		/* freed when its answer comes */
+	{
+		/* its request must be over before there is another about this row */
+		flight->run = NULL;
+		dlist_push_tail(&p->orphans, &flight->node);
+	}
 	else
 		scim_flight_end(flight);
 }
 
 static void
-forget_flights(ScimSyncRun *run)
+forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &run->flights)
-		forget_flight(run, dlist_container(ScimFlight, node, iter.cur));
+		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
 	run->reconcile_links = false;
 	if (run->reconciled)
@@ -274,11 +145,11 @@ claim_sync(ScimSyncRun *run)
 }
 
 static void
-release_sync(ScimSyncRun *run)
+release_sync(ScimProvisioner *p, ScimSyncRun *run)
 {
 	LOCKTAG		tag;
 
-	forget_flights(run);
+	forget_flights(p, run);
 	if (run->full_entries)
 		pfree(DatumGetPointer(run->full_entries));
 	if (run->claimed)
@@ -288,6 +159,27 @@ release_sync(ScimSyncRun *run)
 	}
 	dlist_delete(&run->node);
 	pfree(run);
+}
+
+/*
+ * A sync that is to stop: nothing more is sent, and what was sent is waited for.
+ */
+static void
+stop_sync(ScimProvisioner *p, ScimSyncRun *run)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (!flight->sent)
+			scim_run_forget_flight(p, run, flight);
+	}
+	run->draining = true;
+	run->due_at = PG_INT64_MAX;
+	if (run->nflights == 0)
+		release_sync(p, run);
 }
 
 static ScimSyncRun *
@@ -309,9 +201,8 @@ sync_run(ScimProvisioner *p, int64 id)
 	return run;
 }
 
-/* A sync that works says nothing; another says what keeps it from it. */
-static void
-tell(const ScimSync *sync, const char *reason)
+void
+scim_run_tell(const ScimSync *sync, const char *reason)
 {
 	if (reason ? sync->state_reason == NULL || strcmp(sync->state_reason, reason) != 0 : sync->state_reason != NULL)
 		scim_sync_set_state(sync->id, sync->state, reason);
@@ -396,16 +287,20 @@ refresh_syncs(ScimProvisioner *p)
 		}
 		if (server == NULL)
 		{
-			tell(sync, problem);
+			scim_run_tell(sync, problem);
 			continue;
 		}
 		if (!claim_sync(run))
 			continue;
 		run->probing = sync->state == SCIM_SYNC_QUARANTINED;
 		if (!run->probing)
-			tell(sync, NULL);
+			scim_run_tell(sync, NULL);
 		run->wanted = true;
-		run->target = refresh_target(p, server, secret);
+		/* what was forgotten when it stopped has left intents */
+		if (run->draining)
+			run->recovered = false;
+		run->draining = false;
+		run->target = scim_target_refresh(p, server, secret);
 		run->due_at = 0;
 	}
 	dlist_foreach_modify(iter, &p->syncs)
@@ -413,300 +308,11 @@ refresh_syncs(ScimProvisioner *p)
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 
 		if (!run->wanted)
-			release_sync(run);
+			stop_sync(p, run);
 	}
 }
 
-/* ---- one sync, in its transaction ---- */
-
-static void
-set_reconciled(ScimProvisioner *p, ScimSyncRun *run, const char *key)
-{
-	if (run->reconciled)
-		pfree(run->reconciled);
-	run->reconciled = key ? MemoryContextStrdup(p->context, key) : NULL;
-}
-
-/* Into quarantine: after this transaction the sync sends nothing more. */
-static void
-stop(ScimSyncRun *run, const ScimSync *sync, const char *reason)
-{
-	if (!run->wanted)
-		return;
-	run->wanted = false;
-	scim_guard_quarantine(sync, reason);
-}
-
-/* Is it still a matter of single rows? */
-static void
-weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
-{
-	if (now - run->window_at > WINDOW_MS)
-	{
-		run->window_at = now;
-		run->finished = run->parked = 0;
-	}
-	run->finished++;
-	run->parked += parked;
-	if (run->finished >= WINDOW_ROWS && run->parked * 100 > run->finished * WINDOW_PERCENT)
-		stop(run, sync, psprintf("the target has refused %d of %d rows", run->parked, run->finished));
-}
-
-/* What an answer says of the target. */
-static void
-hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 now)
-{
-	ScimTargetRun *target = run->target;
-
-	if (news->wait_ms > 0)
-		target->blocked_until = Max(target->blocked_until, now + news->wait_ms);
-	switch (news->verdict)
-	{
-		case SCIM_VERDICT_UNREACHED:
-			/* answers of one moment are one failure */
-			if (target->blocked_until <= now)
-			{
-				target->blocked_until = now + scim_retry_backoff(target->unreached++, UNREACHED_FIRST_MS, UNREACHED_MOST_MS);
-				tell(sync, news->reason);
-			}
-			return;
-		case SCIM_VERDICT_UNAUTHORIZED:
-			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
-			return;
-		case SCIM_VERDICT_FORBIDDEN:
-			if (++run->forbidden >= MAX_FORBIDDEN || run->probing)
-				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
-			return;
-		case SCIM_VERDICT_OK:
-			run->forbidden = 0;
-			/* FALLTHROUGH */
-		default:
-			target->unreached = 0;
-	}
-}
-
-static void
-look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
-{
-	dlist_mutable_iter iter;
-	bool		linked = false;
-
-	dlist_foreach_modify(iter, &run->flights)
-	{
-		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
-		ScimTargetNews news;
-		bool		over;
-
-		if (flight->response == NULL)
-			continue;
-		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
-		forget_answer(run, flight);
-		hear(run, view->sync, &news, now);
-		linked = linked || news.linked;
-		if (news.probed)
-		{
-			/* what comes next shows whether it is over */
-			scim_sync_set_state(view->sync->id, SCIM_SYNC_ACTIVE, NULL);
-			run->probing = false;
-		}
-		else if (run->probing)
-			stop(run, view->sync, view->sync->state_reason);
-		if (over)
-		{
-			weigh(run, view->sync, news.parked, now);
-			forget_flight(run, flight);
-		}
-	}
-	if (!linked)
-		return;
-	/* rows that refer to these can go on, also those of other syncs */
-	scim_links_wake_waiting(view->sync->server);
-	dlist_foreach_modify(iter, &p->syncs)
-	{
-		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);
-
-		if (other->target == run->target)
-			other->due_at = Min(other->due_at, now + WAITING_MS);
-	}
-}
-
-/* The entries of the queue that this reconcile serves. */
-static void
-begin_reconcile(ScimProvisioner *p, ScimSyncRun *run)
-{
-	Datum		entries = scim_links_full_entries(run->id);
-	MemoryContext saved = MemoryContextSwitchTo(p->context);
-
-	if (run->full_entries)
-		pfree(DatumGetPointer(run->full_entries));
-	run->full_entries = datumCopy(entries, false, -1);
-	MemoryContextSwitchTo(saved);
-}
-
-/*
- * A reconcile, page by page: first every row gets a link that has none, then
- * every link is held against its row.  What is as it should be is not touched.
- */
-static void
-reconcile_rows(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
-{
-	const char **keys;
-	int			n = scim_store_keys(&view->target, run->reconciled, RECONCILE_PAGE, &keys);
-
-	if (run->reconciled == NULL)
-		begin_reconcile(p, run);
-	if (run->reconciled == NULL && n == 0)
-		/* an empty source is more likely a mistake than the end of everybody */
-		scim_guard_stage_all(run->id);
-	if (n > 0)
-		scim_links_add(run->id, keys, n);
-	set_reconciled(p, run, n == RECONCILE_PAGE ? keys[n - 1] : NULL);
-	run->reconcile_links = n < RECONCILE_PAGE;
-}
-
-static void
-reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
-{
-	int			n;
-	ScimLink   *links = scim_links_page(run->id, run->reconciled, RECONCILE_PAGE, &n);
-	const char **keys = palloc(sizeof(char *) * Max(n, 1));
-	ScimDocument *documents;
-	int			nmarked = 0;
-
-	for (int i = 0; i < n; i++)
-		keys[i] = links[i].key;
-	documents = scim_documents_read(view, keys, n);
-	for (int i = 0; i < n; i++)
-		if (scim_link_needs_look(&links[i], &documents[i]))
-			keys[nmarked++] = links[i].key;
-	if (nmarked > 0)
-		scim_links_mark(run->id, keys, nmarked);
-	set_reconciled(p, run, n == RECONCILE_PAGE ? links[n - 1].key : NULL);
-	if (n < RECONCILE_PAGE)
-	{
-		scim_links_forget_full(run->id, run->full_entries);
-		run->reconcile_links = false;
-	}
-}
-
-static void
-begin_flight(ScimSyncRun *run, ScimFlight *flight)
-{
-	flight->run = run;
-	dlist_push_tail(&run->flights, &flight->node);
-	run->nflights++;
-}
-
-/*
- * Take up links that are due, while there is room for flights.  True: there may
- * be more.
- */
-static bool
-take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room)
-{
-	/* in a reconcile nearly all rows are as they should be: then read many */
-	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
-	int			begun = 0;
-	int			n;
-	ScimLink   *links = scim_links_due(run->id, limit, &n);
-	const char **keys = palloc(sizeof(char *) * Max(n, 1));
-	ScimDocument *documents;
-	TimestampTz now = GetCurrentTimestamp();
-	ScimDeleteGuard guard;
-
-	for (int i = 0; i < n; i++)
-		keys[i] = links[i].key;
-	documents = scim_documents_read(view, keys, n);
-	memset(&guard, 0, sizeof(guard));
-	for (int i = 0; i < n; i++)
-	{
-		ScimDecision *decision;
-
-		scim_heap_begin((size_t) scim_request_memory * 1024);
-		decision = scim_decide(view, &links[i], &documents[i], now);
-		if (decision->action != SCIM_ACTION_NONE && begun >= room)
-			continue;
-		scim_guard_check(view, &guard, &links[i], decision);
-		if (decision->action == SCIM_ACTION_NONE)
-		{
-			scim_link_store(run->id, &decision->after);
-			continue;
-		}
-		begun++;
-		scim_link_intend(run->id, links[i].key,
-						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
-		begin_flight(run, scim_flight_begin(p->context, &links[i], decision));
-	}
-	run->idle_rows = begun < n / 4;
-	return n == limit;
-}
-
-/* What another process has left: rows in flight, and what it was told to wait for. */
-static void
-recover(ScimSyncRun *run, const ScimSync *sync, int64 now)
-{
-	TimestampTz held = scim_attempts_held(sync->server);
-
-	if (held != 0)
-		run->target->blocked_until = Max(run->target->blocked_until,
-										 now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), held) + 1);
-	(void) scim_links_recover(run->id);
-	run->recovered = true;
-}
-
-/*
- * All that there is to do for a sync now.
- */
-static void
-work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
-{
-	const ScimSyncView *view = scim_sync_view(sync);
-	int64		now = now_ms();
-	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
-	bool		more = false;
-	bool		full = false;
-
-	if (!run->recovered)
-		recover(run, sync, now);
-	look_at_answers(p, run, view, now);
-	if (!run->wanted)
-		return;
-	if (run->probing)
-	{
-		if (run->nflights == 0)
-			begin_flight(run, scim_flight_probe(p->context, view));
-		run->due_at = PG_INT64_MAX;
-		return;
-	}
-
-	if (scim_links_absorb(run->id, &full) > 0)
-		more = true;
-	if (full)
-	{
-		if (run->reconcile_links)
-			reconcile_links(p, run, view);
-		else
-			reconcile_rows(p, run, view);
-		more = true;
-	}
-	/* while the target must not be asked, rows are better read later */
-	if (room > 0 && run->target->blocked_until <= now)
-		more = take_up(p, run, view, room) || more;
-
-	if (run->target->blocked_until > now)
-		run->due_at = run->target->blocked_until;
-	else if (run->nflights >= 2 * run->target->concurrency)
-		run->due_at = PG_INT64_MAX;	/* an answer comes first */
-	else if (more)
-		run->due_at = now;
-	else
-	{
-		TimestampTz next = scim_links_next(run->id);
-
-		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
-			now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1;
-	}
-}
+/* ---- transactions ---- */
 
 /* SET CONSTRAINTS ALL IMMEDIATE: what the owner's code left pending fires as the owner. */
 static void
@@ -761,7 +367,7 @@ abort_transaction(ScimProvisioner *p, ScimIdentity *identity)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 
-		forget_flights(run);
+		forget_flights(p, run);
 		run->claimed = false;
 	}
 }
@@ -796,14 +402,22 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	const ScimSync *sync = scim_sync_by_name(run->name);
 
-	if (sync == NULL || sync->id != run->id || !claim_sync(run) ||
-		!(sync->state == SCIM_SYNC_ACTIVE || (sync->state == SCIM_SYNC_QUARANTINED && run->probing)))
+	if (sync == NULL || sync->id != run->id || !claim_sync(run))
 	{
 		run->wanted = false;
+		forget_flights(p, run);
 		return;
 	}
+	if (sync->state != SCIM_SYNC_ACTIVE && !(sync->state == SCIM_SYNC_QUARANTINED && run->probing))
+	{
+		run->wanted = false;
+		run->draining = true;
+	}
 	scim_identity_assume(identity, sync->owner, false);
-	work_sync(p, run, sync);
+	if (run->draining)
+		scim_cycle_drain(p, run, sync);
+	else
+		scim_cycle_work(p, run, sync);
 }
 
 static void
@@ -812,7 +426,7 @@ step_tell(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 	const ScimSync *sync = scim_sync_by_name(run->name);
 
 	if (sync && sync->state == SCIM_SYNC_ACTIVE)
-		tell(sync, failure);
+		scim_run_tell(sync, failure);
 }
 
 /*
@@ -882,7 +496,7 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	ScimSyncRun *run;
 	int			sqlstate = 0;
-	int64		now = now_ms();
+	int64		now = scim_run_now();
 
 	if (woken || (p->refresh_at != 0 && p->refresh_at <= now))
 		p->refresh_at = transact(p, NULL, step_refresh, "looking for syncs", &sqlstate) ? 0 : now + BROKEN_WAIT_MS;
@@ -895,14 +509,14 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 		{
 			bool		again = sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 
-			run->due_at = now_ms() + (again ? 10 : BROKEN_WAIT_MS);
+			run->due_at = scim_run_now() + (again ? 10 : BROKEN_WAIT_MS);
 			if (failure == NULL)
 				failure = MemoryContextStrdup(p->context, psprintf("its work fails with SQLSTATE %s", unpack_sql_state(sqlstate)));
 			if (!again)
 				(void) transact(p, run, step_tell, "telling why a sync does not work", &sqlstate);
 		}
 		else if (!run->wanted)
-			release_sync(run);
+			stop_sync(p, run);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(saved);
@@ -912,7 +526,7 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 bool
 scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimClientRequest *request, void **tag)
 {
-	int64		now = now_ms();
+	int64		now = scim_run_now();
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &p->syncs)
@@ -920,7 +534,8 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 		dlist_iter	inner;
 
-		if (run->target == NULL || run->target->in_flight >= run->target->concurrency || target_wait(run->target, now) > 0)
+		if (run->target == NULL || run->draining ||
+			run->target->in_flight >= run->target->concurrency || scim_target_wait(run->target, now) > 0)
 			continue;
 		dlist_foreach(inner, &run->flights)
 		{
@@ -930,8 +545,7 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 				continue;
 			flight->sent = true;
 			flight->target = run->target;
-			run->target->in_flight++;
-			run->target->tokens -= 1;
+			scim_target_sent(run->target);
 			request->method = flight->method;
 			request->path = flight->path;
 			request->body = flight->body;
@@ -950,21 +564,28 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 {
 	ScimFlight *flight = (ScimFlight *) response->tag;
 
-	flight->target->in_flight--;
-	if (flight->run)
-	{
-		flight->response = response;
-		flight->run->nanswers++;
-		return;
-	}
-	scim_client_release(response);
+	scim_target_answered(flight->target);
+	flight->response = response;
+	flight->run->nanswers++;
+}
+
+void *
+scim_provisioner_cancelled(ScimProvisioner *p)
+{
+	ScimFlight *flight;
+
+	if (dlist_is_empty(&p->orphans))
+		return NULL;
+	flight = dlist_container(ScimFlight, node, dlist_pop_head_node(&p->orphans));
+	scim_target_answered(flight->target);
 	scim_flight_end(flight);
+	return flight;
 }
 
 long
 scim_provisioner_wait(ScimProvisioner *p)
 {
-	int64		now = now_ms();
+	int64		now = scim_run_now();
 	int64		wait = p->refresh_at != 0 ? Max(p->refresh_at - now, 0) : -1;
 	dlist_iter	iter;
 
@@ -979,7 +600,7 @@ scim_provisioner_wait(ScimProvisioner *p)
 			if (!dlist_container(ScimFlight, node, inner.cur)->sent)
 			{
 				if (run->target->in_flight < run->target->concurrency)
-					due = Min(due, now + target_wait(run->target, now));
+					due = Min(due, now + scim_target_wait(run->target, now));
 				break;
 			}
 		if (due != PG_INT64_MAX)
@@ -996,7 +617,7 @@ scim_provisioner_destroy(ScimProvisioner *p)
 	/* their transactions are long over; only the locks of syncs are left */
 	StartTransactionCommand();
 	dlist_foreach_modify(iter, &p->syncs)
-		release_sync(dlist_container(ScimSyncRun, node, iter.cur));
+		release_sync(p, dlist_container(ScimSyncRun, node, iter.cur));
 	CommitTransactionCommand();
 	MemoryContextDelete(p->context);
 }
