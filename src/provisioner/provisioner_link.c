@@ -30,6 +30,18 @@ text_array(const char *const *values, int n)
 }
 
 static Datum
+list_array(List *list)
+{
+	const char **values = palloc(sizeof(char *) * Max(list_length(list), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, list)
+		values[n++] = (const char *) lfirst(lc);
+	return text_array(values, n);
+}
+
+static Datum
 text_or_null(const char *value, char *isnull)
 {
 	*isnull = value == NULL ? 'n' : ' ';
@@ -105,7 +117,7 @@ scim_links_absorb(int64 sync_id, bool *full)
 	(void) execute("absorb the queue",
 				   "WITH d AS (DELETE FROM scim._dirty WHERE id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys)"
 				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at)"
-				   " SELECT DISTINCT $1, k, pg_catalog.clock_timestamp() FROM d, pg_catalog.unnest(d.keys) k"
+				   " SELECT $1, q.k, pg_catalog.clock_timestamp() FROM (SELECT DISTINCT u.k FROM d, pg_catalog.unnest(d.keys) u(k)) q"
 				   " ON CONFLICT (sync_id, source_key) DO UPDATE SET"
 				   " dirty = l.intent IS NOT NULL OR l.state OPERATOR(pg_catalog.=) 'parked',"
 				   " next_at = CASE WHEN l.intent IS NULL THEN EXCLUDED.next_at ELSE l.next_at END",
@@ -155,7 +167,26 @@ scim_links_forget_full(int64 sync_id)
 
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
-	" pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason"
+	" pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
+	" refused, refused_until"
+
+/* A column of text[] as a list of char *. */
+static List *
+row_list(int i, int column)
+{
+	bool		isnull;
+	Datum		array = row_datum(i, column, &isnull);
+	Datum	   *elements;
+	int			n;
+	List	   *list = NIL;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	for (int j = 0; j < n; j++)
+		list = lappend(list, TextDatumGetCString(elements[j]));
+	return list;
+}
 
 static ScimLink *
 collect_links(int n)
@@ -166,6 +197,7 @@ collect_links(int n)
 	{
 		bool		isnull;
 		Datum		gone_at;
+		Datum		refused_until;
 
 		links[i].key = row_text(i, 1);
 		links[i].remote_id = row_text(i, 2);
@@ -181,22 +213,26 @@ collect_links(int n)
 		links[i].staged = row_text(i, 11);
 		links[i].approval = row_text(i, 12);
 		links[i].reason = row_text(i, 13);
+		links[i].refused = row_list(i, 14);
+		refused_until = row_datum(i, 15, &isnull);
+		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
 	}
 	return links;
 }
 
 /* Links that are due and have no request in flight, the longest waiting first. */
 ScimLink *
-scim_links_due(int64 sync_id, int limit, int *n)
+scim_links_due(int64 sync_id, bool linked, int limit, int *n)
 {
-	Oid			types[2] = {INT8OID, INT8OID};
-	Datum		values[2] = {Int64GetDatum(sync_id), Int64GetDatum(limit)};
+	Oid			types[3] = {INT8OID, INT8OID, BOOLOID};
+	Datum		values[3] = {Int64GetDatum(sync_id), Int64GetDatum(limit), BoolGetDatum(linked)};
 
 	*n = execute("due links",
 				 "SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
 				 " AND next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AND intent IS NULL"
+				 " AND (remote_id IS NOT NULL OR NOT $3)"
 				 " ORDER BY next_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-				 2, types, values, NULL, SPI_OK_SELECT);
+				 3, types, values, NULL, SPI_OK_SELECT);
 	return collect_links(*n);
 }
 
@@ -269,10 +305,10 @@ scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
 void
 scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 {
-	Oid			types[15] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID};
-	Datum		values[15];
-	char		nulls[15];
+	Oid			types[17] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[17];
+	char		nulls[17];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(sync_id);
@@ -300,13 +336,17 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	values[12] = BoolGetDatum(update->waiting);
 	values[13] = text_or_null(update->staged, &nulls[13]);
 	values[14] = text_or_null(update->approval, &nulls[14]);
+	values[15] = list_array(update->refused);
+	nulls[15] = update->refused == NIL ? 'n' : ' ';
+	values[16] = time_or_null(update->refused_until, &nulls[16]);
 	(void) execute("store link",
 				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
 				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
 				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13, staged = $14, approval = $15,"
+				   " refused = $16, refused_until = $17,"
 				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   15, types, values, nulls, SPI_OK_UPDATE);
+				   17, types, values, nulls, SPI_OK_UPDATE);
 }
 
 /* The key that a resource of the target belongs to, or NULL. */

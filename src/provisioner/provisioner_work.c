@@ -25,8 +25,8 @@
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
-#include "provisioner_flight.h"
 #include "provisioner_guard.h"
+#include "provisioner_run.h"
 #include "../compat.h"
 #include "../scim_guc.h"
 
@@ -65,63 +65,6 @@
 /* 403 for so many rows, one after the other, is about the token. */
 #define MAX_FORBIDDEN 3
 
-typedef struct ScimTargetRun
-{
-	dlist_node	node;
-	MemoryContext context;		/* of the texts */
-	char	   *name;
-	char	   *secret;
-	ScimClientTarget wire;
-	double		rate;			/* requests a second; 0: no limit */
-	double		burst;
-	int			concurrency;
-	double		tokens;
-	int64		tokens_at;		/* ms */
-	int64		blocked_until;	/* ms */
-	int			unreached;		/* in a row */
-	int			in_flight;
-	bool		used;			/* by a sync of this round */
-} ScimTargetRun;
-
-typedef struct ScimSyncRun
-{
-	dlist_node	node;
-	int64		id;
-	char		name[NAMEDATALEN * 4];
-	ScimTargetRun *target;
-	dlist_head	flights;
-	int			nflights;
-	int			nanswers;		/* flights with an answer that nobody has looked at */
-	bool		idle_rows;		/* nearly all rows taken up last needed no request */
-	bool		claimed;		/* this process holds the lock of the sync */
-	bool		recovered;		/* what another process left in flight was looked at */
-	bool		wanted;			/* is among the active syncs */
-	bool		probing;		/* it is quarantined, and this is the probe */
-	int			forbidden;		/* 403 in a row */
-	int64		window_at;		/* ms: since when the next two count */
-	int			finished;		/* flights */
-	int			parked;			/* of these, refused for good */
-	int64		due_at;			/* ms: when there is something to do without an answer */
-	char	   *reconciled;		/* key up to which a reconcile has come; NULL: none is under way */
-} ScimSyncRun;
-
-struct ScimProvisioner
-{
-	MemoryContext context;
-	dlist_head	targets;
-	dlist_head	syncs;
-	int64		refresh_at;		/* ms: look again which syncs there are; 0: when woken */
-};
-
-static int64
-now_ms(void)
-{
-	instr_time	t;
-
-	INSTR_TIME_SET_CURRENT(t);
-	return (int64) INSTR_TIME_GET_MILLISEC(t);
-}
-
 ScimProvisioner *
 scim_provisioner_create(void)
 {
@@ -132,75 +75,6 @@ scim_provisioner_create(void)
 	dlist_init(&p->targets);
 	dlist_init(&p->syncs);
 	return p;
-}
-
-/* ---- targets ---- */
-
-static char *
-keep(ScimTargetRun *target, const char *text)
-{
-	return text ? MemoryContextStrdup(target->context, text) : NULL;
-}
-
-/* As the catalogs have it now; what is known of its state stays. */
-static ScimTargetRun *
-refresh_target(ScimProvisioner *p, const ScimServer *server, const char *secret)
-{
-	ScimTargetRun *target = NULL;
-	dlist_iter	iter;
-
-	dlist_foreach(iter, &p->targets)
-	{
-		ScimTargetRun *known = dlist_container(ScimTargetRun, node, iter.cur);
-
-		if (strcmp(known->name, server->name) == 0)
-			target = known;
-	}
-	if (target == NULL)
-	{
-		target = MemoryContextAllocZero(p->context, sizeof(ScimTargetRun));
-		target->context = AllocSetContextCreate(p->context, "scim target", ALLOCSET_SMALL_SIZES);
-		target->name = MemoryContextStrdup(p->context, server->name);
-		target->tokens = server->burst;
-		target->tokens_at = now_ms();
-		dlist_push_tail(&p->targets, &target->node);
-	}
-	MemoryContextReset(target->context);
-	target->secret = keep(target, secret);
-	target->wire.base_url = keep(target, server->base_url);
-	target->wire.token = target->secret;
-	target->wire.ca_file = keep(target, server->ca_file);
-	target->wire.allowed = keep(target, scim_allowed_targets);
-	target->wire.content_type = keep(target, server->content_type);
-	target->wire.accept = keep(target, server->accept);
-	target->wire.connect_ms = server->connect_timeout;
-	target->wire.total_ms = server->total_timeout;
-	target->wire.max_connections = server->concurrency;
-	target->concurrency = server->concurrency;
-	target->rate = server->rate_per_second;
-	target->burst = Max(server->burst, 1);
-	return target;
-}
-
-static void
-refill(ScimTargetRun *target, int64 now)
-{
-	if (target->rate <= 0)
-		return;
-	target->tokens = Min(target->burst, target->tokens + target->rate * (now - target->tokens_at) / 1000.0);
-	target->tokens_at = now;
-}
-
-/* Milliseconds until the target may be asked; 0: now. */
-static long
-target_wait(ScimTargetRun *target, int64 now)
-{
-	refill(target, now);
-	if (target->blocked_until > now)
-		return (long) (target->blocked_until - now);
-	if (target->rate > 0 && target->tokens < 1)
-		return (long) ((1 - target->tokens) * 1000.0 / target->rate) + 1;
-	return 0;
 }
 
 /* ---- syncs ---- */
@@ -237,6 +111,7 @@ forget_flights(ScimSyncRun *run)
 	dlist_foreach_modify(iter, &run->flights)
 		forget_flight(run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
+	run->scan.state = SCIM_SCAN_NONE;
 }
 
 /*
@@ -269,6 +144,8 @@ release_sync(ScimSyncRun *run)
 {
 	LOCKTAG		tag;
 
+	if (run->scan.state == SCIM_SCAN_RUNNING)
+		scim_scan_release(run->id);
 	forget_flights(run);
 	if (run->claimed)
 	{
@@ -300,9 +177,8 @@ sync_run(ScimProvisioner *p, int64 id)
 	return run;
 }
 
-/* A sync that works says nothing; another says what keeps it from it. */
-static void
-tell(const ScimSync *sync, const char *reason)
+void
+scim_run_tell(const ScimSync *sync, const char *reason)
 {
 	if (reason ? sync->state_reason == NULL || strcmp(sync->state_reason, reason) != 0 : sync->state_reason != NULL)
 		scim_sync_set_state(sync->id, sync->state, reason);
@@ -382,16 +258,16 @@ refresh_syncs(ScimProvisioner *p)
 		}
 		if (server == NULL)
 		{
-			tell(sync, problem);
+			scim_run_tell(sync, problem);
 			continue;
 		}
 		if (!claim_sync(run))
 			continue;
 		run->probing = sync->state == SCIM_SYNC_QUARANTINED;
 		if (!run->probing)
-			tell(sync, NULL);
+			scim_run_tell(sync, NULL);
 		run->wanted = true;
-		run->target = refresh_target(p, server, secret);
+		run->target = scim_target_refresh(&p->targets, p->context, server, secret);
 		run->due_at = 0;
 	}
 	dlist_foreach_modify(iter, &p->syncs)
@@ -445,7 +321,7 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 n
 			if (target->blocked_until <= now)
 			{
 				target->blocked_until = now + scim_retry_backoff(target->unreached++, UNREACHED_FIRST_MS, UNREACHED_MOST_MS);
-				tell(sync, news->reason);
+				scim_run_tell(sync, news->reason);
 			}
 			return;
 		case SCIM_VERDICT_UNAUTHORIZED:
@@ -463,6 +339,14 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 n
 	}
 }
 
+void
+scim_run_begin(ScimSyncRun *run, ScimFlight *flight)
+{
+	flight->run = run;
+	dlist_push_tail(&run->flights, &flight->node);
+	run->nflights++;
+}
+
 static void
 look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
 {
@@ -478,8 +362,14 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (flight->response == NULL)
 			continue;
 		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
+		if (flight->phase == SCIM_PHASE_SCAN && over)
+			scim_list_take(p, run, view, news.page, now);
 		forget_answer(run, flight);
 		hear(run, view->sync, &news, now);
+		if (news.learned)
+			p->refresh_at = now;
+		if (news.rescan && run->scan.state == SCIM_SCAN_DONE)
+			run->scan.state = SCIM_SCAN_NONE;
 		linked = linked || news.linked;
 		if (news.probed)
 		{
@@ -491,7 +381,8 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 			stop(run, view->sync, view->sync->state_reason);
 		if (over)
 		{
-			weigh(run, view->sync, news.parked, now);
+			if (flight->key)
+				weigh(run, view->sync, news.parked, now);
 			forget_flight(run, flight);
 		}
 	}
@@ -535,14 +426,6 @@ reconcile(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 		scim_links_forget_full(run->id);
 }
 
-static void
-begin_flight(ScimSyncRun *run, ScimFlight *flight)
-{
-	flight->run = run;
-	dlist_push_tail(&run->flights, &flight->node);
-	run->nflights++;
-}
-
 /*
  * Take up links that are due, while there is room for flights.  True: there may
  * be more.
@@ -554,7 +437,9 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
 	int			begun = 0;
 	int			n;
-	ScimLink   *links = scim_links_due(run->id, limit, &n);
+	bool		rescan = false;
+	bool		linked = scim_list_awaited(run, view);
+	ScimLink   *links = scim_links_due(run->id, linked, limit, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
 	TimestampTz now = GetCurrentTimestamp();
@@ -567,6 +452,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	for (int i = 0; i < n; i++)
 	{
 		ScimDecision *decision;
+		ScimFlight *flight;
 
 		scim_heap_begin((size_t) scim_request_memory * 1024);
 		decision = scim_decide(view, &links[i], &documents[i], now);
@@ -581,8 +467,25 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		begun++;
 		scim_link_intend(run->id, links[i].key,
 						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
-		begin_flight(run, scim_flight_begin(p->context, &links[i], decision));
+		flight = scim_flight_begin(p->context, &links[i], decision);
+		if (decision->action == SCIM_ACTION_CREATE && run->scan.state == SCIM_SCAN_DONE &&
+			(links[i].doubt == 0 || view->server->list_scan))
+		{
+			ScimTargetNews news;
+			bool		over = scim_flight_match_list(view, flight, &news);
+
+			if (news.rescan)
+				rescan = true;
+			if (over)
+			{
+				scim_flight_end(flight);
+				continue;
+			}
+		}
+		scim_run_begin(run, flight);
 	}
+	if (rescan)
+		run->scan.state = SCIM_SCAN_NONE;
 	run->idle_rows = begun < n / 4;
 	return n == limit;
 }
@@ -594,10 +497,11 @@ static void
 work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 {
 	const ScimSyncView *view = scim_sync_view(sync);
-	int64		now = now_ms();
+	int64		now = scim_target_now();
 	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
 	bool		more = false;
 	bool		full = false;
+	bool		listing;
 
 	if (!run->recovered)
 		(void) scim_links_recover(run->id);
@@ -608,7 +512,7 @@ work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	if (run->probing)
 	{
 		if (run->nflights == 0)
-			begin_flight(run, scim_flight_probe(p->context, view));
+			scim_run_begin(run, scim_flight_probe(p->context, view));
 		run->due_at = PG_INT64_MAX;
 		return;
 	}
@@ -617,23 +521,35 @@ work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = true;
 	if (full)
 	{
+		/* a new cycle: what was read before is of the last one */
+		if (run->reconciled == NULL && run->scan.state != SCIM_SCAN_RUNNING)
+			run->scan.state = SCIM_SCAN_NONE;
 		reconcile(p, run, view);
 		more = true;
 	}
+	scim_list_want(p, run, view, now);
+	listing = scim_list_awaited(run, view);
 	/* while the target must not be asked, rows are better read later */
-	if (room > 0 && run->target->blocked_until <= now)
+	if (room > 0 && run->target->blocked_until <= now && (!listing || run->linked_at <= now))
+	{
+		run->linked_at = now + SCIM_LIST_MS;
 		more = take_up(p, run, view, room) || more;
+	}
 
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
 	else if (run->nflights >= 2 * run->target->concurrency)
 		run->due_at = PG_INT64_MAX;	/* an answer comes first */
+	else if (listing)
+		run->due_at = full ? now : now + SCIM_LIST_MS;
 	else if (more)
 		run->due_at = now;
 	else
 	{
 		TimestampTz next = scim_links_next(run->id);
 
+		if (run->nflights == 0)
+			run->scan.state = SCIM_SCAN_NONE;
 		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
 			now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1;
 	}
@@ -742,7 +658,7 @@ step_tell(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 	const ScimSync *sync = scim_sync_by_name(run->name);
 
 	if (sync && sync->state == SCIM_SYNC_ACTIVE)
-		tell(sync, failure);
+		scim_run_tell(sync, failure);
 }
 
 /*
@@ -812,7 +728,7 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	ScimSyncRun *run;
 	int			sqlstate = 0;
-	int64		now = now_ms();
+	int64		now = scim_target_now();
 
 	if (woken || (p->refresh_at != 0 && p->refresh_at <= now))
 		p->refresh_at = transact(p, NULL, step_refresh, "looking for syncs", &sqlstate) ? 0 : now + BROKEN_WAIT_MS;
@@ -825,7 +741,7 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 		{
 			bool		again = sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 
-			run->due_at = now_ms() + (again ? 10 : BROKEN_WAIT_MS);
+			run->due_at = scim_target_now() + (again ? 10 : BROKEN_WAIT_MS);
 			if (failure == NULL)
 				failure = MemoryContextStrdup(p->context, psprintf("its work fails with SQLSTATE %s", unpack_sql_state(sqlstate)));
 			if (!again)
@@ -842,7 +758,7 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 bool
 scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimClientRequest *request, void **tag)
 {
-	int64		now = now_ms();
+	int64		now = scim_target_now();
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &p->syncs)
@@ -850,18 +766,17 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 		dlist_iter	inner;
 
-		if (run->target == NULL || run->target->in_flight >= run->target->concurrency || target_wait(run->target, now) > 0)
+		if (run->target == NULL || scim_target_wait(run->target, now) != 0)
 			continue;
 		dlist_foreach(inner, &run->flights)
 		{
 			ScimFlight *flight = dlist_container(ScimFlight, node, inner.cur);
 
-			if (flight->sent)
+			if (flight->sent || (flight->phase == SCIM_PHASE_CREATE && scim_target_create_wait(run->target, now) > 0))
 				continue;
 			flight->sent = true;
 			flight->target = run->target;
-			run->target->in_flight++;
-			run->target->tokens -= 1;
+			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE, now);
 			request->method = flight->method;
 			request->path = flight->path;
 			request->body = flight->body;
@@ -880,7 +795,7 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 {
 	ScimFlight *flight = (ScimFlight *) response->tag;
 
-	flight->target->in_flight--;
+	scim_target_answered(flight->target, response, scim_target_now());
 	if (flight->run)
 	{
 		flight->response = response;
@@ -894,7 +809,7 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 long
 scim_provisioner_wait(ScimProvisioner *p)
 {
-	int64		now = now_ms();
+	int64		now = scim_target_now();
 	int64		wait = p->refresh_at != 0 ? Max(p->refresh_at - now, 0) : -1;
 	dlist_iter	iter;
 
@@ -906,12 +821,20 @@ scim_provisioner_wait(ScimProvisioner *p)
 
 		/* a request that is held back */
 		dlist_foreach(inner, &run->flights)
-			if (!dlist_container(ScimFlight, node, inner.cur)->sent)
-			{
-				if (run->target->in_flight < run->target->concurrency)
-					due = Min(due, now + target_wait(run->target, now));
+		{
+			ScimFlight *flight = dlist_container(ScimFlight, node, inner.cur);
+			long		hold;
+
+			if (flight->sent)
+				continue;
+			hold = scim_target_wait(run->target, now);
+			if (hold >= 0 && flight->phase == SCIM_PHASE_CREATE)
+				hold = Max(hold, scim_target_create_wait(run->target, now));
+			if (hold >= 0)
+				due = Min(due, now + hold);
+			if (hold < 0 || flight->phase != SCIM_PHASE_CREATE)
 				break;
-			}
+		}
 		if (due != PG_INT64_MAX)
 			wait = wait < 0 ? Max(due - now, 0) : Min(wait, Max(due - now, 0));
 	}

@@ -1,0 +1,187 @@
+/*
+ * provisioner_target.c
+ *		How fast a server may be asked (see provisioner_target.h).
+ *
+ * Three bounds, besides what the target says with 429 and Retry-After: the
+ * token buckets of its options; a window of requests at the same time, which a
+ * 429 halves and each answer widens a little; and a pace, when the target says
+ * that few requests are left until its quota begins anew.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "portability/instr_time.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "provisioner_target.h"
+#include "../catalog/catalog.h"
+#include "../scim_guc.h"
+
+/* Answers with 429 of one moment are one. */
+#define HALVE_MS 1000
+
+/* A quota is spent evenly once less than this share is left. */
+#define LOW_SHARE 10
+
+int64
+scim_target_now(void)
+{
+	instr_time	t;
+
+	INSTR_TIME_SET_CURRENT(t);
+	return (int64) INSTR_TIME_GET_MILLISEC(t);
+}
+
+/* ---- as the catalogs have it ---- */
+
+static char *
+keep(ScimTargetRun *target, const char *text)
+{
+	return text ? MemoryContextStrdup(target->context, text) : NULL;
+}
+
+/* Creations of the last hour, also those of processes that have ended. */
+static double
+recent_creates(const char *server)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(server)};
+	bool		isnull;
+	double		n;
+
+	SPI_connect();
+	if (scim_own_execute("recent creates",
+						 "SELECT pg_catalog.count(*)::pg_catalog.float8 FROM scim._attempts a"
+						 " JOIN scim._syncs s ON s.id OPERATOR(pg_catalog.=) a.sync_id"
+						 " WHERE s.server OPERATOR(pg_catalog.=) $1 AND a.method OPERATOR(pg_catalog.=) 'POST'"
+						 " AND a.at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')",
+						 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._attempts");
+	n = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return n;
+}
+
+ScimTargetRun *
+scim_target_refresh(dlist_head *targets, MemoryContext context, const ScimServer *server, const char *secret)
+{
+	ScimTargetRun *target = NULL;
+	dlist_iter	iter;
+
+	dlist_foreach(iter, targets)
+	{
+		ScimTargetRun *known = dlist_container(ScimTargetRun, node, iter.cur);
+
+		if (strcmp(known->name, server->name) == 0)
+			target = known;
+	}
+	if (target == NULL)
+	{
+		target = MemoryContextAllocZero(context, sizeof(ScimTargetRun));
+		target->context = AllocSetContextCreate(context, "scim target", ALLOCSET_SMALL_SIZES);
+		target->name = MemoryContextStrdup(context, server->name);
+		target->tokens = server->burst;
+		target->window = server->concurrency;
+		target->tokens_at = target->creates_at = scim_target_now();
+		if (server->creates_per_hour > 0)
+			target->creates = server->creates_per_hour - recent_creates(server->name);
+		dlist_push_tail(targets, &target->node);
+	}
+	MemoryContextReset(target->context);
+	target->secret = keep(target, secret);
+	target->wire.base_url = keep(target, server->base_url);
+	target->wire.token = target->secret;
+	target->wire.ca_file = keep(target, server->ca_file);
+	target->wire.allowed = keep(target, scim_allowed_targets);
+	target->wire.content_type = keep(target, server->content_type);
+	target->wire.accept = keep(target, server->accept);
+	target->wire.connect_ms = server->connect_timeout;
+	target->wire.total_ms = server->total_timeout;
+	target->wire.max_connections = server->concurrency;
+	if (target->concurrency != server->concurrency)
+		target->window = server->concurrency;
+	target->concurrency = server->concurrency;
+	target->rate = server->rate_per_second;
+	target->burst = Max(server->burst, 1);
+	if (target->creates_per_second == 0 && server->creates_per_hour > 0)
+		target->creates_at = scim_target_now();
+	target->creates_per_second = server->creates_per_hour / 3600.0;
+	target->creates_burst = server->creates_per_hour;
+	return target;
+}
+
+/* ---- waiting ---- */
+
+static long
+until_token(double tokens, double per_second)
+{
+	return tokens >= 1 ? 0 : (long) ((1 - tokens) * 1000.0 / per_second) + 1;
+}
+
+long
+scim_target_wait(ScimTargetRun *target, int64 now)
+{
+	long		wait = 0;
+
+	if (target->in_flight >= (int) target->window)
+		return -1;
+	if (target->blocked_until > now)
+		return (long) (target->blocked_until - now);
+	if (target->rate > 0)
+	{
+		target->tokens = Min(target->burst, target->tokens + target->rate * (now - target->tokens_at) / 1000.0);
+		target->tokens_at = now;
+		wait = until_token(target->tokens, target->rate);
+	}
+	if (target->pace_ms > 0 && target->pace_until > now && target->sent_at + target->pace_ms > now)
+		wait = Max(wait, (long) (target->sent_at + target->pace_ms - now));
+	return wait;
+}
+
+long
+scim_target_create_wait(ScimTargetRun *target, int64 now)
+{
+	if (target->creates_per_second == 0)
+		return 0;
+	target->creates = Min(target->creates_burst, target->creates + target->creates_per_second * (now - target->creates_at) / 1000.0);
+	target->creates_at = now;
+	return until_token(target->creates, target->creates_per_second);
+}
+
+void
+scim_target_sent(ScimTargetRun *target, bool create, int64 now)
+{
+	target->in_flight++;
+	target->tokens -= 1;
+	target->sent_at = now;
+	if (create)
+		target->creates -= 1;
+}
+
+void
+scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now)
+{
+	long		reset = scim_retry_wanted(response, (long long) time(NULL));
+	long long	left = scim_retry_left(response, false);
+	long long	limit = scim_retry_left(response, true);
+
+	target->in_flight--;
+	if (scim_retry_verdict(response) == SCIM_VERDICT_THROTTLED)
+	{
+		if (now - target->halved_at > HALVE_MS)
+			target->window = Max(target->window / 2, 1);
+		target->halved_at = now;
+	}
+	else if (response->outcome == SCIM_TRANSFER_ANSWERED)
+		target->window = Min(target->window + 1 / target->window, target->concurrency);
+
+	target->pace_ms = 0;
+	if (left > 0 && reset > 0 && left <= Max(2 * target->concurrency, limit / LOW_SHARE))
+	{
+		target->pace_ms = reset * 1000 / (long) left;
+		target->pace_until = now + reset * 1000;
+	}
+}
