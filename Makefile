@@ -4,6 +4,7 @@
 #   make install        install into the PostgreSQL that pg_config names
 #   make quickstart     set up everything on a fresh Debian machine and show it
 #   make test           the same set-up, then every test
+#   make conformance    run clients of others against it (needs their registries)
 #   make bench          measure against pgbench
 #   make bench-core     measure the language alone, against jansson
 #   make coverage       unit tests of core, and the lines they reach
@@ -17,13 +18,16 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test bench bench-core fuzz unit coverage floors
+.PHONY: quickstart test conformance bench bench-core fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
 
 test:
 	@test/run.sh $(ARGS)
+
+conformance:
+	@test/clients/run.sh
 
 bench:
 	@bench/run.sh $(ARGS)

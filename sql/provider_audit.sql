@@ -98,6 +98,24 @@ SELECT status FROM scim.handle('nest', 'POST', '/Users', '{}', '{"userName":"c"}
 INSERT INTO nest.people VALUES ('d', NULL, 'late');
 INSERT INTO nest.boss VALUES ('late');
 COMMIT;
+-- also if the caller had made them immediate, all or one by name, and had not if that was taken back
+CREATE FUNCTION pg_temp.state(OUT state text) LANGUAGE plpgsql AS $$
+BEGIN
+	PERFORM h.status FROM scim.handle('nest', 'POST', '/Users', '{}', json_build_object('userName', clock_timestamp()::text)::text) h;
+	INSERT INTO nest.people VALUES (clock_timestamp()::text, NULL, 'missing');
+	state := 'deferred';
+	DELETE FROM nest.people WHERE boss = 'missing';
+EXCEPTION WHEN foreign_key_violation THEN state := 'immediate';
+END
+$$;
+BEGIN; SELECT pg_temp.state(); COMMIT;
+BEGIN; SET CONSTRAINTS ALL IMMEDIATE; SELECT pg_temp.state(); COMMIT;
+BEGIN; SET CONSTRAINTS nest.people_boss_fkey IMMEDIATE; SELECT pg_temp.state(); COMMIT;
+BEGIN; SET CONSTRAINTS nest.people_boss_fkey IMMEDIATE; SET CONSTRAINTS ALL DEFERRED; SELECT pg_temp.state(); COMMIT;
+BEGIN; SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT s; SET CONSTRAINTS ALL DEFERRED; SELECT pg_temp.state(); ROLLBACK TO s; SELECT pg_temp.state(); COMMIT;
+BEGIN; SAVEPOINT s; SET CONSTRAINTS ALL IMMEDIATE; RELEASE s; SELECT pg_temp.state(); COMMIT;
+BEGIN; SAVEPOINT s; SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO s; SELECT pg_temp.state(); COMMIT;
+SELECT pg_temp.state();
 -- DELETE of what is still referred to
 CREATE TABLE nest.badge (login text REFERENCES nest.people);
 ALTER TABLE nest.badge OWNER TO scim_regress_audit;

@@ -59,7 +59,7 @@ SELECT s AS scope, pg_temp.attempt(format('SELECT scim.create_sync(%L, %L, %L, s
 
 -- ---- who may make one ----
 
-GRANT EXECUTE ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval), scim.drop_sync(text), scim.start_sync(text),
+GRANT EXECUTE ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb), scim.drop_sync(text), scim.start_sync(text),
 	scim.pause_sync(text, text), scim.resume_sync(text) TO scim_regress_hr, scim_regress_clerk;
 GRANT USAGE ON SCHEMA scim TO scim_regress_hr, scim_regress_clerk;
 GRANT SELECT ON scim.syncs, scim.sync_captures TO scim_regress_hr, scim_regress_clerk;
@@ -464,7 +464,7 @@ SELECT scim.drop_mapping('staff');
 
 DROP SCHEMA hr, hr_more CASCADE;
 DROP FOREIGN DATA WRAPPER scim_regress_wrapper CASCADE;
-REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval), scim.drop_sync(text), scim.start_sync(text),
+REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb), scim.drop_sync(text), scim.start_sync(text),
 	scim.pause_sync(text, text), scim.resume_sync(text) FROM scim_regress_hr, scim_regress_clerk;
 REVOKE ALL ON scim.syncs, scim.sync_captures FROM scim_regress_hr, scim_regress_clerk;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_hr, scim_regress_clerk;

@@ -10,6 +10,7 @@
 #include "catalog/catalog.h"
 #include "provisioner/provisioner.h"
 #include "scim_guc.h"
+#include "store/store.h"
 #include "worker/worker.h"
 
 PG_MODULE_MAGIC;
@@ -21,6 +22,7 @@ _PG_init(void)
 {
 	scim_guc_init();
 	scim_catalog_init();
+	scim_store_init();
 	scim_provisioner_init();
 	scim_worker_init();
 }

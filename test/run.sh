@@ -282,6 +282,7 @@ part_floors()
 		esac
 	done <"$log"
 	grep -q '^[0-9]* passed, [0-9]* failed$' "$log" || miss "floors.sh ended with status $status" "$log"
+	try 'docs/conformance.md is what the register and the tests say' "$work/log/conformance" "$work/gcc/test/conformance.sh" || true
 }
 
 part_build()

@@ -1,5 +1,13 @@
 -- Outbound: what is known of each row at each target, and what was tried.
 
+CREATE FUNCTION scim._secret_changed() RETURNS trigger
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_secret_changed';
+REVOKE ALL ON FUNCTION scim._secret_changed() FROM PUBLIC;
+COMMENT ON FUNCTION scim._secret_changed() IS 'Internal: row trigger of scim._secrets; syncs in quarantine try again with a new secret.';
+CREATE TRIGGER resume AFTER INSERT OR UPDATE OF secret ON scim._secrets
+	FOR EACH ROW EXECUTE FUNCTION scim._secret_changed();
+
 CREATE TABLE scim._links (
 	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
 	source_key text COLLATE "C" NOT NULL,
@@ -8,8 +16,10 @@ CREATE TABLE scim._links (
 		CHECK (state IN ('pending', 'linked', 'disabled', 'parked', 'conflict', 'skipped', 'staged')),
 	reason text,
 	acked jsonb,
+	acked_hash bytea,
 	wanted jsonb,
 	wanted_hash bytea,
+	lane smallint NOT NULL DEFAULT 2,
 	intent text CHECK (intent IN ('match', 'create', 'update', 'disable', 'delete')),
 	intent_at timestamptz,
 	dirty boolean NOT NULL DEFAULT false,
@@ -26,7 +36,7 @@ CREATE TABLE scim._links (
 	PRIMARY KEY (sync_id, source_key),
 	UNIQUE (sync_id, remote_id)
 );
-CREATE INDEX _links_due ON scim._links (sync_id, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX _links_due ON scim._links (sync_id, lane, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX _links_waiting ON scim._links (sync_id) WHERE waiting;
 CREATE INDEX _links_unlinked ON scim._links (sync_id) WHERE remote_id IS NULL;
 CREATE INDEX _links_intent ON scim._links (sync_id) WHERE intent IS NOT NULL;
@@ -38,8 +48,10 @@ COMMENT ON COLUMN scim._links.remote_id IS 'id of the resource at the target; nu
 COMMENT ON COLUMN scim._links.state IS 'pending: not matched or created yet; linked; disabled: because its row is gone or out of scope; parked: refused as it is; conflict: several resources match, or one that is another row''s; skipped: by the actions of the sync; staged: waits for approval.';
 COMMENT ON COLUMN scim._links.reason IS 'Why it is in this state, or what went wrong last.';
 COMMENT ON COLUMN scim._links.acked IS 'What the target has acknowledged: the document it was sent last.';
+COMMENT ON COLUMN scim._links.acked_hash IS 'SHA-256 of the text of that document: a row that still makes it needs no look at the rest.';
 COMMENT ON COLUMN scim._links.wanted IS 'The document of a POST in flight, or of one whose outcome is not known.';
 COMMENT ON COLUMN scim._links.wanted_hash IS 'SHA-256 of the document that was refused: it is not sent again.';
+COMMENT ON COLUMN scim._links.lane IS 'What is taken up first: 0: rows that are gone; 1: changes of resources; 2: rows that may be new.';
 COMMENT ON COLUMN scim._links.intent IS 'What a request in flight is meant to do; committed before it is sent.';
 COMMENT ON COLUMN scim._links.intent_at IS 'Since when.';
 COMMENT ON COLUMN scim._links.dirty IS 'Whether the row has changed while a request was in flight.';
@@ -78,9 +90,11 @@ CREATE TABLE scim._attempts (
 	status integer,
 	verdict text NOT NULL,
 	detail text,
-	latency_ms real
+	latency_ms real,
+	held_until timestamptz
 );
 CREATE INDEX _attempts_sync ON scim._attempts (sync_id, id);
+CREATE INDEX _attempts_held ON scim._attempts (sync_id, held_until) WHERE held_until IS NOT NULL;
 CREATE INDEX _attempts_at ON scim._attempts (at);
 REVOKE ALL ON TABLE scim._attempts FROM PUBLIC;
 COMMENT ON TABLE scim._attempts IS 'Internal: requests to targets; see the view scim.sync_log.';
@@ -95,6 +109,7 @@ COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there wa
 COMMENT ON COLUMN scim._attempts.verdict IS 'What was made of it.';
 COMMENT ON COLUMN scim._attempts.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim._attempts.latency_ms IS 'Milliseconds from request to answer.';
+COMMENT ON COLUMN scim._attempts.held_until IS 'Before that time the target wants no request; null: it did not say so.';
 
 CREATE VIEW scim.sync_links AS
 	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.staged, l.approval, l.refused, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
@@ -117,7 +132,7 @@ COMMENT ON COLUMN scim.sync_links.gone_at IS 'Since when the row is gone.';
 COMMENT ON COLUMN scim.sync_links.changed_at IS 'When its state was last written.';
 
 CREATE VIEW scim.sync_log AS
-	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms
+	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms, a.held_until
 	FROM scim._attempts a JOIN scim._syncs s ON s.id = a.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_log FROM PUBLIC;
@@ -133,6 +148,7 @@ COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was
 COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported or refused.';
 COMMENT ON COLUMN scim.sync_log.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim.sync_log.latency_ms IS 'Milliseconds from request to answer.';
+COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants no request (Retry-After and its kin); null: it did not say so.';
 
 CREATE VIEW scim.sync_status AS
 	SELECT s.name, m.name AS mapping, s.server, s.state, s.state_reason AS reason,

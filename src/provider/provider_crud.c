@@ -8,6 +8,8 @@
  */
 #include "postgres.h"
 
+#include "utils/json.h"
+
 #include "provider_internal.h"
 
 /* The request's body as a JSON tree; NULL and err. */
@@ -61,29 +63,6 @@ respond_with(ScimCall *call, const ScimEndpointType *target, const char *id, con
 }
 
 void
-scim_crud_create(ScimCall *call, const ScimEndpointType *target)
-{
-	ScimSelection *select = selection(call, target);
-	json_t	   *body;
-	json_t	   *wanted;
-	char	   *id;
-
-	note_subject(call, target, NULL);
-	if (select == NULL || (body = scim_crud_body(call)) == NULL)
-		return;
-	wanted = scim_resource_wanted(target->type, body, NULL, call->endpoint->mode,
-								  call->endpoint->options.refuse_unknown, NULL, &call->err);
-	if (wanted == NULL)
-		return;
-	id = scim_store_insert(target, wanted, &call->err);
-	if (id == NULL)
-		return;
-	call->subject.id = id;
-	call->subject.attributes = scim_audit_differences(NULL, wanted);
-	respond_with(call, target, id, select, 201);
-}
-
-void
 scim_crud_read(ScimCall *call, const ScimEndpointType *target, const char *id)
 {
 	ScimSelection *select = selection(call, target);
@@ -121,16 +100,16 @@ lock_resource(ScimCall *call, const ScimEndpointType *target, const char *id,
 
 	if (!scim_store_get(target, id, select, SCIM_FOR_UPDATE, out, &head))
 		return not_found(call, target);
-	return scim_etag_write_allowed(call, head.version);
+	/* a POST is about no version: there was none */
+	return strcmp(call->request->method, "POST") == 0 || scim_etag_write_allowed(call, head.version);
 }
 
 /*
- * Lock a resource and read it as a tree, also what is never or only on request
- * returned: a write compares with what is stored.  "without" (may be NULL) is
- * left out.
+ * A resource as a tree, also what is never or only on request returned: a write
+ * compares with what is stored.  "without" (may be NULL) is left out.
  */
 static json_t *
-lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimAttr *without)
+read_whole(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimAttr *without)
 {
 	ScimSelection *all = scim_selection_all(target->type, &call->err);
 	StringInfoData text;
@@ -157,6 +136,87 @@ lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, co
 	if (tree == NULL)
 		scim_fail(&call->err, 413, NULL, "the stored %s is too large to be changed in this way", target->type->name);
 	return tree;
+}
+
+/*
+ * Operations that remove what an object (of an extension: with its URN before
+ * it) says null or [] of.
+ */
+static void
+append_removals(ScimCall *call, const ScimResourceType *type, const json_t *object, const char *urn, StringInfo out)
+{
+	const char *key;
+	json_t	   *value;
+
+	json_object_foreach((json_t *) object, key, value)
+	{
+		const char *name = urn ? psprintf("%s:%s", urn, key) : key;
+		ScimPath	path;
+
+		if (urn == NULL && strchr(key, ':') && json_is_object(value))
+			append_removals(call, type, value, key, out);
+		else if ((json_is_null(value) || (json_is_array(value) && json_array_size(value) == 0)) &&
+				 scim_path_resolve(type, name, strlen(name), call->endpoint->mode, &path) == strlen(name) &&
+				 path.attr != NULL && path.attr->mutability != SCIM_READ_ONLY && path.attr != type->a_schemas)
+		{
+			appendStringInfo(out, "%s{\"op\":\"remove\",\"path\":", out->data[out->len - 1] == '}' ? "," : "");
+			escape_json(out, name);
+			appendStringInfoChar(out, '}');
+		}
+	}
+}
+
+/*
+ * null and [] unassign, also what the columns have defaults for (RFC 7643 2.5):
+ * where a new resource got a value all the same, it is taken away.
+ */
+static bool
+clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, const json_t *body)
+{
+	ScimMode	mode = call->endpoint->mode;
+	StringInfoData text;
+	json_t	   *tree;
+	json_t	   *before;
+	json_t	   *after;
+	ScimPatch  *patch;
+	bool		changed;
+
+	initStringInfo(&text);
+	appendStringInfo(&text, "{\"schemas\":[\"%s\"],\"Operations\":[", SCIM_URN_PATCH_OP);
+	append_removals(call, target->type, body, NULL, &text);
+	if (text.data[text.len - 1] != '}')
+		return true;
+	appendStringInfoString(&text, "]}");
+	tree = scim_json_parse(text.data, text.len, &call->err);
+	before = tree ? read_whole(call, target, id, NULL) : NULL;
+	patch = before ? scim_patch_parse(target->type, tree, mode, NULL, &call->err) : NULL;
+	after = patch ? scim_patch_apply(target->type, patch, before, mode, &changed, NULL, &call->err) : NULL;
+	return after && scim_store_update(target, id, before, after, NULL, NULL, &changed, &call->err);
+}
+
+void
+scim_crud_create(ScimCall *call, const ScimEndpointType *target)
+{
+	ScimSelection *select = selection(call, target);
+	json_t	   *body;
+	json_t	   *wanted;
+	char	   *id;
+
+	note_subject(call, target, NULL);
+	if (select == NULL || (body = scim_crud_body(call)) == NULL)
+		return;
+	wanted = scim_resource_wanted(target->type, body, NULL, call->endpoint->mode,
+								  call->endpoint->options.refuse_unknown, NULL, &call->err);
+	if (wanted == NULL)
+		return;
+	id = scim_store_insert(target, wanted, &call->err);
+	if (id == NULL)
+		return;
+	if (!clear_defaults(call, target, id, body))
+		return;
+	call->subject.id = id;
+	call->subject.attributes = scim_audit_differences(NULL, wanted);
+	respond_with(call, target, id, select, 201);
 }
 
 /*
@@ -200,7 +260,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 	/* what is immutable has to be compared */
 	if (delta_attr && delta_attr->mutability != SCIM_READ_WRITE)
 		delta_attr = NULL;
-	if (select == NULL || (before = lock_and_read(call, target, id, delta_attr)) == NULL ||
+	if (select == NULL || (before = read_whole(call, target, id, delta_attr)) == NULL ||
 		(body = scim_crud_body(call)) == NULL)
 		return;
 	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
@@ -292,7 +352,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 			call->err = body_error;
 		return;
 	}
-	before = lock_and_read(call, target, id, by_delta ? delta_attr : NULL);
+	before = read_whole(call, target, id, by_delta ? delta_attr : NULL);
 	if (before == NULL)
 		return;
 

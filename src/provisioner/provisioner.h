@@ -111,6 +111,12 @@ extern bool scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **t
 /* Hand over the answer to a request (its tag says which), to be looked at by the next work. */
 extern void scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response);
 
+/*
+ * The tag of a request that nobody waits for any more, to be cancelled before the
+ * next request is sent; NULL: none.  (The tag is only compared from here on.)
+ */
+extern void *scim_provisioner_cancelled(ScimProvisioner *p);
+
 /* Milliseconds until work or a request is due; -1: when woken or answered. */
 extern long scim_provisioner_wait(ScimProvisioner *p);
 

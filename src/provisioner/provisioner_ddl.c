@@ -161,6 +161,10 @@ follow_server(const RenameStmt *stmt)
 						 "UPDATE scim._syncs SET server = $2 WHERE server OPERATOR(pg_catalog.=) $1",
 						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._syncs");
+	if (scim_own_execute("rename server of secret",
+						 "UPDATE scim._secrets SET server = $2 WHERE server OPERATOR(pg_catalog.=) $1",
+						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._secrets");
 }
 
 /* What a command may have done that concerns us. */

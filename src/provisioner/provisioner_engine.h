@@ -127,7 +127,9 @@ typedef struct ScimLink
 	const char *state;
 	const char *acked;			/* JSON text, or NULL */
 	const char *wanted;			/* JSON text, or NULL */
+	const char *acked_hash;		/* hex, or NULL */
 	const char *wanted_hash;	/* hex, or NULL */
+	bool		waiting;		/* for rows that it refers to (scim_links_page only) */
 	int			doubt;
 	int			attempts;
 	TimestampTz gone_at;		/* 0: it is not */
@@ -162,9 +164,11 @@ typedef struct ScimLinkUpdate
 
 extern int	scim_links_absorb(int64 sync_id, bool *full);
 extern void scim_links_add(int64 sync_id, const char *const *keys, int n);
-extern void scim_links_mark_all(int64 sync_id);
-extern void scim_links_forget_full(int64 sync_id);
-/* "linked": only those whose resource is known. */
+extern void scim_links_mark(int64 sync_id, const char *const *keys, int n);
+extern ScimLink *scim_links_page(int64 sync_id, const char *after, int limit, int *n);
+extern Datum scim_links_full_entries(int64 sync_id);
+extern void scim_links_forget_full(int64 sync_id, Datum entries);
+/* "linked": not those that are new. */
 extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, int *n);
 /* The link of a key, made if it is not there, locked; raises 55006 if a request is in flight. */
 extern ScimLink *scim_link_lock(int64 sync_id, const char *key);
@@ -182,7 +186,8 @@ extern TimestampTz scim_links_next(int64 sync_id);
 extern bool scim_links_full_wanted(int64 sync_id);
 extern int	scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const char ***keys);
 extern void scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail);
+							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until);
+extern TimestampTz scim_attempts_held(const char *server);
 
 /* ---- decisions (provisioner_plan.c) ---- */
 
@@ -233,6 +238,12 @@ extern void scim_decide_disable(const ScimSyncView *view, const ScimLink *link, 
 extern bool scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t *from, const char *to,
 							   bool reactivate, int most, ScimDecision *decision);
 extern char *scim_resource_path(const ScimSyncView *view, const char *remote_id);
+
+/*
+ * Has a reconcile anything to do with this link?  Its document may be NULL (not
+ * read), and only hashes of the link are looked at.
+ */
+extern bool scim_link_needs_look(const ScimLink *link, const ScimDocument *document);
 
 /* When a document that was refused is sent again although it is the same. */
 extern TimestampTz scim_escrow_time(int attempts, TimestampTz now);

@@ -20,6 +20,8 @@
 
 /* Requests of another form than was settled, of one row. */
 #define MAX_SWITCHES 2
+/* Of these, tries against another row that may give way. */
+#define MAX_CONFLICTS 3
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MOST_MS (15 * 60 * 1000)
@@ -448,7 +450,11 @@ adopt(AnswerContext *ctx, const json_t *resource)
 		return park(ctx, "conflict", "the resource that matches has no id");
 	owner = scim_link_of_remote(ctx->view->sync->id, id);
 	if (owner && strcmp(owner, flight->key) != 0)
-		return park(ctx, "conflict", psprintf("the resource that matches belongs to the row with key %s", owner));
+	{
+		ctx->reason = psprintf("the resource that matches belongs to the row with key %s", owner);
+		/* which may be about to give it up: another name, another key, gone */
+		return flight->link.attempts < MAX_CONFLICTS ? try_later(ctx) : park(ctx, "conflict", ctx->reason);
+	}
 	if (!may_adopt(ctx, id))
 		return true;
 
@@ -743,7 +749,7 @@ decide_next(AnswerContext *ctx)
 		case SCIM_VERDICT_CONFLICT:
 			if (creating)
 				return find(ctx);
-			if (flight->link.attempts >= 3)
+			if (flight->link.attempts >= MAX_CONFLICTS)
 				return park(ctx, "conflict", ctx->reason);
 			return try_later(ctx);
 		case SCIM_VERDICT_CHANGED:
@@ -833,7 +839,8 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 		scim_retry_exhausted(response) && wanted >= 0 ? wanted * 1000 : -1;
 
 	scim_attempt_log(view->sync->id, flight->key, scim_flight_phase_name(flight), flight->method, flight->path,
-					 response, ctx.verdict, ctx.reason);
+					 response, ctx.verdict, ctx.reason,
+					 news->wait_ms > 0 ? TimestampTzPlusMilliseconds(ctx.now, news->wait_ms) : 0);
 	if (flight->phase == SCIM_PHASE_PROBE)
 	{
 		/* whatever it says of the request, it lets us in, and it works */

@@ -9,16 +9,21 @@
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "common/sha2.h"
+#include "commands/trigger.h"
 #include "executor/spi.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
+#include "utils/rel.h"
 
 #include "provisioner_guard.h"
 #include "../scim_guc.h"
 
 /* Probes of four weeks. */
 #define MAX_PROBES 33
+
+PG_FUNCTION_INFO_V1(scim_secret_changed);
 
 /* ---- home ---- */
 
@@ -203,4 +208,48 @@ scim_guard_quarantine(const ScimSync *sync, const char *reason)
 		ereport(WARNING,
 				(errmsg("scim: sync \"%s\" is quarantined: %s", sync->name, reason),
 				 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Row trigger of scim._secrets: runs as the owner of our tables.
+ */
+Datum
+scim_secret_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	TupleDesc	tupdesc;
+	HeapTuple	row;
+	int64	   *ids;
+	int			n;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("scim._secret_changed can only be called as a row trigger")));
+	tupdesc = RelationGetDescr(trigger->tg_relation);
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(SPI_getvalue(row, tupdesc, SPI_fnumber(tupdesc, "server")));
+	if (scim_own_execute("quarantined syncs of server",
+						 "SELECT id FROM scim._syncs WHERE server OPERATOR(pg_catalog.=) $1"
+						 " AND state OPERATOR(pg_catalog.=) 'quarantined' ORDER BY id",
+						 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._syncs");
+	n = (int) SPI_processed;
+	ids = palloc(sizeof(int64) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	for (int i = 0; i < n; i++)
+		scim_sync_set_state(ids[i], SCIM_SYNC_ACTIVE, NULL);
+	/* also of those that only wait for a secret */
+	scim_sync_wake_at_commit();
+	SPI_finish();
+	return PointerGetDatum(NULL);
 }

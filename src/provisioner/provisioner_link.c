@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/timestamp.h"
 
 #include "provisioner_engine.h"
@@ -18,6 +19,8 @@
 
 /* Entries of the queue that one transaction takes; each is up to 1,000 keys. */
 #define MAX_QUEUE_ENTRIES 8
+
+#define LANES 3
 
 static Datum
 text_array(const char *const *values, int n)
@@ -115,10 +118,12 @@ scim_links_absorb(int64 sync_id, bool *full)
 	values[0] = Int64GetDatum(sync_id);
 	values[1] = PointerGetDatum(construct_array(ids, taken, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	(void) execute("absorb the queue",
-				   "WITH d AS (DELETE FROM scim._dirty WHERE id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys)"
-				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at)"
-				   " SELECT $1, q.k, pg_catalog.clock_timestamp() FROM (SELECT DISTINCT u.k FROM d, pg_catalog.unnest(d.keys) u(k)) q"
+				   "WITH d AS (DELETE FROM scim._dirty WHERE id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys, reason)"
+				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at, lane)"
+				   " SELECT $1, k, pg_catalog.clock_timestamp(), pg_catalog.min(CASE d.reason WHEN 'delete' THEN 0 ELSE 2 END)"
+				   " FROM d, pg_catalog.unnest(d.keys) k GROUP BY k"
 				   " ON CONFLICT (sync_id, source_key) DO UPDATE SET"
+				   " lane = CASE WHEN l.remote_id IS NULL THEN 2 WHEN EXCLUDED.lane OPERATOR(pg_catalog.=) 0 THEN 0 ELSE 1 END,"
 				   " dirty = l.intent IS NOT NULL OR l.state OPERATOR(pg_catalog.=) 'parked',"
 				   " next_at = CASE WHEN l.intent IS NULL THEN EXCLUDED.next_at ELSE l.next_at END",
 				   2, types, values, NULL, SPI_OK_INSERT);
@@ -139,35 +144,50 @@ scim_links_add(int64 sync_id, const char *const *keys, int n)
 				   2, types, values, NULL, SPI_OK_INSERT);
 }
 
-/* All links are to be looked at. */
+/* Make some links due, in the lane of changes. */
 void
-scim_links_mark_all(int64 sync_id)
+scim_links_mark(int64 sync_id, const char *const *keys, int n)
 {
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(sync_id)};
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, n)};
 
-	(void) execute("mark all links",
-				   "UPDATE scim._links SET dirty = intent IS NOT NULL,"
+	(void) execute("mark links",
+				   "UPDATE scim._links SET lane = 1, dirty = intent IS NOT NULL OR state OPERATOR(pg_catalog.=) 'parked',"
 				   " next_at = CASE WHEN intent IS NULL THEN pg_catalog.clock_timestamp() ELSE next_at END"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1",
-				   1, types, values, NULL, SPI_OK_UPDATE);
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) ANY ($2)",
+				   2, types, values, NULL, SPI_OK_UPDATE);
 }
 
-/* The entries that asked for all rows, as far as this snapshot sees them, are served. */
-void
-scim_links_forget_full(int64 sync_id)
+/* Entries of the queue that ask for all rows, as an array of their ids. */
+Datum
+scim_links_full_entries(int64 sync_id)
 {
 	Oid			types[1] = {INT8OID};
 	Datum		values[1] = {Int64GetDatum(sync_id)};
+	bool		isnull;
+
+	(void) execute("full entries",
+				   "SELECT coalesce(pg_catalog.array_agg(id), '{}') FROM scim._dirty"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND keys IS NULL",
+				   1, types, values, NULL, SPI_OK_SELECT);
+	return datumCopy(row_datum(0, 1, &isnull), false, -1);
+}
+
+/* They are served.  (One that came meanwhile is about rows that were looked at before it.) */
+void
+scim_links_forget_full(int64 sync_id, Datum entries)
+{
+	Oid			types[2] = {INT8OID, INT8ARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), entries};
 
 	(void) execute("forget full",
-				   "DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND keys IS NULL",
-				   1, types, values, NULL, SPI_OK_DELETE);
+				   "DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2)",
+				   2, types, values, NULL, SPI_OK_DELETE);
 }
 
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
-	" pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
+	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
 	" refused, refused_until"
 
 /* A column of text[] as a list of char *. */
@@ -204,36 +224,83 @@ collect_links(int n)
 		links[i].state = row_text(i, 3);
 		links[i].acked = row_text(i, 4);
 		links[i].wanted = row_text(i, 5);
-		links[i].wanted_hash = row_text(i, 6);
-		links[i].doubt = DatumGetInt32(row_datum(i, 7, &isnull));
-		links[i].attempts = DatumGetInt32(row_datum(i, 8, &isnull));
-		gone_at = row_datum(i, 9, &isnull);
+		links[i].acked_hash = row_text(i, 6);
+		links[i].wanted_hash = row_text(i, 7);
+		links[i].doubt = DatumGetInt32(row_datum(i, 8, &isnull));
+		links[i].attempts = DatumGetInt32(row_datum(i, 9, &isnull));
+		gone_at = row_datum(i, 10, &isnull);
 		links[i].gone_at = isnull ? 0 : DatumGetTimestampTz(gone_at);
-		links[i].dirty = DatumGetBool(row_datum(i, 10, &isnull));
-		links[i].staged = row_text(i, 11);
-		links[i].approval = row_text(i, 12);
-		links[i].reason = row_text(i, 13);
-		links[i].refused = row_list(i, 14);
-		refused_until = row_datum(i, 15, &isnull);
+		links[i].dirty = DatumGetBool(row_datum(i, 11, &isnull));
+		links[i].staged = row_text(i, 12);
+		links[i].approval = row_text(i, 13);
+		links[i].reason = row_text(i, 14);
+		links[i].refused = row_list(i, 15);
+		refused_until = row_datum(i, 16, &isnull);
 		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
 	}
 	return links;
 }
 
-/* Links that are due and have no request in flight, the longest waiting first. */
+/*
+ * Links that are due and have no request in flight: what is gone before what
+ * has changed before what is new, the longest waiting first.
+ */
 ScimLink *
 scim_links_due(int64 sync_id, bool linked, int limit, int *n)
 {
-	Oid			types[3] = {INT8OID, INT8OID, BOOLOID};
-	Datum		values[3] = {Int64GetDatum(sync_id), Int64GetDatum(limit), BoolGetDatum(linked)};
+	Oid			types[3] = {INT8OID, INT2OID, INT8OID};
+	ScimLink   *links = palloc(sizeof(ScimLink) * Max(limit, 1));
 
-	*n = execute("due links",
-				 "SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
-				 " AND next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AND intent IS NULL"
-				 " AND (remote_id IS NOT NULL OR NOT $3)"
-				 " ORDER BY next_at LIMIT $2 FOR NO KEY UPDATE SKIP LOCKED",
-				 3, types, values, NULL, SPI_OK_SELECT);
-	return collect_links(*n);
+	*n = 0;
+	for (int lane = 0; lane < (linked ? LANES - 1 : LANES) && *n < limit; lane++)
+	{
+		Datum		values[3] = {Int64GetDatum(sync_id), Int16GetDatum(lane), Int64GetDatum(limit - *n)};
+		int			found = execute("due links",
+									"SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+									" AND lane OPERATOR(pg_catalog.=) $2"
+									" AND next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AND intent IS NULL"
+									" ORDER BY next_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED",
+									3, types, values, NULL, SPI_OK_SELECT);
+
+		memcpy(links + *n, collect_links(found), sizeof(ScimLink) * found);
+		*n += found;
+	}
+	return links;
+}
+
+/*
+ * What a reconcile has to know of links, by pages in the order of their keys:
+ * no documents, only their hashes.
+ */
+ScimLink *
+scim_links_page(int64 sync_id, const char *after, int limit, int *n)
+{
+	Oid			types[3] = {INT8OID, TEXTOID, INT8OID};
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', ' '};
+	ScimLink   *links;
+
+	values[0] = Int64GetDatum(sync_id);
+	values[1] = text_or_null(after, &nulls[1]);
+	values[2] = Int64GetDatum(limit);
+	*n = execute("page of links",
+				 "SELECT source_key, remote_id, state, pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), waiting"
+				 " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.>) $2)"
+				 " ORDER BY source_key LIMIT $3",
+				 3, types, values, nulls, SPI_OK_SELECT);
+	links = palloc0(sizeof(ScimLink) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		bool		isnull;
+
+		links[i].key = row_text(i, 1);
+		links[i].remote_id = row_text(i, 2);
+		links[i].state = row_text(i, 3);
+		links[i].acked_hash = row_text(i, 4);
+		links[i].wanted_hash = row_text(i, 5);
+		links[i].waiting = DatumGetBool(row_datum(i, 6, &isnull));
+	}
+	return links;
 }
 
 /* Links of some keys, those that exist, in no order. */
@@ -305,10 +372,10 @@ scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
 void
 scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 {
-	Oid			types[17] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID};
-	Datum		values[17];
-	char		nulls[17];
+	Oid			types[18] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[18];
+	char		nulls[18];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(sync_id);
@@ -336,17 +403,19 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	values[12] = BoolGetDatum(update->waiting);
 	values[13] = text_or_null(update->staged, &nulls[13]);
 	values[14] = text_or_null(update->approval, &nulls[14]);
-	values[15] = list_array(update->refused);
-	nulls[15] = update->refused == NIL ? 'n' : ' ';
-	values[16] = time_or_null(update->refused_until, &nulls[16]);
+	values[15] = text_or_null(update->acked ? scim_text_hash(update->acked) : NULL, &nulls[15]);
+	values[16] = list_array(update->refused);
+	nulls[16] = update->refused == NIL ? 'n' : ' ';
+	values[17] = time_or_null(update->refused_until, &nulls[17]);
 	(void) execute("store link",
 				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
 				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
 				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13, staged = $14, approval = $15,"
-				   " refused = $16, refused_until = $17,"
+				   " refused = $17, refused_until = $18,"
+				   " acked_hash = CASE WHEN $5 IS NULL THEN acked_hash ELSE pg_catalog.decode($16, 'hex') END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   17, types, values, nulls, SPI_OK_UPDATE);
+				   18, types, values, nulls, SPI_OK_UPDATE);
 }
 
 /* The key that a resource of the target belongs to, or NULL. */
@@ -456,19 +525,21 @@ scim_links_partners(const ScimSync *sync, List **mappings)
 TimestampTz
 scim_links_next(int64 sync_id)
 {
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(sync_id)};
-	bool		isnull;
-	Datum		next;
+	Oid			types[2] = {INT8OID, INT2OID};
+	TimestampTz next = DT_NOEND;
 
-	(void) execute("next link",
-				   "SELECT next_at FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
-				   " AND next_at IS NOT NULL AND intent IS NULL ORDER BY next_at LIMIT 1",
-				   1, types, values, NULL, SPI_OK_SELECT);
-	if (SPI_processed == 0)
-		return DT_NOEND;
-	next = row_datum(0, 1, &isnull);
-	return isnull ? DT_NOEND : DatumGetTimestampTz(next);
+	for (int lane = 0; lane < LANES; lane++)
+	{
+		Datum		values[2] = {Int64GetDatum(sync_id), Int16GetDatum(lane)};
+		bool		isnull;
+
+		if (execute("next link",
+					"SELECT next_at FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1 AND lane OPERATOR(pg_catalog.=) $2"
+					" AND next_at IS NOT NULL AND intent IS NULL ORDER BY next_at LIMIT 1",
+					2, types, values, NULL, SPI_OK_SELECT) > 0)
+			next = Min(next, DatumGetTimestampTz(row_datum(0, 1, &isnull)));
+	}
+	return next;
 }
 
 /* Is there an entry in the queue that asks for all rows? */
@@ -513,11 +584,11 @@ scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const cha
 
 void
 scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail)
+				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until)
 {
-	Oid			types[9] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID};
-	Datum		values[9];
-	char		nulls[9];
+	Oid			types[10] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID};
+	Datum		values[10];
+	char		nulls[10];
 	const char *filter = strchr(path, '?');
 
 	memset(nulls, ' ', sizeof(nulls));
@@ -532,10 +603,32 @@ scim_attempt_log(int64 sync_id, const char *key, const char *action, const char 
 	values[6] = CStringGetTextDatum(scim_retry_verdict_name(verdict));
 	values[7] = text_or_null(detail && detail[0] ? detail : NULL, &nulls[7]);
 	values[8] = Float8GetDatum(response->ms);
+	values[9] = time_or_null(held_until, &nulls[9]);
 	(void) execute("log attempt",
-				   "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms)"
-				   " VALUES ($1, $2, pg_catalog.clock_timestamp(), $3, $4, $5, $6, $7, $8, $9)",
-				   9, types, values, nulls, SPI_OK_INSERT);
+				   "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until)"
+				   " VALUES ($1, $2, pg_catalog.clock_timestamp(), $3, $4, $5, $6, $7, $8, $9, $10)",
+				   10, types, values, nulls, SPI_OK_INSERT);
+}
+
+/*
+ * Before what time a server wants no request, as far as the syncs that use it
+ * have heard: a process that begins anew knows nothing else of it.  0: none.
+ */
+TimestampTz
+scim_attempts_held(const char *server)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(server)};
+	Datum		held;
+	bool		isnull;
+
+	(void) execute("held until",
+				   "SELECT pg_catalog.max(a.held_until) FROM scim._attempts a JOIN scim._syncs s ON s.id OPERATOR(pg_catalog.=) a.sync_id"
+				   " WHERE s.server OPERATOR(pg_catalog.=) $1"
+				   " AND a.held_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
+				   1, types, values, NULL, SPI_OK_SELECT);
+	held = row_datum(0, 1, &isnull);
+	return isnull ? 0 : DatumGetTimestampTz(held);
 }
 
 /* Log entries that are old enough, some of them. */

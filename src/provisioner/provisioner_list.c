@@ -16,7 +16,7 @@
 static void
 ask_page(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
-	scim_run_begin(run, scim_flight_of_target(p->context, SCIM_PHASE_SCAN, scim_scan_path(view, &run->scan)));
+	scim_run_begin_flight(run, scim_flight_of_target(p->context, SCIM_PHASE_SCAN, scim_scan_path(view, &run->scan)));
 }
 
 void
@@ -60,4 +60,12 @@ bool
 scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view)
 {
 	return run->scan.state == SCIM_SCAN_RUNNING || (view->server->list_scan && run->scan.state != SCIM_SCAN_DONE);
+}
+
+void
+scim_list_stop(ScimSyncRun *run)
+{
+	if (run->scan.state == SCIM_SCAN_RUNNING)
+		scim_scan_release(run->id);
+	run->scan.state = SCIM_SCAN_NONE;
 }

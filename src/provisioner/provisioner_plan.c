@@ -222,6 +222,9 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 	{
 		bool		was_disabled = strcmp(link->state, "disabled") == 0;
 
+		/* the very text that was acknowledged */
+		if (!was_disabled && link->acked_hash && strcmp(link->acked_hash, scim_text_hash(document->text)) == 0)
+			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
 		/* what we took out of use comes back, also where the mapping has no `active` */
 		if (decision->after.refused != NIL)
 			to = scim_keep_references(view, acked, to, decision->after.refused);
@@ -345,6 +348,24 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 	if (document->presence == SCIM_ROW_IN_SCOPE)
 		return decide_present(view, link, document, now, decision);
 	return decide_absent(view, link, document->presence, now, decision);
+}
+
+bool
+scim_link_needs_look(const ScimLink *link, const ScimDocument *document)
+{
+	const char *hash;
+
+	/* what waits for approval, or is looked at again by itself */
+	if (strcmp(link->state, "pending") == 0 || document->problem)
+		return false;
+	if (document->presence != SCIM_ROW_IN_SCOPE)
+		return strcmp(link->state, "linked") == 0 || link->remote_id == NULL;
+	hash = scim_text_hash(document->text);
+	if (strcmp(link->state, "linked") == 0)
+		return link->acked_hash == NULL || strcmp(link->acked_hash, hash) != 0 || link->waiting != (document->waiting > 0);
+	if (strcmp(link->state, "parked") == 0)
+		return link->wanted_hash == NULL || strcmp(link->wanted_hash, hash) != 0;
+	return strcmp(link->state, "conflict") != 0;
 }
 
 /* ---- scim.plan ---- */

@@ -1,41 +1,33 @@
 /*
  * provisioner_target.c
- *		How fast a server may be asked (see provisioner_target.h).
+ *		How fast a target may be asked: by its profile, and by what it says
+ *		(provisioning-engine 2.8).
  *
- * Three bounds, besides what the target says with 429 and Retry-After: the
+ * Three bounds, besides the times that it names with 429 and Retry-After: the
  * token buckets of its options; a window of requests at the same time, which a
- * 429 halves and each answer widens a little; and a pace, when the target says
- * that few requests are left until its quota begins anew.
+ * 429 halves and each answer widens a little; and a pace, when it says that few
+ * requests are left until its quota begins anew.
  */
 #include "postgres.h"
 
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "portability/instr_time.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-#include "utils/timestamp.h"
 
-#include "provisioner_target.h"
+#include "provisioner_run.h"
 #include "../catalog/catalog.h"
 #include "../scim_guc.h"
 
 /* Answers with 429 of one moment are one. */
 #define HALVE_MS 1000
 
-/* A quota is spent evenly once less than this share is left. */
+/* A quota is spent evenly once less than one part in so many is left. */
 #define LOW_SHARE 10
 
-int64
-scim_target_now(void)
-{
-	instr_time	t;
-
-	INSTR_TIME_SET_CURRENT(t);
-	return (int64) INSTR_TIME_GET_MILLISEC(t);
-}
-
-/* ---- as the catalogs have it ---- */
+/* An unreachable target: 1 s, 2 s, ... 15 min. */
+#define UNREACHED_FIRST_MS 1000
+#define UNREACHED_MOST_MS (15 * 60 * 1000)
 
 static char *
 keep(ScimTargetRun *target, const char *text)
@@ -66,12 +58,12 @@ recent_creates(const char *server)
 }
 
 ScimTargetRun *
-scim_target_refresh(dlist_head *targets, MemoryContext context, const ScimServer *server, const char *secret)
+scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *secret)
 {
 	ScimTargetRun *target = NULL;
 	dlist_iter	iter;
 
-	dlist_foreach(iter, targets)
+	dlist_foreach(iter, &p->targets)
 	{
 		ScimTargetRun *known = dlist_container(ScimTargetRun, node, iter.cur);
 
@@ -80,15 +72,15 @@ scim_target_refresh(dlist_head *targets, MemoryContext context, const ScimServer
 	}
 	if (target == NULL)
 	{
-		target = MemoryContextAllocZero(context, sizeof(ScimTargetRun));
-		target->context = AllocSetContextCreate(context, "scim target", ALLOCSET_SMALL_SIZES);
-		target->name = MemoryContextStrdup(context, server->name);
+		target = MemoryContextAllocZero(p->context, sizeof(ScimTargetRun));
+		target->context = AllocSetContextCreate(p->context, "scim target", ALLOCSET_SMALL_SIZES);
+		target->name = MemoryContextStrdup(p->context, server->name);
 		target->tokens = server->burst;
 		target->window = server->concurrency;
-		target->tokens_at = target->creates_at = scim_target_now();
+		target->tokens_at = target->creates_at = scim_run_now();
 		if (server->creates_per_hour > 0)
 			target->creates = server->creates_per_hour - recent_creates(server->name);
-		dlist_push_tail(targets, &target->node);
+		dlist_push_tail(&p->targets, &target->node);
 	}
 	MemoryContextReset(target->context);
 	target->secret = keep(target, secret);
@@ -104,16 +96,14 @@ scim_target_refresh(dlist_head *targets, MemoryContext context, const ScimServer
 	if (target->concurrency != server->concurrency)
 		target->window = server->concurrency;
 	target->concurrency = server->concurrency;
-	target->rate = server->rate_per_second;
-	target->burst = Max(server->burst, 1);
-	if (target->creates_per_second == 0 && server->creates_per_hour > 0)
-		target->creates_at = scim_target_now();
+	if (target->creates_per_second == 0)
+		target->creates_at = scim_run_now();
 	target->creates_per_second = server->creates_per_hour / 3600.0;
 	target->creates_burst = server->creates_per_hour;
+	target->rate = server->rate_per_second;
+	target->burst = Max(server->burst, 1);
 	return target;
 }
-
-/* ---- waiting ---- */
 
 static long
 until_token(double tokens, double per_second)
@@ -164,11 +154,12 @@ scim_target_sent(ScimTargetRun *target, bool create, int64 now)
 void
 scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now)
 {
-	long		reset = scim_retry_wanted(response, (long long) time(NULL));
-	long long	left = scim_retry_left(response, false);
-	long long	limit = scim_retry_left(response, true);
+	long		reset;
+	long long	left;
 
 	target->in_flight--;
+	if (response == NULL)
+		return;
 	if (scim_retry_verdict(response) == SCIM_VERDICT_THROTTLED)
 	{
 		if (now - target->halved_at > HALVE_MS)
@@ -178,10 +169,34 @@ scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, 
 	else if (response->outcome == SCIM_TRANSFER_ANSWERED)
 		target->window = Min(target->window + 1 / target->window, target->concurrency);
 
+	reset = scim_retry_wanted(response, (long long) time(NULL));
+	left = scim_retry_left(response, false);
 	target->pace_ms = 0;
-	if (left > 0 && reset > 0 && left <= Max(2 * target->concurrency, limit / LOW_SHARE))
+	if (left > 0 && reset > 0 && left <= Max(2 * target->concurrency, scim_retry_left(response, true) / LOW_SHARE))
 	{
 		target->pace_ms = reset * 1000 / (long) left;
 		target->pace_until = now + reset * 1000;
 	}
+}
+
+void
+scim_target_block(ScimTargetRun *target, int64 until)
+{
+	target->blocked_until = Max(target->blocked_until, until);
+}
+
+bool
+scim_target_unreached(ScimTargetRun *target, int64 now)
+{
+	/* answers of one moment are one failure */
+	if (target->blocked_until > now)
+		return false;
+	scim_target_block(target, now + scim_retry_backoff(target->unreached++, UNREACHED_FIRST_MS, UNREACHED_MOST_MS));
+	return true;
+}
+
+void
+scim_target_reached(ScimTargetRun *target)
+{
+	target->unreached = 0;
 }

@@ -14,10 +14,12 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "catalog/pg_foreign_server.h"
 #include "commands/trigger.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
@@ -30,20 +32,8 @@
 #include "../compat.h"
 #include "../scim_guc.h"
 
-/* Rows that one transaction takes up, and keys of one page of a reconcile. */
-#define MAX_CLAIM 200
-#define RECONCILE_PAGE 1000
-
 /* Why a sync stops that was not started in this database. */
 #define ELSEWHERE "it was started in another server or database, of which this may be a copy"
-
-/*
- * In ten minutes so many rows, and more than this share of them refused for
- * good, are no matter of rows any more.
- */
-#define WINDOW_MS (10 * 60 * 1000)
-#define WINDOW_ROWS 50
-#define WINDOW_PERCENT 40
 
 /* A sync whose transaction has failed waits. */
 #define BROKEN_WAIT_MS 10000
@@ -52,18 +42,17 @@
 #define MAX_ANSWER (4 * 1024 * 1024)
 #define MAX_LIST_ANSWER (16 * 1024 * 1024)
 
-/* Rows that wait for others are looked at so long after one of those was linked. */
-#define WAITING_MS 1000
-
-/* An unreachable target: 1 s, 2 s, ... 15 min. */
-#define UNREACHED_FIRST_MS 1000
-#define UNREACHED_MOST_MS (15 * 60 * 1000)
-
 /* In place of a catalog in the tag of a lock. */
 #define SYNC_LOCK_CLASS 0x7363696d
 
-/* 403 for so many rows, one after the other, is about the token. */
-#define MAX_FORBIDDEN 3
+int64
+scim_run_now(void)
+{
+	instr_time	t;
+
+	INSTR_TIME_SET_CURRENT(t);
+	return (int64) INSTR_TIME_GET_MILLISEC(t);
+}
 
 ScimProvisioner *
 scim_provisioner_create(void)
@@ -74,13 +63,22 @@ scim_provisioner_create(void)
 	p->context = context;
 	dlist_init(&p->targets);
 	dlist_init(&p->syncs);
+	dlist_init(&p->orphans);
 	return p;
 }
 
 /* ---- syncs ---- */
 
-static void
-forget_answer(ScimSyncRun *run, ScimFlight *flight)
+void
+scim_run_begin_flight(ScimSyncRun *run, ScimFlight *flight)
+{
+	flight->run = run;
+	dlist_push_tail(&run->flights, &flight->node);
+	run->nflights++;
+}
+
+void
+scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 {
 	if (flight->response == NULL)
 		return;
@@ -89,29 +87,37 @@ forget_answer(ScimSyncRun *run, ScimFlight *flight)
 	run->nanswers--;
 }
 
-static void
-forget_flight(ScimSyncRun *run, ScimFlight *flight)
+void
+scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight)
 {
 	bool		under_way = flight->sent && flight->response == NULL;
 
 	dlist_delete(&flight->node);
 	run->nflights--;
-	forget_answer(run, flight);
+	scim_run_forget_answer(run, flight);
 	if (under_way)
-		flight->run = NULL;		/* freed when its answer comes */
+	{
+		/* its request must be over before there is another about this row */
+		flight->run = NULL;
+		dlist_push_tail(&p->orphans, &flight->node);
+	}
 	else
 		scim_flight_end(flight);
 }
 
 static void
-forget_flights(ScimSyncRun *run)
+forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &run->flights)
-		forget_flight(run, dlist_container(ScimFlight, node, iter.cur));
+		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
 	run->scan.state = SCIM_SCAN_NONE;
+	run->reconcile_links = false;
+	if (run->reconciled)
+		pfree(run->reconciled);
+	run->reconciled = NULL;
 }
 
 /*
@@ -140,22 +146,43 @@ claim_sync(ScimSyncRun *run)
 }
 
 static void
-release_sync(ScimSyncRun *run)
+release_sync(ScimProvisioner *p, ScimSyncRun *run)
 {
 	LOCKTAG		tag;
 
-	if (run->scan.state == SCIM_SCAN_RUNNING)
-		scim_scan_release(run->id);
-	forget_flights(run);
+	scim_list_stop(run);
+	forget_flights(p, run);
+	if (run->full_entries)
+		pfree(DatumGetPointer(run->full_entries));
 	if (run->claimed)
 	{
 		sync_lock_tag(run->id, &tag);
 		(void) LockRelease(&tag, ExclusiveLock, true);
 	}
-	if (run->reconciled)
-		pfree(run->reconciled);
 	dlist_delete(&run->node);
 	pfree(run);
+}
+
+/*
+ * A sync that is to stop: nothing more is sent, and what was sent is waited for.
+ */
+static void
+stop_sync(ScimProvisioner *p, ScimSyncRun *run)
+{
+	dlist_mutable_iter iter;
+
+	scim_list_stop(run);
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (!flight->sent)
+			scim_run_forget_flight(p, run, flight);
+	}
+	run->draining = true;
+	run->due_at = PG_INT64_MAX;
+	if (run->nflights == 0)
+		release_sync(p, run);
 }
 
 static ScimSyncRun *
@@ -202,6 +229,11 @@ usable_server(const ScimSync *sync, const char **secret, const char **problem)
 	{
 		server = scim_server_by_name(sync->server);
 		*secret = scim_server_secret(server, problem);
+		if (scim_server_aclcheck(server->oid, sync->owner, ACL_USAGE) != ACLCHECK_OK)
+		{
+			*problem = "its owner has no USAGE on the server";
+			*secret = NULL;
+		}
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -267,7 +299,11 @@ refresh_syncs(ScimProvisioner *p)
 		if (!run->probing)
 			scim_run_tell(sync, NULL);
 		run->wanted = true;
-		run->target = scim_target_refresh(&p->targets, p->context, server, secret);
+		/* what was forgotten when it stopped has left intents */
+		if (run->draining)
+			run->recovered = false;
+		run->draining = false;
+		run->target = scim_target_refresh(p, server, secret);
 		run->due_at = 0;
 	}
 	dlist_foreach_modify(iter, &p->syncs)
@@ -275,285 +311,11 @@ refresh_syncs(ScimProvisioner *p)
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 
 		if (!run->wanted)
-			release_sync(run);
+			stop_sync(p, run);
 	}
 }
 
-/* ---- one sync, in its transaction ---- */
-
-/* Into quarantine: after this transaction the sync sends nothing more. */
-static void
-stop(ScimSyncRun *run, const ScimSync *sync, const char *reason)
-{
-	if (!run->wanted)
-		return;
-	run->wanted = false;
-	scim_guard_quarantine(sync, reason);
-}
-
-/* Is it still a matter of single rows? */
-static void
-weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
-{
-	if (now - run->window_at > WINDOW_MS)
-	{
-		run->window_at = now;
-		run->finished = run->parked = 0;
-	}
-	run->finished++;
-	run->parked += parked;
-	if (run->finished >= WINDOW_ROWS && run->parked * 100 > run->finished * WINDOW_PERCENT)
-		stop(run, sync, psprintf("the target has refused %d of %d rows", run->parked, run->finished));
-}
-
-/* What an answer says of the target. */
-static void
-hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 now)
-{
-	ScimTargetRun *target = run->target;
-
-	if (news->wait_ms > 0)
-		target->blocked_until = Max(target->blocked_until, now + news->wait_ms);
-	switch (news->verdict)
-	{
-		case SCIM_VERDICT_UNREACHED:
-			/* answers of one moment are one failure */
-			if (target->blocked_until <= now)
-			{
-				target->blocked_until = now + scim_retry_backoff(target->unreached++, UNREACHED_FIRST_MS, UNREACHED_MOST_MS);
-				scim_run_tell(sync, news->reason);
-			}
-			return;
-		case SCIM_VERDICT_UNAUTHORIZED:
-			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
-			return;
-		case SCIM_VERDICT_FORBIDDEN:
-			if (++run->forbidden >= MAX_FORBIDDEN || run->probing)
-				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
-			return;
-		case SCIM_VERDICT_OK:
-			run->forbidden = 0;
-			/* FALLTHROUGH */
-		default:
-			target->unreached = 0;
-	}
-}
-
-void
-scim_run_begin(ScimSyncRun *run, ScimFlight *flight)
-{
-	flight->run = run;
-	dlist_push_tail(&run->flights, &flight->node);
-	run->nflights++;
-}
-
-static void
-look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
-{
-	dlist_mutable_iter iter;
-	bool		linked = false;
-
-	dlist_foreach_modify(iter, &run->flights)
-	{
-		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
-		ScimTargetNews news;
-		bool		over;
-
-		if (flight->response == NULL)
-			continue;
-		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
-		if (flight->phase == SCIM_PHASE_SCAN && over)
-			scim_list_take(p, run, view, news.page, now);
-		forget_answer(run, flight);
-		hear(run, view->sync, &news, now);
-		if (news.learned)
-			p->refresh_at = now;
-		if (news.rescan && run->scan.state == SCIM_SCAN_DONE)
-			run->scan.state = SCIM_SCAN_NONE;
-		linked = linked || news.linked;
-		if (news.probed)
-		{
-			/* what comes next shows whether it is over */
-			scim_sync_set_state(view->sync->id, SCIM_SYNC_ACTIVE, NULL);
-			run->probing = false;
-		}
-		else if (run->probing)
-			stop(run, view->sync, view->sync->state_reason);
-		if (over)
-		{
-			if (flight->key)
-				weigh(run, view->sync, news.parked, now);
-			forget_flight(run, flight);
-		}
-	}
-	if (!linked)
-		return;
-	/* rows that refer to these can go on, also those of other syncs */
-	scim_links_wake_waiting(view->sync->server);
-	dlist_foreach_modify(iter, &p->syncs)
-	{
-		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);
-
-		if (other->target == run->target)
-			other->due_at = Min(other->due_at, now + WAITING_MS);
-	}
-}
-
-/*
- * A reconcile: every link is looked at, and every row that has none gets one,
- * page by page.
- */
-static void
-reconcile(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
-{
-	const char **keys;
-	int			n;
-
-	n = scim_store_keys(&view->target, run->reconciled, RECONCILE_PAGE, &keys);
-	if (run->reconciled == NULL && n == 0)
-		/* an empty source is more likely a mistake than the end of everybody */
-		scim_guard_stage_all(run->id);
-	else if (run->reconciled == NULL)
-		scim_links_mark_all(run->id);
-	if (n > 0)
-		scim_links_add(run->id, keys, n);
-	if (run->reconciled)
-		pfree(run->reconciled);
-	run->reconciled = NULL;
-	if (n == RECONCILE_PAGE)
-		run->reconciled = MemoryContextStrdup(p->context, keys[n - 1]);
-	else
-		scim_links_forget_full(run->id);
-}
-
-/*
- * Take up links that are due, while there is room for flights.  True: there may
- * be more.
- */
-static bool
-take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room)
-{
-	/* in a reconcile nearly all rows are as they should be: then read many */
-	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
-	int			begun = 0;
-	int			n;
-	bool		rescan = false;
-	bool		linked = scim_list_awaited(run, view);
-	ScimLink   *links = scim_links_due(run->id, linked, limit, &n);
-	const char **keys = palloc(sizeof(char *) * Max(n, 1));
-	ScimDocument *documents;
-	TimestampTz now = GetCurrentTimestamp();
-	ScimDeleteGuard guard;
-
-	for (int i = 0; i < n; i++)
-		keys[i] = links[i].key;
-	documents = scim_documents_read(view, keys, n);
-	memset(&guard, 0, sizeof(guard));
-	for (int i = 0; i < n; i++)
-	{
-		ScimDecision *decision;
-		ScimFlight *flight;
-
-		scim_heap_begin((size_t) scim_request_memory * 1024);
-		decision = scim_decide(view, &links[i], &documents[i], now);
-		if (decision->action != SCIM_ACTION_NONE && begun >= room)
-			continue;
-		scim_guard_check(view, &guard, &links[i], decision);
-		if (decision->action == SCIM_ACTION_NONE)
-		{
-			scim_link_store(run->id, &decision->after);
-			continue;
-		}
-		begun++;
-		scim_link_intend(run->id, links[i].key,
-						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
-		flight = scim_flight_begin(p->context, &links[i], decision);
-		if (decision->action == SCIM_ACTION_CREATE && run->scan.state == SCIM_SCAN_DONE &&
-			(links[i].doubt == 0 || view->server->list_scan))
-		{
-			ScimTargetNews news;
-			bool		over = scim_flight_match_list(view, flight, &news);
-
-			if (news.rescan)
-				rescan = true;
-			if (over)
-			{
-				scim_flight_end(flight);
-				continue;
-			}
-		}
-		scim_run_begin(run, flight);
-	}
-	if (rescan)
-		run->scan.state = SCIM_SCAN_NONE;
-	run->idle_rows = begun < n / 4;
-	return n == limit;
-}
-
-/*
- * All that there is to do for a sync now.
- */
-static void
-work_sync(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
-{
-	const ScimSyncView *view = scim_sync_view(sync);
-	int64		now = scim_target_now();
-	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
-	bool		more = false;
-	bool		full = false;
-	bool		listing;
-
-	if (!run->recovered)
-		(void) scim_links_recover(run->id);
-	run->recovered = true;
-	look_at_answers(p, run, view, now);
-	if (!run->wanted)
-		return;
-	if (run->probing)
-	{
-		if (run->nflights == 0)
-			scim_run_begin(run, scim_flight_probe(p->context, view));
-		run->due_at = PG_INT64_MAX;
-		return;
-	}
-
-	if (scim_links_absorb(run->id, &full) > 0)
-		more = true;
-	if (full)
-	{
-		/* a new cycle: what was read before is of the last one */
-		if (run->reconciled == NULL && run->scan.state != SCIM_SCAN_RUNNING)
-			run->scan.state = SCIM_SCAN_NONE;
-		reconcile(p, run, view);
-		more = true;
-	}
-	scim_list_want(p, run, view, now);
-	listing = scim_list_awaited(run, view);
-	/* while the target must not be asked, rows are better read later */
-	if (room > 0 && run->target->blocked_until <= now && (!listing || run->linked_at <= now))
-	{
-		run->linked_at = now + SCIM_LIST_MS;
-		more = take_up(p, run, view, room) || more;
-	}
-
-	if (run->target->blocked_until > now)
-		run->due_at = run->target->blocked_until;
-	else if (run->nflights >= 2 * run->target->concurrency)
-		run->due_at = PG_INT64_MAX;	/* an answer comes first */
-	else if (listing)
-		run->due_at = full ? now : now + SCIM_LIST_MS;
-	else if (more)
-		run->due_at = now;
-	else
-	{
-		TimestampTz next = scim_links_next(run->id);
-
-		if (run->nflights == 0)
-			run->scan.state = SCIM_SCAN_NONE;
-		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
-			now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1;
-	}
-}
+/* ---- transactions ---- */
 
 /* SET CONSTRAINTS ALL IMMEDIATE: what the owner's code left pending fires as the owner. */
 static void
@@ -608,7 +370,7 @@ abort_transaction(ScimProvisioner *p, ScimIdentity *identity)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 
-		forget_flights(run);
+		forget_flights(p, run);
 		run->claimed = false;
 	}
 }
@@ -619,8 +381,9 @@ log_failure(const ErrorData *edata, const char *what)
 {
 	ereport(LOG,
 			(errmsg("scim: %s failed with SQLSTATE %s", what, unpack_sql_state(edata->sqlerrcode)),
-			 errdetail("Raised in %s, %s:%d.", edata->funcname ? edata->funcname : "?",
-					   edata->filename ? edata->filename : "?", edata->lineno),
+			 errdetail("Raised in %s, %s:%d%s%s.", edata->funcname ? edata->funcname : "?",
+					   edata->filename ? edata->filename : "?", edata->lineno,
+					   edata->constraint_name ? ", constraint " : "", edata->constraint_name ? edata->constraint_name : ""),
 			 errhidestmt(true), errhidecontext(true)));
 }
 
@@ -642,14 +405,22 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	const ScimSync *sync = scim_sync_by_name(run->name);
 
-	if (sync == NULL || sync->id != run->id || !claim_sync(run) ||
-		!(sync->state == SCIM_SYNC_ACTIVE || (sync->state == SCIM_SYNC_QUARANTINED && run->probing)))
+	if (sync == NULL || sync->id != run->id || !claim_sync(run))
 	{
 		run->wanted = false;
+		forget_flights(p, run);
 		return;
 	}
+	if (sync->state != SCIM_SYNC_ACTIVE && !(sync->state == SCIM_SYNC_QUARANTINED && run->probing))
+	{
+		run->wanted = false;
+		run->draining = true;
+	}
 	scim_identity_assume(identity, sync->owner, false);
-	work_sync(p, run, sync);
+	if (run->draining)
+		scim_cycle_drain(p, run, sync);
+	else
+		scim_cycle_work(p, run, sync);
 }
 
 static void
@@ -728,7 +499,7 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	ScimSyncRun *run;
 	int			sqlstate = 0;
-	int64		now = scim_target_now();
+	int64		now = scim_run_now();
 
 	if (woken || (p->refresh_at != 0 && p->refresh_at <= now))
 		p->refresh_at = transact(p, NULL, step_refresh, "looking for syncs", &sqlstate) ? 0 : now + BROKEN_WAIT_MS;
@@ -741,14 +512,14 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 		{
 			bool		again = sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 
-			run->due_at = scim_target_now() + (again ? 10 : BROKEN_WAIT_MS);
+			run->due_at = scim_run_now() + (again ? 10 : BROKEN_WAIT_MS);
 			if (failure == NULL)
 				failure = MemoryContextStrdup(p->context, psprintf("its work fails with SQLSTATE %s", unpack_sql_state(sqlstate)));
 			if (!again)
 				(void) transact(p, run, step_tell, "telling why a sync does not work", &sqlstate);
 		}
 		else if (!run->wanted)
-			release_sync(run);
+			stop_sync(p, run);
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(saved);
@@ -758,7 +529,7 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 bool
 scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimClientRequest *request, void **tag)
 {
-	int64		now = scim_target_now();
+	int64		now = scim_run_now();
 	dlist_iter	iter;
 
 	dlist_foreach(iter, &p->syncs)
@@ -766,7 +537,7 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 		dlist_iter	inner;
 
-		if (run->target == NULL || scim_target_wait(run->target, now) != 0)
+		if (run->target == NULL || run->draining || scim_target_wait(run->target, now) != 0)
 			continue;
 		dlist_foreach(inner, &run->flights)
 		{
@@ -795,21 +566,28 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 {
 	ScimFlight *flight = (ScimFlight *) response->tag;
 
-	scim_target_answered(flight->target, response, scim_target_now());
-	if (flight->run)
-	{
-		flight->response = response;
-		flight->run->nanswers++;
-		return;
-	}
-	scim_client_release(response);
+	scim_target_answered(flight->target, response, scim_run_now());
+	flight->response = response;
+	flight->run->nanswers++;
+}
+
+void *
+scim_provisioner_cancelled(ScimProvisioner *p)
+{
+	ScimFlight *flight;
+
+	if (dlist_is_empty(&p->orphans))
+		return NULL;
+	flight = dlist_container(ScimFlight, node, dlist_pop_head_node(&p->orphans));
+	scim_target_answered(flight->target, NULL, scim_run_now());
 	scim_flight_end(flight);
+	return flight;
 }
 
 long
 scim_provisioner_wait(ScimProvisioner *p)
 {
-	int64		now = scim_target_now();
+	int64		now = scim_run_now();
 	int64		wait = p->refresh_at != 0 ? Max(p->refresh_at - now, 0) : -1;
 	dlist_iter	iter;
 
@@ -849,7 +627,7 @@ scim_provisioner_destroy(ScimProvisioner *p)
 	/* their transactions are long over; only the locks of syncs are left */
 	StartTransactionCommand();
 	dlist_foreach_modify(iter, &p->syncs)
-		release_sync(dlist_container(ScimSyncRun, node, iter.cur));
+		release_sync(p, dlist_container(ScimSyncRun, node, iter.cur));
 	CommitTransactionCommand();
 	MemoryContextDelete(p->context);
 }

@@ -141,9 +141,12 @@ extern bool scim_store_takes_delta(const ScimEndpointType *target, const ScimAtt
 /* The attribute of a type that ScimDelta is meant for (members), or NULL. */
 extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
 
+extern void scim_store_init(void);	/* from _PG_init: listens to SET CONSTRAINTS */
+
 /*
  * SET CONSTRAINTS of the mapped relations, by name, IMMEDIATE (which fires what
- * is pending) or back to DEFERRED, but for those of the endpoints in "except":
+ * is pending) or back to DEFERRED, but for what the transaction has made
+ * IMMEDIATE itself and those of the endpoints in "except":
  * for scim.handle, which shares the caller's transaction.
  */
 extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immediate, const List *except);

@@ -8,9 +8,6 @@
  */
 #include "postgres.h"
 
-#include "commands/trigger.h"
-#include "nodes/makefuncs.h"
-#include "nodes/parsenodes.h"
 #include "utils/builtins.h"
 
 #include "store_internal.h"
@@ -147,36 +144,4 @@ scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError
 			return;
 	}
 	scim_fail(err, 500, NULL, "internal error");
-}
-
-static bool
-has_constraint(const ScimEndpoint *endpoint, const RangeVar *constraint)
-{
-	for (int i = 0; i < endpoint->ntypes; i++)
-		if (list_member(endpoint->types[i].mapping->deferrable, constraint))
-			return true;
-	return false;
-}
-
-void
-scim_store_set_constraints(const ScimEndpoint *endpoint, bool immediate, const List *except)
-{
-	ConstraintsSetStmt *stmt = makeNode(ConstraintsSetStmt);
-	ListCell   *lc;
-	ListCell   *other;
-
-	for (int i = 0; i < endpoint->ntypes; i++)
-		foreach(lc, endpoint->types[i].mapping->deferrable)
-		{
-			RangeVar   *constraint = lfirst_node(RangeVar, lc);
-			bool		kept = false;
-
-			foreach(other, except)
-				kept = kept || has_constraint((const ScimEndpoint *) lfirst(other), constraint);
-			if (!kept)
-				stmt->constraints = lappend(stmt->constraints, constraint);
-		}
-	stmt->deferred = !immediate;
-	if (stmt->constraints != NIL)
-		AfterTriggerSetState(stmt);
 }

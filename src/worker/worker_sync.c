@@ -46,6 +46,8 @@ send_requests(ScimProvisioner *provisioner, ScimClient *client)
 	ScimClientRequest request;
 	void	   *tag;
 
+	while ((tag = scim_provisioner_cancelled(provisioner)) != NULL)
+		scim_client_cancel(client, tag);
 	while (scim_provisioner_next(provisioner, &target, &request, &tag))
 		if (!scim_client_start(client, target, &request, tag))
 			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
