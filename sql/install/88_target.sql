@@ -45,3 +45,20 @@ COMMENT ON COLUMN scim.orphans.user_name IS 'Its userName, if the sync has to do
 COMMENT ON COLUMN scim.orphans.display_name IS 'Its displayName.';
 COMMENT ON COLUMN scim.orphans.active IS 'Whether it is in use, as the target says.';
 COMMENT ON COLUMN scim.orphans.seen IS 'When the list was read.';
+
+CREATE FUNCTION scim.check_drift(
+	sync text,
+	repair boolean DEFAULT false,
+	OUT source_key text,
+	OUT remote_id text,
+	OUT attribute text,
+	OUT wanted jsonb,
+	OUT found jsonb
+) RETURNS SETOF record
+	LANGUAGE c VOLATILE PARALLEL UNSAFE COST 10000
+	AS 'MODULE_PATHNAME', 'scim_check_drift';
+REVOKE ALL ON FUNCTION scim.check_drift(text, boolean) FROM PUBLIC;
+COMMENT ON FUNCTION scim.check_drift(text, boolean) IS
+'Read the list of the target of a sync, page by page, and show what somebody else has changed there: what the target has acknowledged and has no more. The requests are sent by this session, in this transaction; scim.orphans shows afterwards what is there and no row''s.
+sync: name; repair: true: the worker sends again what differs, after the commit. Result: source_key: key of the row; remote_id: id of its resource; attribute: null if the resource has gone; wanted, found: its values.
+Errors: 42704 no such sync, 42501 not a member of its owner or no USAGE on the server, 55006 the worker reads that list now, 55000 mapping or server can''t be used, or scim.outbound is off, 08006 no answer, 08P01 the list is not whole.';

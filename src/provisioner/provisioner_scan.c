@@ -119,13 +119,20 @@ kept_document(const ScimSyncView *view, const json_t *resource, const char *id)
 	{
 		const ScimAttr *attr = view->type->top[i];
 		const json_t *value = scim_document_value(view->type, resource, attr);
-		bool		wanted = view->selection->has[attr->ord] || (attr->ext == SCIM_EXT_CORE && strcmp(attr->name, "active") == 0);
+		bool		wanted = view->selection->has[attr->ord];
 
 		for (int j = 0; j < view->nrules; j++)
 			for (int k = 0; k < view->rules[j].nattrs; k++)
 				wanted = wanted || view->rules[j].attrs[k] == attr || view->rules[j].attrs[k]->parent == attr;
 		if (wanted && value && attr != view->type->a_id && attr != view->type->a_meta && attr != view->type->a_schemas)
 			scim_document_put(view->type, kept, attr, value);
+	}
+	if (!view->active_mapped)
+	{
+		json_t	   *active = scim_json_get(resource, "active", NULL);
+
+		if (json_is_boolean(active) && json_object_set(kept, "active", active) != 0)
+			out_of_memory();
 	}
 	text = scim_json_print(kept, &len);
 	if (text == NULL)

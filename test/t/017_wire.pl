@@ -440,4 +440,70 @@ for my $case ([ 'repeats', { action => 'answer', status => 200, method => 'GET',
 	drop('deaf');
 }
 
+# ---- drift ----
+
+{
+	my $peer = ScimPeer->start(token => TOKEN, settings => { page_max => 3 });
+	my $drift = "SELECT source_key, attribute, wanted, found FROM scim.check_drift('%s') ORDER BY 1, 2";
+
+	rows(7, 1 .. 4);
+	connect_to('drift', $peer);
+	$t->sql('UPDATE hr.staff SET listed = false WHERE id = 6');
+	settles('drift', 'out of scope');
+	is($t->sql(sprintf $drift, 'users_drift'), '', 'drift: none');
+	my $users = $peer->users;
+	$peer->put_resources({ %{ $users->{u1} }, title => 'Hacker', nickName => 'x' }, { %{ $users->{u6} }, active => TRUE });
+	$peer->remove($users->{u2}{id});
+	$peer->put_resources({ schemas => [CORE_USER], userName => 'mallory', active => TRUE });
+	my $team = $peer->groups->{Team};
+	$peer->put_resources({ %$team, members => [ { value => $users->{u5}{id} }, { value => $users->{u1}{id} } ] });
+	my $before = $peer->mark;
+	is($t->sql(sprintf $drift, 'users_drift'), "1|title|\"T1\"|\"Hacker\"\n2||{\"title\": \"T2\", \"emails\": [{\"type\": \"work\", \"value\": \"u2\@mail.example\", \"primary\": true}], \"userName\": \"u2\"}|\n6|active|false|true", 'drift: what somebody else has done');
+	is($t->sql("SELECT source_key, attribute FROM scim.check_drift('teams_drift')"), '1|members', 'drift: also to a group');
+	is($t->sql("SELECT user_name FROM scim.orphans WHERE sync = 'users_drift'"), 'mallory', 'drift: who is nobody\'s');
+	is(writes($peer, $before), '', 'drift: nothing is written');
+	$t->sql("SELECT count(*) FROM scim.check_drift('users_drift', true)");
+	settles('drift', 'repaired');
+	is($peer->users->{u1}{title} . ' ' . $peer->users->{u1}{nickName}, 'T1 x', 'drift: an attribute');
+	ok(!$peer->users->{u6}{active}, 'drift: who is to be disabled');
+	ok($peer->users->{u2}, 'drift: who had gone');
+	$t->sql("SELECT count(*) FROM scim.check_drift('teams_drift', true)");
+	settles('drift', 'repaired');
+	is(members($peer), names(1 .. 4), 'drift: members');
+	is($t->sql(sprintf $drift, 'users_drift'), '', 'drift: none');
+	is(failures('drift'), '', 'drift: no failure');
+	$peer->faults({ action => 'truncate', method => 'GET' });
+	my ($rc, $out, $err) = $t->try_sql("SELECT * FROM scim.check_drift('users_drift')");
+	like($err, qr/the list of the target of sync "users_drift" can't be read/, 'drift: a list that is cut');
+	drop('drift');
+}
+
+# ---- how fast ----
+
+{
+	my $peer = ScimPeer->start(token => TOKEN);
+
+	rows(12);
+	$t->sql("CREATE SERVER slow FOREIGN DATA WRAPPER scim OPTIONS (base_url '" . $peer->url . "', creates_per_hour '5'); ALTER SERVER slow OWNER TO hr_owner;
+		SELECT scim.set_secret('slow', '" . TOKEN . "')");
+	$t->call('create_sync', { name => 'users_slow', mapping => 'staff', server => 'slow' });
+	$t->sql("SELECT scim.start_sync('users_slow')");
+	poll("SELECT linked FROM scim.sync_status WHERE name = 'users_slow'", 5, 'slow: as many as an hour allows');
+	$t->sql("UPDATE hr.staff SET title = 'X' WHERE id IN (SELECT source_key::int FROM scim.sync_links WHERE sync = 'users_slow' AND state = 'linked')");
+	ok($peer->wait_for(sub { 5 == grep { ($_->{title} || '') eq 'X' } values %{ $_[0]->users } }, 10), 'slow: changes do not wait for creations');
+	is(scalar keys %{ $peer->users }, 5, 'slow: and no more are made');
+	drop('slow');
+}
+{
+	# 20 requests in 2 s, and it says how many are left
+	my $peer = ScimPeer->start(profile => 'datadog', token => TOKEN, rate => 20, settings => { period => 2 });
+
+	rows(70);
+	connect_to('quota', $peer, teams => 0, profile => 'datadog', concurrency => 4);
+	is(scalar keys %{ $peer->users }, 70, 'quota: all arrive');
+	cmp_ok($peer->stats->{by_status}{POST}{429} || 0, '<=', 8, 'quota: nearly all within it');
+	clean($peer, 'quota');
+	drop('quota');
+}
+
 done_testing();
