@@ -6,6 +6,9 @@
 #   make test           the same set-up, then every test
 #   make conformance    run clients of others against it (needs their registries)
 #   make bench          measure against pgbench
+#   make bench-core     measure the language alone, against jansson
+#   make bench-outbound measure an initial sync, against libcurl alone
+#   make coverage       unit tests of core, and the lines they reach
 #   make LISTENER=no    build without libmicrohttpd (everything but the listener)
 #
 # Targets that need no PostgreSQL come first: this file has to work on a
@@ -16,7 +19,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test conformance bench fuzz unit floors
+.PHONY: quickstart test conformance bench bench-core bench-outbound fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -30,9 +33,20 @@ conformance:
 bench:
 	@bench/run.sh $(ARGS)
 
+bench-outbound:
+	@bench/outbound.sh $(ARGS)
+
+# The language alone, as ratios to jansson's parse of the same bytes: bench/core.
+bench-core:
+	@$(MAKE) --no-print-directory -C bench/core run $(if $(ROUNDS),ROUNDS=$(ROUNDS))
+
 # Core alone, without a server: test/unit/Makefile builds and runs it.
 unit:
 	@$(MAKE) --no-print-directory -C test/unit check
+
+# The same, and which part of core's lines it reaches (gcov).
+coverage:
+	@$(MAKE) --no-print-directory -C test/unit coverage
 
 # Every fuzzer of core, SECONDS each (60): test/fuzz/Makefile.
 fuzz:
@@ -68,7 +82,7 @@ PG_CFLAGS   = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing
 ifdef WERROR
 PG_CFLAGS  += -Werror
 endif
-SHLIB_LINK += -ljansson
+SHLIB_LINK += -ljansson -lcurl
 override with_llvm := no
 
 DATA_built  = scim--$(EXTVERSION).sql

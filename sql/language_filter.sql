@@ -50,6 +50,7 @@ SELECT scim.filter_canonical(repeat('(', 33) || 'a pr' || repeat(')', 33));
 SELECT length(scim.filter_canonical(repeat('a pr and ', 63) || 'a pr')) AS comparisons_64;
 SELECT scim.filter_canonical(repeat('a pr and ', 64) || 'a pr');
 SELECT scim.filter_canonical('a eq "' || repeat('x', 4096) || '"');
+SELECT scim.filter_canonical(repeat('(', 1000000));
 SELECT scim.filter_canonical(NULL) IS NULL AS strict;
 
 SELECT scim.drop_schema(s ->> 'id') FROM file, jsonb_array_elements(f -> 'fixtureSchemas') s;

@@ -57,4 +57,10 @@ SELECT scim.patch_apply('User', '{"userName": "x"}', '{"schemas": ["urn:ietf:par
 SELECT scim.patch_apply('User', '{"userName": "x"}', jsonb_build_object('schemas', '["urn:ietf:params:scim:api:messages:2.0:PatchOp"]'::jsonb,
 	'Operations', (SELECT jsonb_agg('{"op": "add", "path": "title", "value": "t"}'::jsonb) FROM generate_series(1, 1001))), 'compat');
 
+-- what compat had to rewrite is named for those who ask
+SET client_min_messages = debug1;
+SELECT scim.patch_apply('User', '{"userName": "x"}', '{"Operations": [{"op": "Replace", "value": {"active": "False", "name.givenName": "A", "name.familyName": "B", "shoeSize": 44}}]}', 'compat');
+SELECT scim.validate('User', '{"userName": "x", "active": "True"}', 'compat');
+SET client_min_messages = warning;
+
 SELECT scim.drop_schema(s ->> 'id') FROM file, jsonb_array_elements(f -> 'fixtureSchemas') s;

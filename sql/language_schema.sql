@@ -13,6 +13,8 @@ SELECT scim.validate('User', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.
 SELECT scim.validate('User', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "x", "x509Certificates": [{"value": "***"}]}', 'compat');
 SELECT scim.validate('User', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "x", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"manager": "u7"}}', 'compat');
 SELECT scim.validate('Group', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "g", "members": [{"value": "u1", "$ref": null}]}', 'compat');
+-- each call has the memory of a request
+SELECT scim.validate('User', jsonb_build_object('userName', 'x', 'photos', (SELECT jsonb_agg(repeat('x', 250000)) FROM generate_series(1, 300))));
 
 -- projection
 SELECT p, scim.project('User', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "id": "u1", "userName": "ann", "password": "secret", "title": "T",

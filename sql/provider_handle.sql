@@ -40,6 +40,8 @@ SELECT * FROM pg_temp.send('POST', '/Users', '{"schemas":["urn:ietf:params:scim:
 SELECT * FROM pg_temp.send('POST', '/Users', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"]}');
 SELECT * FROM pg_temp.send('POST', '/Users', '[]');
 SELECT * FROM pg_temp.send('POST', '/Users', '{"userName":"x"} x');
+SELECT * FROM pg_temp.send('POST', '/Users', '{"userName":"x","title":"a","title":"b"}');
+SELECT * FROM pg_temp.send('POST', '/Users', '{"userName":"x","name":{"givenName":"a","GIVENNAME":"b"}}');
 SELECT * FROM pg_temp.send('POST', '/Users');
 SELECT * FROM pg_temp.send('GET', '/Users/<anna>');
 SELECT * FROM pg_temp.send('GET', '/Users/<anna>/');

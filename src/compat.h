@@ -67,6 +67,14 @@ scim_init_materialized(FunctionCallInfo fcinfo)
 #define scim_init_materialized(fcinfo) InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC)
 #endif
 
+/* Until 15: random numbers came from the C library.  From 0, below 1. */
+#if PG_VERSION_NUM < 150000
+#define scim_random_fraction() ((double) random() / ((double) MAX_RANDOM_VALUE + 1.0))
+#else
+#include "common/pg_prng.h"
+#define scim_random_fraction() pg_prng_double(&pg_global_prng_state)
+#endif
+
 /* Until 15: shared memory was asked for in _PG_init itself. */
 #if PG_VERSION_NUM < 150000
 typedef void (*shmem_request_hook_type) (void);
@@ -110,10 +118,29 @@ typedef void (*shmem_request_hook_type) (void);
 #define member_can_set_role(member, role) is_member_of_role(member, role)
 #endif
 
+/* Until 16: one function for each kind of object. */
+#if PG_VERSION_NUM < 160000
+#include "utils/acl.h"
+#define scim_schema_aclcheck(schema, role, mode) pg_namespace_aclcheck(schema, role, mode)
+#define scim_server_aclcheck(server, role, mode) pg_foreign_server_aclcheck(server, role, mode)
+#else
+#define scim_schema_aclcheck(schema, role, mode) object_aclcheck(NamespaceRelationId, schema, role, mode)
+#define scim_server_aclcheck(server, role, mode) object_aclcheck(ForeignServerRelationId, server, role, mode)
+#endif
+
 /* Until 16: no place for an error to go, it was always raised. */
 #if PG_VERSION_NUM < 160000
 #include "utils/regproc.h"
 #define stringToQualifiedNameList(string, escontext) stringToQualifiedNameList(string)
+#endif
+
+/* Until 16: without a parent trigger and the choice to recurse. */
+#if PG_VERSION_NUM < 160000
+#define scim_trigger_fires(rel, name, when) \
+	EnableDisableTrigger(rel, name, when, false, ShareRowExclusiveLock)
+#else
+#define scim_trigger_fires(rel, name, when) \
+	EnableDisableTrigger(rel, name, InvalidOid, when, false, false, ShareRowExclusiveLock)
 #endif
 
 /* Until 16: named otherwise. */

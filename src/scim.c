@@ -8,6 +8,7 @@
 
 #include "compat.h"
 #include "catalog/catalog.h"
+#include "provisioner/provisioner.h"
 #include "scim_guc.h"
 #include "store/store.h"
 #include "worker/worker.h"
@@ -22,5 +23,6 @@ _PG_init(void)
 	scim_guc_init();
 	scim_catalog_init();
 	scim_store_init();
+	scim_provisioner_init();
 	scim_worker_init();
 }

@@ -11,6 +11,7 @@
 
 #include "utils/guc.h"
 
+#include "catalog/catalog_origin.h"
 #include "compat.h"
 #include "scim_guc.h"
 
@@ -39,6 +40,10 @@ int			scim_page_size = 100;
 int			scim_max_page_size = 1000;
 int			scim_cursor_timeout = 3600;
 int			scim_audit_retention = 365;
+char	   *scim_allowed_targets = NULL;
+bool		scim_outbound = true;
+char	   *scim_node_identity = NULL;
+int			scim_sync_log_days = 30;
 int			scim_request_log_retention = 7;
 int			scim_actual_port = 0;
 
@@ -93,6 +98,16 @@ static const StringSetting string_settings[] = {
 	{"scim.tls_key_file", "Private key (PEM) of the listener.", &scim_tls_key_file, "", PGC_SIGHUP},
 };
 
+static bool
+check_allowed_targets(char **value, void **extra, GucSource source)
+{
+	const char *problem = *value != NULL ? scim_allowed_check(*value) : NULL;
+
+	if (problem != NULL)
+		GUC_check_errdetail("%s", problem);
+	return problem == NULL;
+}
+
 /*
  * Define all settings.  Called once from _PG_init.
  */
@@ -131,6 +146,24 @@ scim_guc_init(void)
 							 "Allow plain HTTP on an address that is not loopback.",
 							 NULL, &scim_insecure_bind, false, PGC_SIGHUP,
 							 0, NULL, NULL, NULL);
+
+	DefineCustomStringVariable("scim.allowed_targets",
+							   "Hosts that requests may go to by plain http, and whose addresses may be private: host or host:port, separated by commas.",
+							   NULL, &scim_allowed_targets, "", PGC_SUSET,
+							   0, check_allowed_targets, NULL, NULL);
+	DefineCustomBoolVariable("scim.outbound",
+							 "Send requests to other services.",
+							 NULL, &scim_outbound, true, PGC_SIGHUP,
+							 0, NULL, NULL, NULL);
+	DefineCustomStringVariable("scim.node_identity",
+							   "A text that all servers share between which syncs may move (failover); empty: the files of this one.",
+							   "A sync that finds itself elsewhere pauses, so that a copy of the database does not send.",
+							   &scim_node_identity, "", PGC_SIGHUP,
+							   0, NULL, NULL, NULL);
+	DefineCustomIntVariable("scim.sync_log_days",
+							"Days for which scim.sync_log keeps requests.",
+							NULL, &scim_sync_log_days, 30, 1, 3650, PGC_SIGHUP,
+							0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("scim");
 }

@@ -28,6 +28,10 @@ extern int	scim_statement_timeout;
 extern int	scim_lock_timeout;
 extern int	scim_page_size;			/* default count */
 extern int	scim_max_page_size;
+extern char *scim_allowed_targets;	/* list of host[:port]; catalog_origin.h reads it */
+extern bool scim_outbound;
+extern char *scim_node_identity;
+extern int	scim_sync_log_days;
 
 /* Where this process really listens (a worker sets them); else from the settings. */
 extern int	scim_cursor_timeout;	/* seconds */

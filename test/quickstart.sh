@@ -5,7 +5,9 @@
 # Installs what is missing from Debian's packages, builds and installs the
 # extension, and starts a private PostgreSQL cluster of its own with an HTTP
 # listener.  Then it plays what Microsoft Entra ID sends when it provisions, and
-# shows after each step what SQL sees of it.
+# shows after each step what SQL sees of it.  After that the way out: a table of
+# staff is synced to a service that behaves as Datadog does (test/peer), and to
+# an endpoint of this extension in another database.
 #
 #   (nothing)   play, then stay up until Ctrl-C, so that you can go on by hand
 #   --serve     stay up only
@@ -32,6 +34,8 @@ listeners=2
 base_path=/api/v2/scim
 server=				# directory of the cluster (server_user's)
 mine=				# directory of requests and answers (ours)
+peer=				# process of the service that is provisioned
+db=postgres			# that SQL goes to
 step='setting up'
 step_no=0
 checks=0
@@ -46,6 +50,7 @@ clean_up()
 	trap - EXIT
 	trap '' INT TERM HUP
 	allow_main_cluster
+	[ -z "$peer" ] || kill "$peer" 2>/dev/null || true
 	if [ -n "$server" ]; then
 		stop_cluster "$server" "$pg_bindir"
 		# a newer run may have written its own facts there
@@ -95,7 +100,7 @@ begin()
 
 psql_quiet()
 {
-	"$pg_bindir/psql" -XAtq -v ON_ERROR_STOP=1 -h "$server/socket" -p 5432 -U postgres -d postgres "$@"
+	"$pg_bindir/psql" -XAtq -v ON_ERROR_STOP=1 -h "$server/socket" -p 5432 -U postgres -d "$db" "$@"
 }
 
 # show QUERY: the query and its result, as psql prints it.
@@ -103,9 +108,9 @@ show()
 {
 	local out
 
-	printf '\n   postgres=# %s\n' "$1"
+	printf '\n   %s=# %s\n' "$db" "$1"
 	out=$("$pg_bindir/psql" -Xq -v ON_ERROR_STOP=1 -P pager=off -P footer=off \
-		-h "$server/socket" -p 5432 -U postgres -d postgres -c "$1" 2>&1) || fail "the query failed:" "$out"
+		-h "$server/socket" -p 5432 -U postgres -d "$db" -c "$1" 2>&1) || fail "the query failed:" "$out"
 	[ -z "$out" ] || printf '%s\n' "$out" | sed '/^ *$/d; s/^/   /; s/ *$//'
 }
 
@@ -155,7 +160,7 @@ want_status()
 body()
 {
 	"$pg_bindir/psql" -XAtq -v ON_ERROR_STOP=1 -v "body=$(<"$mine/body")" \
-		-h "$server/socket" -p 5432 -U postgres -d postgres 2>&1 <<-SQL
+		-h "$server/socket" -p 5432 -U postgres -d "$db" 2>&1 <<-SQL
 			SELECT $1 FROM (SELECT :'body'::jsonb AS b) AS answer;
 		SQL
 }
@@ -194,7 +199,8 @@ build_and_install()
 	(
 		# two runs at once would build the same files
 		! command -v flock >/dev/null || flock 9
-		nice make -C "$root" -j2 PG_CONFIG="$pg_config" >"$log" 2>&1 9>&- ||
+		nice make -C "$root" -j2 PG_CONFIG="$pg_config" >"$log" 2>&1 9>&- &&
+			nice make -C "$root/test/peer" -j2 >>"$log" 2>&1 9>&- ||
 			{ tail -n 25 "$log" >&2; die "the build failed (see above; all of it: $log)."; }
 
 		library=$("$pg_config" --pkglibdir)/scim.so
@@ -534,8 +540,215 @@ Engineering|grace@contoso.example'
 	want_sql 'acme|entra|live|t' "SELECT endpoint, label, state, last_used IS NOT NULL FROM scim.tokens"
 }
 
+# ---- the way out ----
+
+# peer_asks WHAT: what the service holds or has seen, in the file body.
+peer_asks()
+{
+	curl -q -sS --noproxy '*' --max-time 10 -o "$mine/body" "$peer_origin/_peer/$1" 2>"$mine/error" ||
+		fail "the peer does not answer: $(cat "$mine/error")"
+}
+
+# within SECONDS WHAT CONDITION: wait until the answer to WHAT is so.
+within()
+{
+	local start deadline=$((SECONDS + $1)) condition=$3
+
+	start=$(date +%s%N)
+	while :; do
+		peer_asks "$2"
+		[ "$(body "$condition")" != t ] || break
+		[ $SECONDS -lt $deadline ] || fail "the service has not got there in $1 s." "expected: $condition" "got:      $(head -c 1000 "$mine/body")"
+		sleep 0.05
+	done
+	took=$((($(date +%s%N) - start) / 1000000))
+	checks=$((checks + 1))
+}
+
+# arrived SECONDS N METHOD [CONDITION]: N such requests since the last mark; shows the first.
+arrived()
+{
+	local requests="(SELECT count(*) FROM jsonb_array_elements(b->'requests') r WHERE r->>'method' = '$3' AND r->>'status' LIKE '2__' AND ${4:-true})"
+
+	within "$1" "log?since=$mark" "$requests = $2"
+	[ "$(body "(SELECT count(*) FROM jsonb_array_elements(b->'requests') r WHERE r->>'method' NOT IN ('GET', '$3'))")" = 0 ] ||
+		fail 'the service received something else as well.' "$(head -c 1000 "$mine/body")"
+	printf '\n   %sAfter %s ms:%s %s %s x %s, the first:\n' "$dim" "$took" "$plain" "$2" "$3"
+	body "(SELECT (r->>'method') || ' ' || (r->>'path') || coalesce(E'\n' || (r->>'body'), '') || E'\n-> ' || (r->>'status')
+		FROM jsonb_array_elements(b->'requests') r WHERE r->>'method' = '$3' ORDER BY r->'number' LIMIT 1)" | sed 's/^/     /'
+}
+
+mark_now()
+{
+	peer_asks 'log?limit=0&since=1000000000000'
+	mark=$(body "b->'next'")
+}
+
+start_peer()
+{
+	local i port
+
+	umask 077
+	head -c 20 /dev/urandom | od -An -tx1 | tr -d ' \n' >"$mine/app-key"
+	"$root/build/peer/peer" --profile datadog --token-file "$mine/app-key" >"$mine/peer" 2>&1 &
+	peer=$!
+	for i in $(seq 100); do
+		port=$(sed -n 's/^listening on //p' "$mine/peer")
+		[ -z "$port" ] || break
+		sleep 0.1
+	done
+	[ -n "$port" ] || fail 'the peer does not start:' "$(cat "$mine/peer")"
+	peer_port=$port
+	peer_origin=http://127.0.0.1:$port
+}
+
+# allow_targets LIST: and wait until new sessions know it.
+allow_targets()
+{
+	local i
+
+	show "ALTER SYSTEM SET scim.allowed_targets = '$1';"
+	show "SELECT pg_reload_conf();"
+	for i in $(seq 100); do
+		[ "$(psql_quiet -c 'SHOW scim.allowed_targets' 2>&1)" != "$1" ] || return 0
+		sleep 0.1
+	done
+	fail 'the setting does not arrive.'
+}
+
+# secret SERVER FILE: as data, so that it is in no statement and in no log.
+secret()
+{
+	local out
+
+	printf "\n   $db=# %s\n" 'CREATE TEMP TABLE s (t text);' "\\copy s FROM '$2'" "SELECT scim.set_secret('$1', t) FROM s;"
+	out=$(psql_quiet <<-SQL 2>&1
+		CREATE TEMP TABLE s (t text);
+		\\copy s FROM '$2'
+		SELECT scim.set_secret('$1', t) FROM s;
+	SQL
+	) || fail "$out"
+	[ "$out" = ok ] || fail "the secret is not taken: $out"
+	printf '   %s\n' "$out"
+	checks=$((checks + 1))
+}
+
+staff_columns="upn AS user_name, NOT is_soft_deleted AS active, job_title AS title, full_name, mail"
+
+play_out()
+{
+	local port2 url2 n
+
+	begin 'The way out: a table of staff' 'Any table with a key. Thirty people work here.'
+	show "CREATE ROLE hr_app;"
+	show "CREATE SCHEMA hr AUTHORIZATION hr_app;"
+	show "CREATE TABLE hr.staff (
+     id int PRIMARY KEY, upn text NOT NULL, full_name text, job_title text, mail text,
+     is_soft_deleted boolean NOT NULL DEFAULT false, room text);"
+	show "ALTER TABLE hr.staff OWNER TO hr_app;"
+	show "INSERT INTO hr.staff
+     SELECT i, 'person' || i || '@contoso.example', 'Person ' || i, 'Analyst', 'person' || i || '@contoso.example'
+     FROM generate_series(1, 30) i;"
+
+	begin 'A mapping' 'Attribute to column, expression, or place in a list. Statements on the table run as its owner.'
+	show "SELECT scim.create_mapping('staff', 'User', 'hr.staff', owner => 'hr_app', attributes => '{
+     \"userName\": \"upn\",
+     \"active\": \"NOT is_soft_deleted\",
+     \"title\": \"job_title\",
+     \"emails[type eq \\\"work\\\"].value\": \"mail\",
+     \"name.formatted\": \"full_name\"}');"
+
+	begin 'A server and its secret' "A service that behaves on the wire as Datadog's API, on this machine. Plain http goes only to hosts that are named."
+	start_peer
+	allow_targets "127.0.0.1:$peer_port"
+	show "CREATE SERVER datadog FOREIGN DATA WRAPPER scim OPTIONS (profile 'datadog', base_url '$peer_origin/api/v2/scim');"
+	show "GRANT USAGE ON FOREIGN SERVER datadog TO hr_app;"
+	secret datadog "$mine/app-key"
+	show "SELECT ok, step, status, detail FROM scim.test_connection('datadog');"
+	want_sql t "SELECT bool_and(ok) FROM scim.test_connection('datadog')"
+
+	begin 'A sync, and its plan' 'Triggers capture changes from now on; nothing is sent before the start.'
+	show "SELECT scim.create_sync('staff_to_datadog', 'staff', 'datadog', delete_after => '0');"
+	show "SELECT action, method, path, count(*) FROM scim.plan('staff_to_datadog') GROUP BY 1, 2, 3;"
+	show "SELECT jsonb_pretty(body) AS body FROM scim.plan('staff_to_datadog', key => '1');"
+	want_sql 'create|POST|/Users|30' "SELECT action, method, path, count(*) FROM scim.plan('staff_to_datadog') GROUP BY 1, 2, 3"
+	peer_asks state
+	want_body "jsonb_array_length(b->'Users') = 0"
+
+	begin 'Start' 'Each is looked for first, then created.'
+	mark_now
+	show "SELECT scim.start_sync('staff_to_datadog');"
+	arrived 20 30 POST
+	within 1 state "jsonb_array_length(b->'Users') = 30"
+	within 1 stats "b->'duplicate_creates' = '0'"
+	want_sql t "SELECT scim.wait_synced('staff_to_datadog')"
+	show "SELECT name, state, linked, pending, failed FROM scim.sync_status;"
+	want_sql 'staff_to_datadog|active|30|0|0' "SELECT name, state, linked, pending, failed FROM scim.sync_status"
+
+	begin 'An UPDATE is a PATCH' 'Only what has changed is sent, when the transaction has committed; a column that is not mapped sends nothing.'
+	mark_now
+	show "UPDATE hr.staff SET job_title = 'Countess', room = '12' WHERE id = 1;"
+	arrived 2 1 PATCH "r->>'body' LIKE '%{\"op\":\"replace\",\"path\":\"title\",\"value\":\"Countess\"}%'"
+	mark_now
+	show "BEGIN; UPDATE hr.staff SET job_title = 'nobody'; ROLLBACK;"
+	show "UPDATE hr.staff SET room = '13';"
+	sleep 1
+	peer_asks "log?since=$mark"
+	want_body "b->'requests' = '[]'"
+
+	begin 'A soft delete is active: false' 'The column of the application decides.'
+	mark_now
+	show "UPDATE hr.staff SET is_soft_deleted = true WHERE id = 2;"
+	arrived 2 1 PATCH "r->>'body' LIKE '%\"path\":\"active\",\"value\":false%'"
+	within 1 state "(SELECT count(*) FROM jsonb_array_elements(b->'Users') u WHERE u->'active' = 'false') = 1"
+
+	begin 'A DELETE is a DELETE' "Because this sync says delete_after => '0'. (Otherwise the user is disabled at once, and deleted after thirty days.)"
+	mark_now
+	show "DELETE FROM hr.staff WHERE id = 3;"
+	arrived 5 1 DELETE
+
+	begin 'The round trip' 'Another database of this server has an endpoint of this extension, on another port: a service as any other.'
+	show "CREATE DATABASE elsewhere;"
+	port2=$(free_port)
+	url2=http://127.0.0.1:$port2/scim/v2
+	db=elsewhere
+	show "CREATE EXTENSION scim;"
+	show "SELECT scim.setup();"
+	show "SELECT scim.create_endpoint('acme', base_path => '/scim/v2', public_url => '$url2');"
+	psql_quiet -c "SELECT scim.create_token('acme', label => 'sync')" >"$mine/elsewhere-token" || fail 'no token was made.'
+	show "SELECT scim.start_workers(port => $port2, listeners => 1);"
+	db=postgres
+	allow_targets "127.0.0.1:$peer_port, 127.0.0.1:$port2"
+	show "CREATE SERVER elsewhere FOREIGN DATA WRAPPER scim OPTIONS (profile 'scim', base_url '$url2');"
+	show "GRANT USAGE ON FOREIGN SERVER elsewhere TO hr_app;"
+	secret elsewhere "$mine/elsewhere-token"
+	want_sql t "SELECT bool_and(ok) FROM scim.test_connection('elsewhere')"
+	show "SELECT scim.create_sync('staff_to_elsewhere', 'staff', 'elsewhere');"
+	show "SELECT scim.start_sync('staff_to_elsewhere');"
+	show "SELECT scim.wait_synced('staff_to_elsewhere');"
+	want_sql 'active|28|0' "SELECT state, linked, failed FROM scim.sync_status WHERE name = 'staff_to_elsewhere'"
+
+	begin 'The same rows there' 'Who is disabled here and was never there is not created.'
+	n=$(psql_quiet -c "SELECT $staff_columns FROM hr.staff WHERE NOT is_soft_deleted ORDER BY upn" 2>&1) || fail "$n"
+	db=elsewhere
+	show "SELECT user_name, active, title, name_formatted, e.value AS work_email
+             FROM scim.users u LEFT JOIN scim.user_emails e ON e.tenant = u.tenant AND e.user_id = u.id AND e.type = 'work'
+             ORDER BY user_name LIMIT 5;"
+	want_sql "$n" "SELECT user_name, active, title, name_formatted, e.value
+		FROM scim.users u LEFT JOIN scim.user_emails e ON e.tenant = u.tenant AND e.user_id = u.id AND e.type = 'work' ORDER BY user_name"
+	db=postgres
+	show "UPDATE hr.staff SET full_name = 'Ada King' WHERE id = 1;"
+	show "SELECT scim.wait_synced('staff_to_datadog') AND scim.wait_synced('staff_to_elsewhere') AS synced;"
+	db=elsewhere
+	show "SELECT user_name, name_formatted FROM scim.users WHERE user_name = 'person1@contoso.example';"
+	want_sql 'Ada King' "SELECT name_formatted FROM scim.users WHERE user_name = 'person1@contoso.example'"
+	db=postgres
+	within 1 state "(SELECT count(*) FROM jsonb_array_elements(b->'Users') u WHERE u#>>'{name,formatted}' = 'Ada King') = 1"
+}
+
 if [ $mode != serve ]; then
 	play
+	play_out
 	printf '\n%sAll %d steps came out right (%d checks).%s\n' "$good" "$step_no" "$checks" "$plain"
 fi
 [ $mode != once ] || exit 0
@@ -550,7 +763,8 @@ ${bold}Go on by hand${plain}
    SQL           source $env_file && psql
    HTTP          source $env_file && curl -H "Authorization: Bearer \$SCIM_TOKEN" \$SCIM_URL/Users
    Server log    $server/log
-
+${peer:+   The service   curl $peer_origin/_peer/state (what "Datadog" holds), $peer_origin/_peer/log
+}
 Everything stays up until Ctrl-C, and is removed then.
 FACTS
 

@@ -4,7 +4,7 @@
 #
 #   floors       the rules that a search can check (test/floors.sh)
 #   build        gcc and clang, warnings are errors
-#   unit         core alone, without a server
+#   unit         core and client, without a server
 #   sanitize     the same under AddressSanitizer and UBSan
 #   fuzz         what the fuzzers have found once, again
 #   regress      pg_regress
@@ -297,7 +297,7 @@ part_unit()
 {
 	local status=0
 
-	heading 'unit: core without a server'
+	heading 'unit: core and client, without a server'
 	[ -f "$root/test/unit/Makefile" ] || { miss 'there is no test/unit/Makefile'; return 0; }
 	copy_tree unit
 	guarded 600 make -s -C "$work/unit/test/unit" -j"$jobs" check >"$work/log/unit" 2>&1 </dev/null || status=$?
@@ -308,7 +308,7 @@ part_sanitize()
 {
 	local status=0
 
-	heading 'sanitize: core under AddressSanitizer and UBSan'
+	heading 'sanitize: core and client under AddressSanitizer and UBSan'
 	[ -f "$root/test/unit/Makefile" ] || { miss 'there is no test/unit/Makefile'; return 0; }
 	copy_tree san
 	guarded 600 make -s -C "$work/san/test/unit" -j"$jobs" SAN=1 check >"$work/log/san" 2>&1 </dev/null || status=$?
@@ -379,6 +379,7 @@ part_tap()
 	pgxs=$(dirname "$("$pg_config" --pgxs)")
 	[ -f "$pgxs/../test/perl/PostgreSQL/Test/Cluster.pm" ] || [ -f "$pgxs/../../src/test/perl/PostgreSQL/Test/Cluster.pm" ] ||
 		{ miss "PostgreSQL::Test::Cluster is missing under $pgxs/../test/perl"; return 0; }
+	try 'the test peer, warnings are errors' "$work/log/peer" as_server make -C "$work/gcc/test/peer" -j"$jobs" || return 0
 	for file in "$work/gcc"/test/t/*.pl; do
 		name=${file##*/}
 		log=$work/log/$name

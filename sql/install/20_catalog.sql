@@ -25,6 +25,7 @@ CREATE TABLE scim._mappings (
 	relation pg_catalog.regclass NOT NULL,
 	key text NOT NULL,
 	attributes jsonb NOT NULL,
+	options jsonb NOT NULL DEFAULT '{}',
 	owner pg_catalog.regrole,
 	builtin boolean NOT NULL DEFAULT false
 );
@@ -36,6 +37,7 @@ COMMENT ON COLUMN scim._mappings.resource_type IS 'Name of the resource type (Us
 COMMENT ON COLUMN scim._mappings.relation IS 'The mapped table or view.';
 COMMENT ON COLUMN scim._mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim._mappings.attributes IS 'Attribute path to source, see scim.create_mapping.';
+COMMENT ON COLUMN scim._mappings.options IS 'What holds for the row as a whole, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.owner IS 'Role that statements on the relation run as; null (built-in store): the owner of the endpoint.';
 COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it came with the extension.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._mappings
@@ -132,8 +134,47 @@ REVOKE ALL ON TABLE scim._cursor_keys FROM PUBLIC;
 COMMENT ON TABLE scim._cursor_keys IS 'Internal: what cursors (RFC 9865) of an endpoint are sealed with; made at their first use. Delete a row to make all cursors of an endpoint invalid.';
 COMMENT ON COLUMN scim._cursor_keys.endpoint_id IS 'The endpoint.';
 COMMENT ON COLUMN scim._cursor_keys.key IS 'Two random keys of 32 bytes: for the tag, and for the text.';
+-- What a mapped relation has no column for.  Rows of users' tables are named by
+-- mapping, scope and key; people and mapping owners see the view, which shows
+-- them the rows of their own mappings.
+CREATE TABLE scim._resource_state (
+	mapping bigint NOT NULL REFERENCES scim._mappings ON DELETE CASCADE,
+	scope text COLLATE "C" NOT NULL,
+	key text COLLATE "C" NOT NULL,
+	external_id text COLLATE "C",
+	created timestamptz,
+	last_modified timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	version bigint NOT NULL DEFAULT 1,
+	PRIMARY KEY (mapping, scope, key)
+);
+CREATE INDEX _resource_state_external_id ON scim._resource_state (mapping, scope, external_id) WHERE external_id IS NOT NULL;
+REVOKE ALL ON TABLE scim._resource_state FROM PUBLIC;
+COMMENT ON TABLE scim._resource_state IS 'Internal: see the view scim.resource_state.';
+COMMENT ON COLUMN scim._resource_state.mapping IS 'Number of the mapping.';
+COMMENT ON COLUMN scim._resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
+COMMENT ON COLUMN scim._resource_state.key IS 'Text of the key.';
+COMMENT ON COLUMN scim._resource_state.external_id IS 'externalId.';
+COMMENT ON COLUMN scim._resource_state.created IS 'meta.created, if scim created it.';
+COMMENT ON COLUMN scim._resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
+COMMENT ON COLUMN scim._resource_state.version IS 'Part of meta.version: grows with every change by scim.';
+SELECT pg_catalog.pg_extension_config_dump('scim._resource_state', '');
 
 -- ---- views ----
+
+CREATE VIEW scim.resource_state WITH (security_barrier = true) AS
+	SELECT s.mapping, s.scope, s.key, s.external_id, s.created, s.last_modified, s.version
+	FROM scim._resource_state s
+	WHERE s.mapping IN (SELECT m.id FROM scim._mappings m WHERE pg_catalog.pg_has_role(m.owner, 'USAGE'))
+	WITH LOCAL CHECK OPTION;
+REVOKE ALL ON TABLE scim.resource_state FROM PUBLIC;
+COMMENT ON VIEW scim.resource_state IS 'What mapped relations of the current user have no column for (option "state" of a mapping).';
+COMMENT ON COLUMN scim.resource_state.mapping IS 'Number of the mapping.';
+COMMENT ON COLUMN scim.resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
+COMMENT ON COLUMN scim.resource_state.key IS 'Text of the key.';
+COMMENT ON COLUMN scim.resource_state.external_id IS 'externalId.';
+COMMENT ON COLUMN scim.resource_state.created IS 'meta.created, if scim created it.';
+COMMENT ON COLUMN scim.resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
+COMMENT ON COLUMN scim.resource_state.version IS 'Part of meta.version: grows with every change by scim.';
 
 CREATE VIEW scim.endpoints AS
 	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created, e.options
@@ -178,7 +219,7 @@ COMMENT ON COLUMN scim.tokens.subject IS 'id of the user that /Me is with this t
 COMMENT ON COLUMN scim.tokens.kind IS 'token: made by scim.create_token; client: secret of a client; issued: token that a client has got.';
 
 CREATE VIEW scim.mappings AS
-	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.owner, m.builtin
+	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.options, m.owner, m.builtin
 	FROM scim._mappings m
 	WHERE m.builtin OR pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.mappings FROM PUBLIC;
@@ -188,6 +229,7 @@ COMMENT ON COLUMN scim.mappings.resource_type IS 'Name of the resource type.';
 COMMENT ON COLUMN scim.mappings.relation IS 'The mapped table or view.';
 COMMENT ON COLUMN scim.mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim.mappings.attributes IS 'Attribute path to source.';
+COMMENT ON COLUMN scim.mappings.options IS 'What holds for the row as a whole.';
 COMMENT ON COLUMN scim.mappings.owner IS 'Role that statements on the relation run as.';
 COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it came with the extension.';
 
@@ -295,20 +337,82 @@ CREATE FUNCTION scim.create_mapping(
 	relation pg_catalog.regclass,
 	key text DEFAULT NULL,
 	attributes jsonb DEFAULT NULL,
-	owner name DEFAULT NULL
+	owner name DEFAULT NULL,
+	options jsonb DEFAULT '{}'
 ) RETURNS void
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_create_mapping';
-REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name) FROM PUBLIC;
-COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name) IS
+REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) FROM PUBLIC;
+COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) IS
 'Tie a relation to a resource type, attribute by attribute.
-name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source: a column name, an SQL expression (read-only, but for NOT <boolean column>), a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, or a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one).
+name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state. docs/mapping.md has all forms.
 Errors: 42710 name taken, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of the owner, or the owner is a privileged role.';
+
+CREATE FUNCTION scim.alter_mapping(
+	name text,
+	attributes jsonb DEFAULT NULL,
+	options jsonb DEFAULT NULL,
+	key text DEFAULT NULL
+) RETURNS void
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_alter_mapping';
+REVOKE ALL ON FUNCTION scim.alter_mapping(text, jsonb, jsonb, text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.alter_mapping(text, jsonb, jsonb, text) IS
+'Change a mapping; the endpoints that use it serve the new one from their next request on.
+name: the mapping; attributes: sources by attribute path that are added or replaced, null for one that is removed; options: options that are set, null for one that is removed; key: the new column of the id.
+Errors: 42704 no such mapping, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of its owner, part of the built-in store, or an endpoint could not serve it any more.';
 
 CREATE FUNCTION scim.drop_mapping(name text) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_drop_mapping';
 REVOKE ALL ON FUNCTION scim.drop_mapping(text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.drop_mapping(text) IS
-'Drop a mapping that no endpoint uses.
+'Drop a mapping that no endpoint and no sync uses.
 Errors: 42704 no such mapping, 2BP01 in use, 42501 not a member of its owner or part of the built-in store.';
+
+CREATE FUNCTION scim.describe_mapping(
+	name text,
+	OUT attribute text,
+	OUT type text,
+	OUT source text,
+	OUT access text,
+	OUT required text,
+	OUT uniqueness text,
+	OUT index text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_describe_mapping';
+REVOKE ALL ON FUNCTION scim.describe_mapping(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.describe_mapping(text) IS
+'What a mapping does, attribute by attribute, as the first endpoint that uses it serves it.
+name: the mapping. attribute: path; type: of the schema; source: where its values live; access: read, or read and write; required, uniqueness: as enforced; index: one that serves filters on it.
+Errors: 42704 no such mapping, 42501 not a member of its owner; what keeps the mapping from being resolved.';
+
+CREATE FUNCTION scim.recommend_indexes(
+	name text,
+	OUT attribute text,
+	OUT index text,
+	OUT statement text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_recommend_indexes';
+REVOKE ALL ON FUNCTION scim.recommend_indexes(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.recommend_indexes(text) IS
+'Which indexes serve reads and the filters that clients send (eq, sw, sort) on the usual attributes of a mapping.
+name: the mapping. attribute: what it is for; index: the one that is there; statement: CREATE INDEX, where there is none.
+Errors: 42704 no such mapping, 42501 not a member of its owner; what keeps the mapping from being resolved.';
+
+CREATE FUNCTION scim.check_mapping(
+	name text,
+	OUT severity text,
+	OUT subject text,
+	OUT problem text,
+	OUT hint text
+) RETURNS SETOF record
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_check_mapping';
+REVOKE ALL ON FUNCTION scim.check_mapping(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.check_mapping(text) IS
+'What is wrong with a mapping, before a request finds out; no row: nothing.
+name: the mapping. severity: error (requests will fail), warning (they may do what nobody expects), notice (good to know); subject: attribute, relation or option; problem; hint: what mends it.
+Errors: 42704 no such mapping, 42501 not a member of its owner.';

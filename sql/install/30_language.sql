@@ -34,7 +34,7 @@ CREATE FUNCTION scim.filter_matches(
 REVOKE ALL ON FUNCTION scim.filter_matches(text, jsonb, text, text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.filter_matches(text, jsonb, text, text) IS
 'Whether a filter (RFC 7644 3.4.2.2) selects a resource.
-resource_type: User or Group, with the schemas that extend it; resource: as in a response; filter: its text; mode: strict (the RFC) or compat (also what identity providers send).
+resource_type: User, Group or one of yours, with the schemas that extend it; resource: as in a response; filter: its text; mode: strict (the RFC) or compat (also what identity providers send).
 Errors: SC400 (status=400 scimType=invalidFilter) malformed filter, unknown attribute, operator or operand that does not fit; SC400 (invalidSyntax, invalidValue) no resource; 42704 no such resource type; 22023 bad mode.';
 
 CREATE FUNCTION scim.patch_apply(
@@ -48,7 +48,7 @@ CREATE FUNCTION scim.patch_apply(
 REVOKE ALL ON FUNCTION scim.patch_apply(text, jsonb, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.patch_apply(text, jsonb, jsonb, text) IS
 'The resource as it is after a PATCH (RFC 7644 3.5.2); all operations apply, or none.
-resource_type: User or Group; resource: the state before; request: the body, {"schemas": [...PatchOp], "Operations": [...]}; mode: strict or compat.
+resource_type: User, Group or one of yours; resource: the state before; request: the body, {"schemas": [...PatchOp], "Operations": [...]}; mode: strict or compat. What compat had to rewrite is named at client_min_messages = debug1.
 Errors: SC400 with scimType invalidSyntax, invalidPath, invalidFilter, noTarget, mutability or invalidValue, the message names the operation; SC413 (status=413) too many operations; 42704 no such resource type; 22023 bad mode.';
 
 CREATE FUNCTION scim.validate(
@@ -61,7 +61,7 @@ CREATE FUNCTION scim.validate(
 REVOKE ALL ON FUNCTION scim.validate(text, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.validate(text, jsonb, text) IS
 'The state that a POST with this body asks for: names in the schema''s spelling, without readOnly, unknown and unassigned attributes.
-resource_type: User or Group; resource: the body; mode: strict or compat.
+resource_type: User, Group or one of yours; resource: the body; mode: strict or compat. What compat had to rewrite is named at client_min_messages = debug1.
 Errors: SC400 with scimType invalidSyntax or invalidValue, the message names the attribute; 42704 no such resource type; 22023 bad mode.';
 
 CREATE FUNCTION scim.project(
@@ -75,7 +75,7 @@ CREATE FUNCTION scim.project(
 REVOKE ALL ON FUNCTION scim.project(text, jsonb, text[], text[]) FROM PUBLIC;
 COMMENT ON FUNCTION scim.project(text, jsonb, text[], text[]) IS
 'What a response holds of a resource (RFC 7644 3.9), by "returned" of each attribute and what the request names.
-resource_type: User or Group; resource: all of it; attributes: only these, and what is always returned; excluded_attributes: not these. Unknown names are ignored. Null if resource_type or resource is null.
+resource_type: User, Group or one of yours; resource: all of it; attributes: only these, and what is always returned; excluded_attributes: not these. Unknown names are ignored. Null if resource_type or resource is null.
 Errors: SC400 (status=400 scimType=invalidValue) both lists given; SC400 (invalidSyntax, invalidValue) no resource; 42704 no such resource type.';
 
 -- URIs of schemas compare without case.

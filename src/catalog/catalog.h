@@ -114,6 +114,11 @@ extern bool scim_options_parse(const char *text, ScimOptions *options, ScimError
 /* Number of an endpoint whose owner the caller is a member of; raises 42704, 42501. */
 extern int64 scim_own_endpoint(const char *name);
 
+/*
+ * Mappings by name, resolved together as "owner"; broken (see there) if one of
+ * them is not there or does not resolve.
+ */
+extern const struct ScimMappingSet *scim_catalog_mappings(Oid owner, List *names);
 /* What scim.rotate_token puts behind the label of the old one, before the time. */
 #define SCIM_ROTATED_OUT ", rotated out "
 
@@ -154,6 +159,15 @@ extern void scim_identity_restore(ScimIdentity *identity);
 extern void scim_identity_scrub_session(void);
 
 /*
+ * The settings that decide how values become text and names are looked up, for
+ * the GUC level that the caller has opened.
+ */
+extern void scim_identity_pin_settings(void);
+
+/* Owner of the extension's own tables. */
+extern Oid	scim_own_role(void);
+
+/*
  * Execute a fixed statement on the extension's own tables as their owner, the
  * way ri_triggers.c does.  "key" (static string) names the saved plan; values
  * are parameters.  Returns the SPI code; needs SPI to be connected.
@@ -163,6 +177,9 @@ extern int	scim_own_execute(const char *key, const char *sql, int nargs, const O
 
 /* Raises 42501 unless the current user is a member of "role" (or superuser). */
 extern void scim_require_member(Oid role, const char *what);
+
+/* The role that scim.setup() recorded ("store", "worker"); InvalidOid: none. */
+extern Oid	scim_recorded_role(const char *kind);
 
 /* OID of scim.<name>, cached by the syscache; raises if it is missing. */
 extern Oid	scim_own_relid(const char *name);

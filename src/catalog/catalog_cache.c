@@ -89,7 +89,10 @@ static CatalogCache *cache = NULL;
 static bool cache_stale = false;
 static int	request_depth = 0;
 
-/* request_depth when each open subtransaction began, by nest level. */
+/*
+ * request_depth when each open subtransaction began, by nest level; 0 for those
+ * that were open when this library was loaded.
+ */
 static int *depth_at_level = NULL;
 static int	ndepths = 0;
 
@@ -504,7 +507,7 @@ scim_mapping_row(const char *name)
 	SPI_connect();
 	select_own("mapping",
 			   "SELECT m.id, m.name, m.resource_type, m.relation::pg_catalog.oid, m.key,"
-			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin"
+			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin, m.options::pg_catalog.text"
 			   " FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1",
 			   name, "scim._mappings");
 	if (SPI_processed > 0)
@@ -518,6 +521,7 @@ scim_mapping_row(const char *name)
 		row->attributes = MemoryContextStrdup(caller, row_text(SPI_tuptable, 0, 6));
 		row->owner = row_oid(SPI_tuptable, 0, 7);
 		row->builtin = row_bool(SPI_tuptable, 0, 8);
+		row->options = MemoryContextStrdup(caller, row_text(SPI_tuptable, 0, 9));
 	}
 	SPI_finish();
 	return row;
@@ -598,7 +602,7 @@ mapping_set(Oid owner, List *names, List *scope)
 						 errmsg("mapping \"%s\" does not exist", (char *) lfirst(lc))));
 			rows = lappend(rows, row);
 		}
-		set = scim_mapping_set_make(rows, owner, scope);
+		set = scim_mapping_set_make(rows, owner, scope, true);
 		set->context = context;
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(saved);
@@ -635,6 +639,12 @@ mapping_set(Oid owner, List *names, List *scope)
 	cache->sets = lappend(cache->sets, entry);
 	MemoryContextSwitchTo(saved);
 	return set;
+}
+
+const ScimMappingSet *
+scim_catalog_mappings(Oid owner, List *names)
+{
+	return mapping_set(owner, names, NIL);
 }
 
 /* ---- endpoints ---- */

@@ -36,9 +36,8 @@ text_argument(FunctionCallInfo fcinfo, int n)
 	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
-/* The role that scim.setup() recorded for this purpose. */
-static Oid
-recorded_role(const char *kind)
+Oid
+scim_recorded_role(const char *kind)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
@@ -229,7 +228,7 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 
 	if (all_builtin)
 	{
-		Oid			store = recorded_role("store");
+		Oid			store = scim_recorded_role("store");
 
 		if (!OidIsValid(store))
 			ereport(ERROR,

@@ -108,8 +108,8 @@ check_owner(Oid owner)
  * worker has these values already; setting them again would make every plan
  * look its names up anew.
  */
-static void
-pin_settings(void)
+void
+scim_identity_pin_settings(void)
 {
 	const bool	right[] = {
 		namespace_search_path != NULL && strcmp(namespace_search_path, SAFE_SEARCH_PATH) == 0,
@@ -205,7 +205,7 @@ scim_identity_assume(ScimIdentity *identity, Oid owner, bool restricted)
 	identity->switched = true;
 
 	identity->guc_level = NewGUCNestLevel();
-	pin_settings();
+	scim_identity_pin_settings();
 }
 
 void
@@ -270,6 +270,21 @@ scim_own_relid(const char *name)
 	return relid;
 }
 
+/* All our tables have one owner: whoever installed the extension. */
+Oid
+scim_own_role(void)
+{
+	Oid			relid = scim_own_relid("_endpoints");
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relid));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relid);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
 /* Saved plans of statements on our own tables. */
 typedef struct OwnPlan
 {
@@ -286,21 +301,14 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	OwnPlan    *entry;
 	bool		found;
 	char		name[NAMEDATALEN];
-	Oid			own_relid;
 	Oid			owner;
-	HeapTuple	tuple;
 	Oid			saved_user;
 	int			saved_context;
 	int			guc_level;
 	int			code;
+	MemoryContext caller = CurrentMemoryContext;
 
-	/* All our tables have one owner: whoever installed the extension. */
-	own_relid = scim_own_relid("_endpoints");
-	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(own_relid));
-	if (!HeapTupleIsValid(tuple))
-		elog(ERROR, "cache lookup failed for relation %u", own_relid);
-	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
-	ReleaseSysCache(tuple);
+	owner = scim_own_role();
 
 	if (own_plans == NULL)
 	{
@@ -322,7 +330,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	GetUserIdAndSecContext(&saved_user, &saved_context);
 	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
 	guc_level = NewGUCNestLevel();
-	pin_settings();
+	scim_identity_pin_settings();
 
 	strlcpy(name, key, NAMEDATALEN);
 	entry = (OwnPlan *) hash_search(own_plans, name, HASH_FIND, &found);
@@ -349,6 +357,8 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	if (read_only)
 		PopActiveSnapshot();
 
+	/* SPI leaves its own current */
+	MemoryContextSwitchTo(caller);
 	AtEOXact_GUC(false, guc_level);
 	SetUserIdAndSecContext(saved_user, saved_context);
 	return code;

@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "fmgr.h"
+#include "lib/stringinfo.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
@@ -148,19 +149,35 @@ names_argument(ArrayType *array, int *n)
 	return names;
 }
 
-static Datum
-json_result(const json_t *value)
+/* What compat has rewritten is for those who ask: SET client_min_messages = debug1. */
+static void
+tell_rewrites(const ScimReport *report)
 {
-	char	   *text = scim_json_print(value, NULL);
-	ScimError	err;
+	StringInfoData text;
+
+	if (report->rewrites == 0)
+		return;
+	initStringInfo(&text);
+	for (int i = 0; i < report->nkinds; i++)
+		appendStringInfo(&text, "%s%s (%d)", i ? ", " : "", report->kinds[i].name, report->kinds[i].count);
+	ereport(DEBUG1, (errmsg_internal("rewritten for compatibility: %s", text.data)));
+}
+
+/* The end of a function that answers with JSON: raises if there is no value. */
+static Datum
+json_result(const json_t *value, ScimError *err)
+{
+	char	   *text = value ? scim_json_print(value, NULL) : NULL;
+	Datum		result;
 
 	if (text == NULL)
 	{
-		memset(&err, 0, sizeof(err));
-		scim_fail_memory(&err);
-		raise_error(&err);
+		scim_fail_memory(err);
+		raise_error(err);
 	}
-	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	result = DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
+	scim_catalog_end();
+	return result;
 }
 
 /* ---- fold ---- */
@@ -262,22 +279,19 @@ scim_patch_apply_sql(PG_FUNCTION_ARGS)
 	json_t	   *request;
 	ScimPatch  *patch;
 	json_t	   *after = NULL;
+	ScimReport	report = {0};
 	bool		changed;
-	Datum		result;
 
 	begin(&err);
 	scim_catalog_begin();
 	type = type_argument(PG_GETARG_TEXT_PP(0));
 	resource = resource_argument(type, PG_GETARG_JSONB_P(1));
 	request = json_argument(PG_GETARG_JSONB_P(2));
-	patch = scim_patch_parse(type, request, mode, NULL, &err);
+	patch = scim_patch_parse(type, request, mode, &report, &err);
 	if (patch != NULL)
-		after = scim_patch_apply(type, patch, resource, mode, &changed, NULL, &err);
-	if (after == NULL)
-		raise_error(&err);
-	result = json_result(after);
-	scim_catalog_end();
-	return result;
+		after = scim_patch_apply(type, patch, resource, mode, &changed, &report, &err);
+	tell_rewrites(&report);
+	return json_result(after, &err);
 }
 
 Datum
@@ -286,20 +300,17 @@ scim_validate_sql(PG_FUNCTION_ARGS)
 	ScimMode	mode = mode_argument(PG_GETARG_TEXT_PP(2));
 	const ScimResourceType *type;
 	ScimError	err;
+	ScimReport	report = {0};
 	json_t	   *body;
 	json_t	   *wanted;
-	Datum		result;
 
 	begin(&err);
 	scim_catalog_begin();
 	type = type_argument(PG_GETARG_TEXT_PP(0));
 	body = json_argument(PG_GETARG_JSONB_P(1));
-	wanted = scim_resource_wanted(type, body, NULL, mode, false, NULL, &err);
-	if (wanted == NULL)
-		raise_error(&err);
-	result = json_result(wanted);
-	scim_catalog_end();
-	return result;
+	wanted = scim_resource_wanted(type, body, NULL, mode, false, &report, &err);
+	tell_rewrites(&report);
+	return json_result(wanted, &err);
 }
 
 Datum
@@ -314,7 +325,6 @@ scim_project_sql(PG_FUNCTION_ARGS)
 	ScimSelection *selection;
 	json_t	   *resource;
 	json_t	   *projected = NULL;
-	Datum		result;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
@@ -334,11 +344,7 @@ scim_project_sql(PG_FUNCTION_ARGS)
 		scim_fail(&err, 400, SCIM_INVALID_SYNTAX, "a resource is a JSON object");
 	else
 		projected = scim_project(type, resource, selection, &err);
-	if (projected == NULL)
-		raise_error(&err);
-	result = json_result(projected);
-	scim_catalog_end();
-	return result;
+	return json_result(projected, &err);
 }
 
 /* ---- schemas ---- */

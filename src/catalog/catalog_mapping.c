@@ -1,266 +1,27 @@
 /*
  * catalog_mapping.c
- *		From the JSON of a mapping to resolved sources.
+ *		From the JSON of a mapping to resolved attributes, and from mappings to
+ *		the set that an endpoint serves.
  *
  * Runs as the owner of the mapping, with a pinned search_path, so that names
- * resolve to what the owner may use.  Every identifier that later reaches SQL
- * was looked up here and comes out of the catalogs through quote_identifier;
- * expressions were parsed as one expression (threat-and-fault-model I5, I7).
+ * resolve to what the owner may use.
  */
 #include "postgres.h"
 
-#include "access/htup_details.h"
-#include "catalog/namespace.h"
-#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
-#include "nodes/makefuncs.h"
-#include "nodes/nodeFuncs.h"
-#include "parser/parser.h"
 #include "storage/lmgr.h"
 #include "utils/builtins.h"
-#include "utils/guc.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/plancache.h"
-#include "utils/regproc.h"
-#include "utils/syscache.h"
-#include "utils/varlena.h"
 
-#include "catalog_mapping.h"
-#include "../compat.h"
-#include "../core/core_path.h"
-
-/* What resolving one mapping needs at hand. */
-typedef struct ResolveContext
-{
-	ScimMapping *mapping;
-	ScimMappingRow *row;
-	const ScimResourceType *full;	/* all attributes of the resource type */
-	bool	   *kept;			/* by ord of full: has a source */
-	List	   *scope;			/* names of scope columns */
-} ResolveContext;
-
-pg_noreturn static void mapping_error(const ResolveContext *ctx, const char *path, int sqlstate,
-									  const char *problem);
-
-static void
-mapping_error(const ResolveContext *ctx, const char *path, int sqlstate, const char *problem)
-{
-	ereport(ERROR,
-			(errcode(sqlstate),
-			 errmsg("attribute \"%s\" of mapping \"%s\": %s", path, ctx->row->name, problem)));
-}
-
-/* ---- sources ---- */
-
-static ScimSqlClass
-sql_class(Oid typid)
-{
-	Oid			base = getBaseType(typid);
-	char		category;
-	bool		preferred;
-
-	switch (base)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-		case BPCHAROID:
-		case NAMEOID:
-			return SCIM_SQL_TEXT;
-		case BOOLOID:
-			return SCIM_SQL_BOOLEAN;
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-			return SCIM_SQL_INTEGER;
-		case NUMERICOID:
-		case FLOAT4OID:
-		case FLOAT8OID:
-			return SCIM_SQL_NUMERIC;
-		case TIMESTAMPTZOID:
-			return SCIM_SQL_TIMESTAMPTZ;
-		case UUIDOID:
-			return SCIM_SQL_UUID;
-	}
-	get_type_category_preferred(base, &category, &preferred);
-	if (category == TYPCATEGORY_STRING || category == TYPCATEGORY_ENUM)
-		return SCIM_SQL_TEXT;
-	return SCIM_SQL_OTHER;
-}
-
-static void
-set_source_type(ScimSource *src, Oid typid)
-{
-	src->typid = typid;
-	src->cls = sql_class(typid);
-	src->pads = getBaseType(typid) == BPCHAROID;
-	/*
-	 * Without a type modifier: a cast to varchar(3) would cut in silence.  And
-	 * "character" would be character(1).
-	 */
-	src->type_name = format_type_extended(typid, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
-}
-
-/*
- * A column of a relation by its name; false if there is none (or it is a
- * system column).
- */
-static bool
-column_source(Oid relid, const char *alias, const char *name, ScimSource *src)
-{
-	AttrNumber	attnum = get_attnum(relid, name);
-	HeapTuple	tuple;
-	Form_pg_attribute att;
-	bool		generated;
-	Oid			base;
-	int32		typmod;
-
-	if (attnum <= 0)
-		return false;
-	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	att = (Form_pg_attribute) GETSTRUCT(tuple);
-	memset(src, 0, sizeof(*src));
-	set_source_type(src, att->atttypid);
-	/* also of a domain, a cast to which would cut */
-	typmod = att->atttypmod;
-	base = getBaseTypeAndTypmod(att->atttypid, &typmod);
-	if ((base == VARCHAROID || base == BPCHAROID) && typmod > VARHDRSZ)
-		src->max_length = typmod - VARHDRSZ;
-	src->not_null = att->attnotnull;
-	generated = att->attgenerated != '\0' || att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
-	ReleaseSysCache(tuple);
-
-	src->attnum = attnum;
-	src->expr = psprintf("%s.%s", alias, quote_identifier(name));
-	if (!generated)
-		src->column = pstrdup(quote_identifier(name));
-	return true;
-}
-
-/*
- * Is the text one SQL expression and nothing else?  The parser decides, on
- * "SELECT (text)": what closes the parenthesis early does not survive it.
- */
-static bool
-is_single_expression(const char *text)
-{
-	List	   *parsed = raw_parser(psprintf("SELECT (%s\n)", text), RAW_PARSE_DEFAULT);
-	SelectStmt *select;
-
-	if (list_length(parsed) != 1)
-		return false;
-	select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
-	return IsA(select, SelectStmt) && list_length(select->targetList) == 1 &&
-		select->fromClause == NIL && select->whereClause == NULL && select->sortClause == NIL &&
-		select->intoClause == NULL && select->op == SETOP_NONE && select->withClause == NULL &&
-		select->limitCount == NULL && select->limitOffset == NULL && select->lockingClause == NIL &&
-		select->groupClause == NIL && select->havingClause == NULL && select->valuesLists == NIL &&
-		select->windowClause == NIL && select->distinctClause == NIL;
-}
-
-/* "NOT column", which can be written as well; the column's name or NULL. */
-static const char *
-negated_column(const char *text)
-{
-	List	   *parsed = raw_parser(psprintf("SELECT (%s\n)", text), RAW_PARSE_DEFAULT);
-	SelectStmt *select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
-	ResTarget  *target = linitial_node(ResTarget, select->targetList);
-	BoolExpr   *not;
-	ColumnRef  *ref;
-
-	if (!IsA(target->val, BoolExpr))
-		return NULL;
-	not = (BoolExpr *) target->val;
-	if (not->boolop != NOT_EXPR || !IsA(linitial(not->args), ColumnRef))
-		return NULL;
-	ref = (ColumnRef *) linitial(not->args);
-	if (list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
-		return NULL;
-	return strVal(linitial(ref->fields));
-}
-
-/* A source given as text: a column's name, or an expression over the relation. */
-static void
-parse_text_source(ResolveContext *ctx, const char *path, const char *text, ScimSource *src)
-{
-	ScimMapping *m = ctx->mapping;
-	const char *column;
-	MemoryContext caller = CurrentMemoryContext;
-	SPIPlanPtr	plan;
-	CachedPlanSource *source;
-
-	if (column_source(m->relid, "r", text, src))
-		return;
-	if (!is_single_expression(text))
-		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "its source is neither a column nor one SQL expression");
-
-	column = negated_column(text);
-	if (column && column_source(m->relid, "r", column, src) && src->cls == SCIM_SQL_BOOLEAN)
-	{
-		src->expr = psprintf("(NOT r.%s)", quote_identifier(column));
-		src->negated = true;
-		return;
-	}
-
-	/* Analysis tells whether it is valid, and its type; nothing is executed. */
-	plan = SPI_prepare(psprintf("SELECT (%s\n) FROM %s r", text, m->relation), 0, NULL);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	MemoryContextSwitchTo(caller);	/* SPI leaves its own current */
-	source = (CachedPlanSource *) linitial(SPI_plan_get_plan_sources(plan));
-	memset(src, 0, sizeof(*src));
-	set_source_type(src, TupleDescAttr(source->resultDesc, 0)->atttypid);
-	src->expr = psprintf("(%s\n)", text);
-	SPI_freeplan(plan);
-}
-
-/* The same; what the parser has to say comes with the attribute's name. */
-static void
-text_source(ResolveContext *ctx, const char *path, const char *text, ScimSource *src)
-{
-	MemoryContext caller = CurrentMemoryContext;
-
-	PG_TRY();
-	{
-		parse_text_source(ctx, path, text, src);
-	}
-	PG_CATCH();
-	{
-		ErrorData  *edata;
-
-		MemoryContextSwitchTo(caller);
-		edata = CopyErrorData();
-		FlushErrorState();
-		if (strncmp(edata->message, "attribute \"", 11) != 0)
-			edata->message = psprintf("attribute \"%s\" of mapping \"%s\": %s", path, ctx->row->name, edata->message);
-		edata->cursorpos = edata->internalpos = 0;
-		ReThrowError(edata);
-	}
-	PG_END_TRY();
-}
-
-static void
-constant_source(const json_t *value, ScimSource *src)
-{
-	memset(src, 0, sizeof(*src));
-	set_source_type(src, TEXTOID);
-	if (json_is_string(value))
-		src->constant = pstrdup(json_string_value(value));
-	else
-	{
-		size_t		len;
-
-		src->constant = scim_json_print(value, &len);
-	}
-}
+#include "catalog_mapping_internal.h"
 
 /* ---- paths ---- */
 
 static ScimPath *
-resolve_path(ResolveContext *ctx, const ScimResourceType *type, const char *text)
+resolve_path(ScimResolve *ctx, const ScimResourceType *type, const char *text)
 {
 	ScimError	err;
 	ScimPath   *path;
@@ -268,14 +29,14 @@ resolve_path(ResolveContext *ctx, const ScimResourceType *type, const char *text
 	memset(&err, 0, sizeof(err));
 	path = scim_path_parse(type, text, strlen(text), SCIM_STRICT, &err);
 	if (path == NULL)
-		mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, err.detail);
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, err.detail);
 	if (path->attr == NULL)
-		mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "names a schema and no attribute");
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "names a schema and no attribute");
 	return path;
 }
 
 static void
-keep(ResolveContext *ctx, const ScimAttr *attr)
+keep(ScimResolve *ctx, const ScimAttr *attr)
 {
 	/* the second pass speaks of another type's attributes */
 	if (ctx->kept == NULL)
@@ -290,7 +51,7 @@ keep(ResolveContext *ctx, const ScimAttr *attr)
  * made from it.
  */
 static void
-keep_reference(ResolveContext *ctx, const ScimAttr *attr)
+keep_reference(ScimResolve *ctx, const ScimAttr *attr)
 {
 	ScimAttr   *ref = scim_attr_sub(attr, "$ref", 4);
 
@@ -301,7 +62,7 @@ keep_reference(ResolveContext *ctx, const ScimAttr *attr)
 static bool
 keep_callback(const ScimAttr *attr, void *arg)
 {
-	ResolveContext *ctx = (ResolveContext *) arg;
+	ScimResolve *ctx = (ScimResolve *) arg;
 	ScimAttr   *top;
 	const ScimAttr *outer = attr->parent ? attr->parent : attr;
 
@@ -320,148 +81,13 @@ keep_callback(const ScimAttr *attr, void *arg)
 	return top != NULL && ctx->kept[top->ord];
 }
 
-/* ---- children ---- */
-
-static Oid
-child_relation(ResolveContext *ctx, const char *path, const json_t *spec)
-{
-	const char *name = json_string_value(json_object_get(spec, "table"));
-	RangeVar   *rv;
-	Oid			relid;
-
-	if (name == NULL)
-		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a child relation needs \"table\"");
-	rv = makeRangeVarFromNameList(stringToQualifiedNameList(name, NULL));
-	if (rv->schemaname == NULL)
-		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "name the child table with its schema");
-	relid = RangeVarGetRelid(rv, AccessShareLock, true);
-	if (!OidIsValid(relid))
-		mapping_error(ctx, path, ERRCODE_UNDEFINED_TABLE, "its child table does not exist");
-	return relid;
-}
-
-static const char *
-qualified_relation(Oid relid)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relid)), get_rel_name(relid));
-}
-
 static void
-child_column(ResolveContext *ctx, const char *path, Oid relid, const json_t *spec, const char *member,
-			 ScimSource *src)
-{
-	const char *name = json_string_value(json_object_get(spec, member));
-
-	if (name == NULL || !column_source(relid, "c", name, src))
-		mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
-					  psprintf("\"%s\" does not name a column of its child table", member));
-	if (src->column == NULL && strcmp(member, "order") != 0)
-		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
-					  psprintf("\"%s\" names a generated column", member));
-}
-
-/* One entry of a multi-valued attribute in a child relation. */
-static void
-resolve_child(ResolveContext *ctx, const char *path, ScimAttr *attr, const json_t *spec, ScimChild *child)
-{
-	ScimMapping *m = ctx->mapping;
-	ScimSource	src;
-	const json_t *columns;
-	const char *order;
-	ListCell   *lc;
-	int			i = 0;
-
-	memset(child, 0, sizeof(*child));
-	child->attr = attr;
-	child->relid = child_relation(ctx, path, spec);
-	child->relation = qualified_relation(child->relid);
-	child->present = -1;
-	child_column(ctx, path, child->relid, spec, "parent", &src);
-	child->parent = src.column;
-
-	/* A scope column that the child has too is held there as well. */
-	child->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
-	foreach(lc, ctx->scope)
-	{
-		if (column_source(child->relid, "c", (char *) lfirst(lc), &src))
-			child->scope[i] = src.column;
-		i++;
-	}
-
-	if (json_object_get(spec, "pending"))
-	{
-		child->kind = SCIM_CHILD_PENDING;
-		child_column(ctx, path, child->relid, spec, "pending", &child->ref);
-		return;
-	}
-	if (json_object_get(spec, "ref"))
-	{
-		child->kind = SCIM_CHILD_LINK;
-		child_column(ctx, path, child->relid, spec, "ref", &child->ref);
-		child->ref_type = json_string_value(json_object_get(spec, "type"));
-		if (child->ref_type == NULL)
-			mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a reference needs \"type\"");
-		child->ref_type = pstrdup(child->ref_type);
-		return;
-	}
-
-	child->kind = SCIM_CHILD_VALUES;
-	columns = json_object_get(spec, "columns");
-	if (!json_is_object(columns) || json_object_size(columns) == 0)
-		mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a child table needs \"columns\"");
-	order = json_string_value(json_object_get(spec, "order"));
-	if (order)
-	{
-		child_column(ctx, path, child->relid, spec, "order", &src);
-		child->order = pstrdup(quote_identifier(order));
-		child->order_is_integer = src.cls == SCIM_SQL_INTEGER;
-	}
-	if (json_is_integer(json_object_get(spec, "present")))
-		child->present = (int) json_integer_value(json_object_get(spec, "present"));
-
-	child->subs = palloc0(sizeof(ScimAttr *) * (json_object_size(columns) + json_object_size(json_object_get(spec, "fixed"))));
-	child->srcs = palloc0(sizeof(ScimSource) * (json_object_size(columns) + json_object_size(json_object_get(spec, "fixed"))));
-	for (int pass = 0; pass < 2; pass++)
-	{
-		const json_t *members = pass == 0 ? columns : json_object_get(spec, "fixed");
-		void	   *iter;
-
-		for (iter = members ? json_object_iter(unconstify(json_t *, members)) : NULL; iter;
-			 iter = json_object_iter_next(unconstify(json_t *, members), iter))
-		{
-			const char *key = json_object_iter_key(iter);
-			const json_t *value = json_object_iter_value(iter);
-			ScimAttr   *sub = NULL;
-
-			if (attr->type == SCIM_TYPE_COMPLEX)
-			{
-				sub = scim_attr_sub(attr, key, strlen(key));
-				if (sub == NULL)
-					mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
-								  psprintf("has no sub-attribute \"%s\"", key));
-			}
-			else if (strcmp(key, "value") != 0)
-				mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
-							  "a simple attribute has one column, \"value\"");
-			child->subs[child->nsubs] = sub;
-			if (pass == 1)
-				constant_source(value, &child->srcs[child->nsubs]);
-			else if (!json_is_string(value) ||
-					 !column_source(child->relid, "c", json_string_value(value), &child->srcs[child->nsubs]))
-				mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
-							  psprintf("the source of \"%s\" is no column of its child table", key));
-			child->nsubs++;
-		}
-	}
-}
-
-static void
-keep_child(ResolveContext *ctx, const ScimChild *child)
+keep_child(ScimResolve *ctx, const ScimChild *child)
 {
 	ScimAttr   *value = scim_attr_sub(child->attr, "value", 5);
 
 	keep(ctx, child->attr);
-	if (child->kind == SCIM_CHILD_VALUES)
+	if (child->kind == SCIM_CHILD_VALUES || child->kind == SCIM_CHILD_INLINE)
 	{
 		for (int i = 0; i < child->nsubs; i++)
 			if (child->subs[i])
@@ -477,63 +103,75 @@ keep_child(ResolveContext *ctx, const ScimChild *child)
 
 /* ---- slots ---- */
 
+/* Does a slot have these fixed values, and no other? */
+static bool
+slot_is_fixed_by(const ScimSlot *slot, const json_t *fixed)
+{
+	size_t		nconstants = 0;
+
+	for (int i = 0; i < slot->nsubs; i++)
+	{
+		const json_t *want;
+
+		if (slot->srcs[i].expr)
+			continue;
+		want = json_object_get(fixed, slot->subs[i]->name);
+		if (json_is_string(want) ? strcmp(json_string_value(want), slot->srcs[i].constant) != 0 :
+			!json_is_boolean(want) || strcmp(json_is_true(want) ? "true" : "false", slot->srcs[i].constant) != 0)
+			return false;
+		nconstants++;
+	}
+	return nconstants == json_object_size(fixed);
+}
+
 /*
  * emails[type eq "work"].value: the slot of the attribute whose filter fixes
- * the same values, made when it is not there yet.
+ * the same values, made when it is not there yet.  roles[value eq "admin"] on
+ * a boolean: there is such a value where it is true.
  */
 static void
-add_slot(ResolveContext *ctx, const char *text, const ScimPath *path, const ScimSource *src)
+add_slot(ScimResolve *ctx, const char *text, const ScimPath *path, const ScimSource *src)
 {
 	ScimMapping *m = ctx->mapping;
 	json_t	   *fixed = scim_json_object();
 	ScimSlot   *slot = NULL;
 	void	   *iter;
 	ScimAttr   *sub = path->sub;
+	bool		flag = sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX;
 
-	if (path->filter == NULL || !scim_filter_template(path->filter, fixed) ||
-		(sub == NULL && path->attr->type == SCIM_TYPE_COMPLEX))
-		mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE,
-					  "a value path with one source needs a filter of eq comparisons and a sub-attribute");
+	if (path->filter == NULL || !scim_filter_template(path->filter, fixed))
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE,
+						   "a value path with one source needs a filter of eq comparisons");
+	if (flag && src->cls != SCIM_SQL_BOOLEAN)
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE,
+						   "a value path without a sub-attribute needs a boolean");
 
 	for (int i = 0; i < m->nslots && slot == NULL; i++)
-	{
-		bool		same = m->slots[i].attr == path->attr;
-		int			nconstants = 0;
-
-		for (int j = 0; same && j < m->slots[i].nsubs; j++)
-		{
-			const char *constant = m->slots[i].srcs[j].constant;
-			const json_t *want = json_object_get(fixed, m->slots[i].subs[j]->name);
-
-			if (constant == NULL)
-				continue;
-			nconstants++;
-			same = json_is_string(want) ? strcmp(json_string_value(want), constant) == 0 :
-				json_is_boolean(want) && strcmp(json_is_true(want) ? "true" : "false", constant) == 0;
-		}
-		if (same && nconstants == json_object_size(fixed))
+		if (m->slots[i].attr == path->attr && slot_is_fixed_by(&m->slots[i], fixed))
 			slot = &m->slots[i];
-	}
+	if (slot && (flag || slot->flag))
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "has two sources");
 	if (slot == NULL)
 	{
 		slot = &m->slots[m->nslots++];
 		memset(slot, 0, sizeof(*slot));	/* the first pass has used it */
 		slot->attr = path->attr;
-		slot->subs = palloc0(sizeof(ScimAttr *) * (path->attr->nsubs + 1));
-		slot->srcs = palloc0(sizeof(ScimSource) * (path->attr->nsubs + 1));
+		slot->subs = palloc0(sizeof(ScimAttr *) * (path->attr->nsubs + 2));
+		slot->srcs = palloc0(sizeof(ScimSource) * (path->attr->nsubs + 2));
+		slot->flag = flag;
 		for (iter = json_object_iter(fixed); iter; iter = json_object_iter_next(fixed, iter))
 		{
 			const char *key = json_object_iter_key(iter);
 
 			slot->subs[slot->nsubs] = scim_attr_sub(path->attr, key, strlen(key));
-			constant_source(json_object_iter_value(iter), &slot->srcs[slot->nsubs]);
+			scim_constant_source(json_object_iter_value(iter), &slot->srcs[slot->nsubs]);
 			keep(ctx, slot->subs[slot->nsubs]);
 			slot->nsubs++;
 		}
 	}
 	for (int j = 0; j < slot->nsubs; j++)
 		if (slot->subs[j] == sub)
-			mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "has two sources");
+			scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "has two sources");
 	slot->subs[slot->nsubs] = sub;
 	slot->srcs[slot->nsubs] = *src;
 	slot->nsubs++;
@@ -542,10 +180,34 @@ add_slot(ResolveContext *ctx, const char *text, const ScimPath *path, const Scim
 	keep(ctx, path->attr);
 }
 
+/* The only value that an attribute can have is its primary one. */
+static void
+imply_primary(ScimResolve *ctx, ScimSlot *slot)
+{
+	ScimMapping *m = ctx->mapping;
+	ScimAttr   *primary = scim_attr_sub(slot->attr, "primary", 7);
+
+	if (primary == NULL || slot->flag)
+		return;
+	for (int i = 0; i < m->nslots; i++)
+		if (&m->slots[i] != slot && m->slots[i].attr == slot->attr)
+			return;
+	for (int i = 0; i < m->nchildren; i++)
+		if (m->children[i].attr == slot->attr)
+			return;
+	for (int i = 0; i < slot->nsubs; i++)
+		if (slot->subs[i] == primary)
+			return;
+	slot->subs[slot->nsubs] = primary;
+	scim_constant_source(json_true(), &slot->srcs[slot->nsubs]);
+	slot->srcs[slot->nsubs++].implied = true;
+	keep(ctx, primary);
+}
+
 /* ---- one mapping ---- */
 
 static void
-check_relation(ResolveContext *ctx)
+check_relation(ScimResolve *ctx)
 {
 	char		kind;
 
@@ -562,44 +224,56 @@ check_relation(ResolveContext *ctx)
 				 errmsg("mapping \"%s\" needs a table or a view", ctx->row->name)));
 }
 
+/* One place of a multi-valued attribute. */
+static void
+add_child(ScimResolve *ctx, const char *text, ScimAttr *attr, const json_t *spec)
+{
+	ScimMapping *m = ctx->mapping;
+	ScimChild  *child = &m->children[m->nchildren];
+
+	if (json_object_get(spec, "table"))
+		scim_resolve_child(ctx, text, attr, spec, child);
+	else
+		scim_resolve_inline(ctx, text, attr, spec, child);
+	keep_child(ctx, child);
+	m->nchildren++;
+}
+
 /* One member of the attributes object, against the type of this pass. */
 static void
-resolve_member(ResolveContext *ctx, const ScimResourceType *type, const char *text, const json_t *value)
+resolve_member(ScimResolve *ctx, const ScimResourceType *type, const char *text, const json_t *value)
 {
 	ScimMapping *m = ctx->mapping;
 	ScimPath   *path;
+	ScimAttr   *leaf;
 	ScimSource	src;
 
 	if (strcmp(text, "$present") == 0)
 	{
-		if (!json_is_string(value) || !column_source(m->relid, "r", json_string_value(value), &src))
-			mapping_error(ctx, text, ERRCODE_UNDEFINED_COLUMN, "names no column");
+		if (!json_is_string(value) || !scim_column_source(m->relid, "r", json_string_value(value), &src))
+			scim_mapping_error(ctx, text, ERRCODE_UNDEFINED_COLUMN, "names no column");
 		m->present = src.column;
 		return;
 	}
 
 	path = resolve_path(ctx, type, text);
 	if (path->attr == type->a_id || path->attr == type->a_schemas)
-		mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "is made by scim and cannot be mapped");
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "is made by scim and cannot be mapped");
 
-	if (json_is_object(value) || json_is_array(value))
+	if (path->attr->multi && path->filter == NULL && path->sub == NULL)
 	{
 		int			n = json_is_array(value) ? (int) json_array_size(value) : 1;
 
-		if (!path->attr->multi || path->filter || path->sub)
-			mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "only a multi-valued attribute lives in a child table");
 		for (int i = 0; i < n; i++)
-		{
-			resolve_child(ctx, text, path->attr, json_is_array(value) ? json_array_get(value, i) : value,
-						  &m->children[m->nchildren]);
-			keep_child(ctx, &m->children[m->nchildren]);
-			m->nchildren++;
-		}
+			add_child(ctx, text, path->attr, json_is_array(value) ? json_array_get(value, i) : value);
 		return;
 	}
-	if (!json_is_string(value))
-		mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "its source is a text, an object or a list of objects");
-	text_source(ctx, text, json_string_value(value), &src);
+	if (json_is_array(value))
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "only a multi-valued attribute has several places");
+	leaf = path->sub ? path->sub : path->attr;
+	if (!path->attr->multi && (path->filter || leaf->type == SCIM_TYPE_COMPLEX))
+		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "a complex attribute is mapped by its sub-attributes");
+	scim_json_source(ctx, text, leaf, value, &src);
 
 	if (path->attr == type->a_meta)
 	{
@@ -613,8 +287,8 @@ resolve_member(ResolveContext *ctx, const ScimResourceType *type, const char *te
 		else if (path->sub && strcmp(path->sub->name, "version") == 0 && src.cls == SCIM_SQL_INTEGER)
 			m->version = copy;
 		else
-			mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE,
-						  "meta.created and meta.lastModified are mapped to timestamptz, meta.version to an integer");
+			scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE,
+							   "meta.created and meta.lastModified are mapped to a time, meta.version to an integer");
 		keep(ctx, path->sub);
 		return;
 	}
@@ -623,25 +297,86 @@ resolve_member(ResolveContext *ctx, const ScimResourceType *type, const char *te
 		add_slot(ctx, text, path, &src);
 		return;
 	}
-	if (path->filter || (path->attr->type == SCIM_TYPE_COMPLEX && path->sub == NULL))
-		mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "a complex attribute is mapped by its sub-attributes");
-	m->scalars[m->nscalars].attr = path->sub ? path->sub : path->attr;
+	m->scalars[m->nscalars].attr = leaf;
 	m->scalars[m->nscalars].src = src;
 	m->nscalars++;
-	keep(ctx, path->sub ? path->sub : path->attr);
+	keep(ctx, leaf);
 	if (path->sub && strcmp(path->sub->name, "value") == 0)
 		keep_reference(ctx, path->attr);
 }
 
+/* A column of the row of scim.resource_state beside every row. */
 static void
-resolve_members(ResolveContext *ctx, const ScimResourceType *type, json_t *attributes)
+state_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const char *column, ScimSource *src)
+{
+	json_t	   *spec = scim_json_object();
+	ScimCoreFrame frame;
+	bool		ok;
+
+	scim_core_enter(&frame);
+	ok = json_object_set_new(spec, "table", json_string("scim.resource_state")) == 0 &&
+		json_object_set_new(spec, "parent", json_string("key")) == 0 &&
+		json_object_set_new(spec, "where", json_pack("{s:I}", "mapping", (json_int_t) ctx->mapping->id)) == 0 &&
+		json_object_set_new(spec, "column", json_string(column)) == 0;
+	scim_core_leave(&frame);
+	if (!ok)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	scim_json_source(ctx, path, attr, spec, src);
+	ctx->mapping->state = src->side;
+}
+
+/* Option "state": what no attribute of the mapping says is in scim.resource_state. */
+static void
+add_state(ScimResolve *ctx, const ScimResourceType *type)
+{
+	ScimMapping *m = ctx->mapping;
+	ScimAttr   *external_id = type->a_external_id;
+	struct
+	{
+		const char *name;
+		const char *column;
+		ScimSource **place;
+	}			times[] = {
+		{"created", "created", &m->created}, {"lastModified", "last_modified", &m->last_modified}
+	};
+
+	for (int i = 0; external_id && i < m->nscalars; i++)
+		if (m->scalars[i].attr == external_id)
+			external_id = NULL;
+	if (external_id)
+	{
+		state_source(ctx, "externalId", external_id, "external_id", &m->scalars[m->nscalars].src);
+		m->scalars[m->nscalars++].attr = external_id;
+		keep(ctx, external_id);
+	}
+	for (int i = 0; i < lengthof(times); i++)
+	{
+		ScimAttr   *attr = scim_attr_sub(type->a_meta, times[i].name, strlen(times[i].name));
+
+		if (*times[i].place)
+			continue;
+		*times[i].place = palloc(sizeof(ScimSource));
+		state_source(ctx, psprintf("meta.%s", times[i].name), attr, times[i].column, *times[i].place);
+		/* the store writes it with the rest of the row */
+		(*times[i].place)->column = NULL;
+		keep(ctx, attr);
+	}
+}
+
+static void
+resolve_members(ScimResolve *ctx, const ScimResourceType *type, json_t *attributes)
 {
 	ScimMapping *m = ctx->mapping;
 	void	   *iter;
 
-	m->nscalars = m->nslots = m->nchildren = 0;
+	m->nscalars = m->nslots = m->nchildren = m->nsides = 0;
+	m->created = m->last_modified = m->version = NULL;
 	for (iter = json_object_iter(attributes); iter; iter = json_object_iter_next(attributes, iter))
 		resolve_member(ctx, type, json_object_iter_key(iter), json_object_iter_value(iter));
+	for (int i = 0; i < m->nslots; i++)
+		imply_primary(ctx, &m->slots[i]);
+	if (ctx->state)
+		add_state(ctx, type);
 }
 
 static int
@@ -670,6 +405,23 @@ check_scope_column(const ScimMapping *m, const char *scope_column, const char *c
 }
 
 static void
+check_scope_source(const ScimMapping *m, int i, const ScimSource *src, const char *attribute)
+{
+	const char *scope = src->side ? src->side->scope[i] : m->scope_columns[i];
+
+	check_scope_column(m, scope, src->column, attribute);
+	for (int j = 0; j < src->nwrites; j++)
+		check_scope_column(m, scope, src->writes[j].column, attribute);
+}
+
+static void
+check_scope_settings(const ScimMapping *m, const char *scope, const ScimSetting *settings, int n, const char *name)
+{
+	for (int i = 0; i < n; i++)
+		check_scope_column(m, scope, settings[i].column, name);
+}
+
+static void
 check_scope(const ScimMapping *m)
 {
 	const struct
@@ -685,10 +437,16 @@ check_scope(const ScimMapping *m)
 		const char *scope = m->scope_columns[i];
 
 		for (int j = 0; j < m->nscalars; j++)
-			check_scope_column(m, scope, m->scalars[j].src.column, m->scalars[j].attr->name);
+			check_scope_source(m, i, &m->scalars[j].src, m->scalars[j].attr->name);
 		for (int j = 0; j < m->nslots; j++)
 			for (int k = 0; k < m->slots[j].nsubs; k++)
-				check_scope_column(m, scope, m->slots[j].srcs[k].column, m->slots[j].attr->name);
+				check_scope_source(m, i, &m->slots[j].srcs[k], m->slots[j].attr->name);
+		check_scope_settings(m, scope, m->inserts, m->ninserts, "insert");
+		check_scope_settings(m, scope, m->touches, m->ntouches, "touch");
+		for (int j = 0; j < m->nbesides; j++)
+			check_scope_settings(m, m->besides[j].scope[i], m->besides[j].inserts, m->besides[j].ninserts, "beside");
+		check_scope_settings(m, scope, m->marks, m->nmarks, "delete");
+		check_scope_settings(m, scope, m->revives, m->nrevives, "revive");
 		for (int j = 0; j < lengthof(times); j++)
 			check_scope_column(m, scope, times[j].src ? times[j].src->column : NULL, times[j].name);
 		check_scope_column(m, scope, m->present, "$present");
@@ -699,6 +457,10 @@ check_scope(const ScimMapping *m)
 			for (int k = 0; k < child->nsubs; k++)
 				check_scope_column(m, child->scope[i], child->srcs[k].column, child->attr->name);
 			check_scope_column(m, child->scope[i], child->ref.column, child->attr->name);
+			check_scope_column(m, scope, child->store.column, child->attr->name);
+			check_scope_settings(m, child->scope[i], child->inserts, child->ninserts, child->attr->name);
+			check_scope_settings(m, child->scope[i], child->removes, child->nremoves, child->attr->name);
+			check_scope_settings(m, child->scope[i], child->revives, child->nrevives, child->attr->name);
 		}
 	}
 }
@@ -711,11 +473,11 @@ check_scope(const ScimMapping *m)
 static ScimMapping *
 resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 {
-	ResolveContext ctx;
+	ScimResolve ctx;
 	ScimMapping *m = palloc0(sizeof(ScimMapping));
 	ScimError	err;
 	json_t	   *attributes;
-	ListCell   *lc;
+	json_t	   *options;
 	int			n;
 
 	memset(&err, 0, sizeof(err));
@@ -734,28 +496,21 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	m->name = row->name;
 	m->builtin = row->builtin;
 	m->relid = row->relid;
-	m->relation = qualified_relation(row->relid);
+	m->relation = scim_qualified_relation(row->relid);
 	m->table_schema = get_namespace_name(get_rel_namespace(row->relid));
 	m->table_name = get_rel_name(row->relid);
-	if (!column_source(m->relid, "r", row->key, &m->key))
+	if (!scim_column_source(m->relid, "r", row->key, &m->key))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("the key of mapping \"%s\" is no column of its relation", row->name)));
 
-	m->scope_columns = palloc0(sizeof(char *) * Max(list_length(scope), 1));
-	m->scope_types = palloc0(sizeof(char *) * Max(list_length(scope), 1));
-	foreach(lc, scope)
-	{
-		ScimSource	src;
-
-		if (!column_source(m->relid, "r", (char *) lfirst(lc), &src) || src.column == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("scope column \"%s\" is no column of the relation of mapping \"%s\"",
-							(char *) lfirst(lc), row->name)));
-		m->scope_columns[m->nscope] = src.column;
-		m->scope_types[m->nscope++] = src.type_name;
-	}
+	options = scim_json_parse(row->options, strlen(row->options), &err);
+	if (options == NULL || !json_is_object(options))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the options of mapping \"%s\" are no JSON object", row->name)));
+	scim_resolve_scope(&ctx, options);
+	ctx.state = json_is_true(json_object_get(options, "state"));
 
 	attributes = scim_json_parse(row->attributes, strlen(row->attributes), &err);
 	if (attributes == NULL || !json_is_object(attributes))
@@ -766,6 +521,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	m->scalars = palloc0(sizeof(ScimScalar) * (n + 1));
 	m->slots = palloc0(sizeof(ScimSlot) * (n + 1));
 	m->children = palloc0(sizeof(ScimChild) * count_children(attributes));
+	m->sides = palloc0(sizeof(ScimSide) * (n + 1));
 
 	resolve_members(&ctx, ctx.full, attributes);
 	keep(&ctx, scim_attr_sub(ctx.full->a_meta, "resourceType", 12));
@@ -786,8 +542,12 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	if (m->type == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("mapping \"%s\": %s", row->name, err.detail)));
 
+	unconstify(ScimResourceType *, m->type)->wider = ctx.full;
+
 	ctx.kept = NULL;
 	resolve_members(&ctx, m->type, attributes);
+	scim_resolve_options(&ctx, options);
+	scim_mapping_characteristics(&ctx);
 
 	check_scope(m);
 	return m;
@@ -802,6 +562,41 @@ set_mapping_of(const ScimMappingSet *set, const char *type_name)
 		if (pg_strcasecmp(set->mappings[i]->type->name, type_name) == 0)
 			return set->mappings[i];
 	return NULL;
+}
+
+/* NULL only in a set that is not complete. */
+static ScimMapping *
+set_mapping_needed(const ScimMappingSet *set, const ScimMapping *m, const char *type_name)
+{
+	ScimMapping *target = set_mapping_of(set, type_name);
+
+	if (target == NULL && set->complete)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping \"%s\" refers to resource type \"%s\", of which there is no mapping",
+						m->name, type_name),
+				 errhint("Give both mappings to the endpoint.")));
+	return target;
+}
+
+/*
+ * A value that is an id is checked when it is written: where the mapping says
+ * so, and where a foreign key does, which knows nothing of tenants.
+ */
+static void
+connect_source(ScimMappingSet *set, ScimMapping *m, const ScimAttr *attr, ScimSource *src)
+{
+	const ScimAttr *ref = attr->parent ? scim_attr_sub(attr->parent, "$ref", 4) : NULL;
+
+	if (src->ref_type)
+		src->ref_target = set_mapping_needed(set, m, src->ref_type);
+	else if (ref && ref->nref_types == 1 && strcmp(attr->name, "value") == 0 && src->column && src->attnum != 0)
+	{
+		ScimMapping *target = set_mapping_of(set, ref->ref_types[0]);
+
+		if (target && scim_has_foreign_key(m->relid, src->attnum, target->relid))
+			src->ref_target = target;
+	}
 }
 
 /*
@@ -820,20 +615,17 @@ connect_set(ScimMappingSet *set)
 	{
 		ScimMapping *m = set->mappings[i];
 
+		for (int j = 0; j < m->nscalars; j++)
+			connect_source(set, m, m->scalars[j].attr, &m->scalars[j].src);
 		for (int j = 0; j < m->nchildren; j++)
 		{
 			ScimChild  *child = &m->children[j];
 
 			if (child->kind != SCIM_CHILD_LINK)
 				continue;
-			child->target = set_mapping_of(set, child->ref_type);
-			if (child->target == NULL)
-				ereport(ERROR,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("mapping \"%s\" refers to resource type \"%s\", of which there is no mapping",
-								m->name, child->ref_type),
-						 errhint("Give both mappings to the endpoint.")));
-			if (m == groups && child->target == users)
+			child->target = set_mapping_needed(set, m, child->ref_type);
+			child->by_column = child->target && child->relid == child->target->relid && child->ref.attnum == child->target->key.attnum;
+			if (m == groups && users && child->target == users)
 				user_link = child;
 			if (m == groups && child->target == groups)
 				group_link = child;
@@ -861,8 +653,23 @@ connect_set(ScimMappingSet *set)
 	}
 }
 
+/* Names that are to be there once, and that the store has to look for itself. */
+static void
+note_unguarded(ScimMapping *m)
+{
+	for (int i = 0; i < m->nscalars; i++)
+	{
+		ScimScalar *scalar = &m->scalars[i];
+
+		if (scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0 && scalar->src.attnum != m->key.attnum)
+			scalar->unguarded = get_rel_relkind(m->relid) == RELKIND_VIEW ||
+				!OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(scalar->attr, &scalar->src),
+											   m->scope_columns, true));
+	}
+}
+
 ScimMappingSet *
-scim_mapping_set_make(List *rows, Oid owner, List *scope)
+scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 {
 	ScimMappingSet *set = palloc0(sizeof(ScimMappingSet));
 	ScimIdentity identity;
@@ -874,9 +681,11 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope)
 	memset(&identity, 0, sizeof(identity));
 	SPI_connect();
 	MemoryContextSwitchTo(caller);
-	scim_identity_assume(&identity, owner, false);
+	/* constants of index and CHECK expressions are folded: code of the owner's */
+	scim_identity_assume(&identity, owner, true);
 
 	set->owner = owner;
+	set->complete = complete;
 	set->context = caller;
 	set->mappings = palloc0(sizeof(ScimMapping *) * Max(list_length(rows), 1));
 	foreach(lc, rows)
@@ -891,19 +700,32 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope)
 	connect_set(set);
 
 	for (int i = 0; i < set->nmappings; i++)
-		nrelids += 1 + set->mappings[i]->nchildren;
+		nrelids += 2 + set->mappings[i]->nchildren + set->mappings[i]->nsides + set->mappings[i]->nbesides;
 	set->relids = palloc(sizeof(Oid) * Max(nrelids, 1));
 	for (int i = 0; i < set->nmappings; i++)
 	{
 		ScimMapping *m = set->mappings[i];
 
 		scim_mapping_describe_relation(m, m->relid);
+		note_unguarded(m);
 		set->relids[set->nrelids++] = m->relid;
 		for (int j = 0; j < m->nchildren; j++)
 		{
 			if (m->children[j].kind != SCIM_CHILD_GROUPS)
 				scim_mapping_describe_relation(m, m->children[j].relid);
 			set->relids[set->nrelids++] = m->children[j].relid;
+		}
+		for (int j = 0; j < m->nsides; j++)
+		{
+			scim_mapping_describe_relation(m, m->sides[j].relid);
+			set->relids[set->nrelids++] = m->sides[j].relid;
+		}
+		for (int j = 0; j < m->nbesides; j++)
+			set->relids[set->nrelids++] = m->besides[j].relid;
+		if (m->membership)
+		{
+			scim_mapping_describe_relation(m, m->membership->relid);
+			set->relids[set->nrelids++] = m->membership->relid;
 		}
 	}
 
@@ -921,11 +743,25 @@ scim_mapping_check(List *rows, Oid owner)
 	ListCell   *lc;
 
 	memset(&identity, 0, sizeof(identity));
-	scim_identity_assume(&identity, owner, false);
+	scim_identity_assume(&identity, owner, true);
 	foreach(lc, rows)
 		(void) resolve_mapping((ScimMappingRow *) lfirst(lc), NIL, false);
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
+}
+
+ScimMapping *
+scim_mapping_resolve(ScimMappingRow *row)
+{
+	ScimIdentity identity;
+	ScimMapping *mapping;
+
+	memset(&identity, 0, sizeof(identity));
+	scim_identity_assume(&identity, row->owner, false);
+	mapping = resolve_mapping(row, NIL, false);
+	scim_identity_close_gucs(&identity);
+	scim_identity_restore(&identity);
+	return mapping;
 }
 
 /*

@@ -22,6 +22,7 @@
 #define SCIM_CATALOG_MAPPING_H
 
 #include "access/attnum.h"
+#include "lib/stringinfo.h"
 #include "nodes/pg_list.h"
 
 #include "catalog.h"
@@ -38,25 +39,96 @@ typedef enum ScimSqlClass
 	SCIM_SQL_OTHER				/* read through its output function, written by a cast */
 } ScimSqlClass;
 
+/* How a column holds a time. */
+typedef enum ScimTimeForm
+{
+	SCIM_TIME_NATIVE,			/* timestamptz, or what the column's type makes of it */
+	SCIM_TIME_UTC,				/* timestamp without time zone, of UTC */
+	SCIM_TIME_SECONDS,			/* since 1970, a number */
+	SCIM_TIME_MILLISECONDS
+} ScimTimeForm;
+
+/* Values of an attribute that a column holds as codes. */
+typedef struct ScimCode
+{
+	const char *code;			/* text of the column's value */
+	const char *label;			/* text of the attribute's value */
+} ScimCode;
+
+/* One more column that a value goes to. */
+typedef struct ScimWrite
+{
+	const char *column;			/* quoted */
+	AttrNumber	attnum;
+	const char *expr;			/* SQL over "value" and the row's own columns */
+} ScimWrite;
+
 typedef struct ScimSource
 {
-	const char *expr;			/* SQL to read, over alias r or c; NULL: constant */
+	const char *expr;			/* SQL of the value, over alias r or c; NULL: constant */
 	const char *constant;		/* fixed value as text, when expr is NULL */
-	const char *column;			/* quoted column to write, or NULL: read-only */
+	const char *column;			/* quoted column to write, or NULL: none */
 	AttrNumber	attnum;			/* of the column; 0: an expression */
 	bool		negated;		/* the column holds NOT value */
-	Oid			typid;
+	Oid			typid;			/* of expr */
 	ScimSqlClass cls;
 	const char *type_name;		/* qualified, without type modifier, for casts */
 	int			max_length;		/* characters that varchar(n) or char(n) takes; 0: no limit */
 	bool		not_null;		/* a column that is declared so */
+	bool		has_default;	/* a column with a default, or identity */
 	bool		pads;			/* char(n): its output ends in blanks */
+
+	/* where the column does not hold the value as it is */
+	const char *raw;			/* SQL of the bare column, which indexes serve; NULL: same as expr */
+	const char *column_type;	/* type name of the column */
+	ScimTimeForm time;
+	bool		whole;			/* a number of seconds without fraction */
+	const char *null_text;		/* what the column holds for "unassigned", or NULL */
+	int			ncodes;
+	ScimCode   *codes;
+	const char **json_path;		/* where in a document of JSON; NULL: the column is none */
+	int			njson;
+	const char *document;		/* SQL of the document, jsonb */
+	const char *new_document;	/* of that in a new row */
+	bool		lower;			/* compares by lower(), as the table's own index does */
+	const char *citext;			/* quoted schema of the type citext, where it is that */
+	bool		required;		/* said by the mapping */
+	const json_t *initial;		/* the value of a new resource that is given none, or NULL */
+	bool		implied;		/* a constant that a client need not give */
+	int			nwrites;
+	ScimWrite  *writes;
+	const char *value_type;		/* type of "value" in writes */
+	struct ScimSide *side;		/* lives in another table's row, or NULL */
+	const struct ScimSource *inner; /* with side: the column there, over alias c */
+	const char *ref_type;		/* the value is the id of such a resource, or NULL */
+	struct ScimMapping *ref_target;
 } ScimSource;
+
+/*
+ * A row beside the resource: one-to-one, or one row of an entity-attribute-value
+ * table under a fixed key.  It is made when a value needs it.
+ */
+typedef struct ScimSide
+{
+	Oid			relid;
+	const char *relation;		/* quoted, qualified */
+	const char *parent;			/* quoted column that holds the parent's key */
+	AttrNumber	parent_attnum;
+	int			nfixed;
+	const char **fixed_columns; /* quoted */
+	const char **fixed_values;
+	const char **fixed_types;
+	const char **scope;			/* as in ScimChild */
+	bool		by_text;		/* the parent column is text, whatever the key is */
+	bool		by_scope;		/* its column "scope" holds the values of the scope */
+	const char *spec;			/* what makes it the same row */
+} ScimSide;
 
 typedef struct ScimScalar
 {
 	ScimAttr   *attr;			/* simple attribute, or sub-attribute of a singular complex one */
 	ScimSource	src;
+	bool		unguarded;		/* unique by its schema, and no index sees to it */
 } ScimScalar;
 
 /* A value (or part of one) of a multi-valued attribute held in parent columns. */
@@ -66,15 +138,33 @@ typedef struct ScimSlot
 	int			nsubs;
 	ScimAttr  **subs;
 	ScimSource *srcs;			/* constants for what the slot's filter fixes */
+	bool		flag;			/* the last source is a boolean: there is a value where it is true */
 } ScimSlot;
 
 typedef enum ScimChildKind
 {
 	SCIM_CHILD_VALUES,
+	SCIM_CHILD_INLINE,			/* values in one column of the parent: array, list, JSON */
 	SCIM_CHILD_LINK,
 	SCIM_CHILD_PENDING,
 	SCIM_CHILD_GROUPS
 } ScimChildKind;
+
+/* How one column holds several values. */
+typedef enum ScimInlineForm
+{
+	SCIM_INLINE_ARRAY,
+	SCIM_INLINE_DELIMITED,
+	SCIM_INLINE_JSON			/* array of values, or of objects */
+} ScimInlineForm;
+
+/* A column and the expression it is set to. */
+typedef struct ScimSetting
+{
+	const char *column;			/* quoted */
+	AttrNumber	attnum;
+	const char *expr;
+} ScimSetting;
 
 typedef struct ScimChild
 {
@@ -83,29 +173,69 @@ typedef struct ScimChild
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
 	const char *parent;			/* quoted column that holds the parent's key */
+	AttrNumber	parent_attnum;
 	const char **scope;			/* quoted column for each scope column of the mapping, or NULL */
 	const char *order;			/* quoted column, or NULL */
 	bool		order_is_integer;
+	bool		order_is_given;	/* a new row has to be given its place */
 	int			present;		/* bit in the presence column, or -1 */
 	int			nsubs;			/* VALUES: a column for each */
 	ScimAttr  **subs;			/* NULL entry: the value itself (simple multi-valued) */
 	ScimSource *srcs;
 	ScimSource	ref;			/* LINK, PENDING: the referring column */
+	const char *filter;			/* SQL over c: which rows count, or NULL */
+	int			nfixed;			/* columns of its rows that hold fixed values */
+	const char **fixed_columns; /* quoted */
+	const char **fixed_values;
+	const char **fixed_types;
+	int			ninserts;		/* more columns of a new row, over the parent's row r */
+	ScimSetting *inserts;
+	int			nremoves;		/* LINK: a row that goes is marked so, and not deleted */
+	ScimSetting *removes;
+	int			nrevives;		/* LINK: and comes back so */
+	ScimSetting *revives;
+	bool		by_column;		/* LINK: a row of it is the member itself, which names its parent */
+	ScimInlineForm form;		/* INLINE */
+	const char *from;			/* INLINE: FROM item "... c(v, n)" over r */
+	ScimSource	store;			/* INLINE: the column */
+	const char *delimiter;		/* INLINE, delimited */
+	const char **json_keys;		/* INLINE, objects: member of each sub-attribute; NULL: values */
 	const char *ref_type;		/* LINK: name of the resource type referred to */
 	struct ScimMapping *target; /* LINK: its mapping; GROUPS: the Group mapping */
 	struct ScimChild *user_link;	/* GROUPS: the link of the Group mapping to users */
 	struct ScimChild *group_link;	/* GROUPS: its link to groups, or NULL */
 } ScimChild;
 
-/* For error messages: which attributes a constraint is about. */
+/* For error messages: which attributes a constraint or a column is about. */
 typedef struct ScimConstraint
 {
 	Oid			relid;
 	const char *table_schema;
 	const char *table_name;
 	const char *name;
+	bool		column;			/* the name is a column's (23502) */
 	const char *attributes;		/* "userName"; NULL: none that is mapped */
+	bool		unique;			/* no two resources of one scope agree in these attributes */
 } ScimConstraint;
+
+/* A row that has to be there beside every resource. */
+typedef struct ScimBeside
+{
+	Oid			relid;
+	const char *relation;		/* quoted, qualified */
+	const char *parent;			/* quoted column that holds the resource's key */
+	const char **scope;			/* as in ScimChild */
+	int			ninserts;		/* further columns, over the resource's row r */
+	ScimSetting *inserts;
+} ScimBeside;
+
+typedef enum ScimDelete
+{
+	SCIM_DELETE_ROW,
+	SCIM_DELETE_CASCADE,		/* and rows of child and link relations before it */
+	SCIM_DELETE_MARK,			/* set columns; the filter then leaves the row out */
+	SCIM_DELETE_REFUSE
+} ScimDelete;
 
 typedef struct ScimMapping
 {
@@ -117,9 +247,33 @@ typedef struct ScimMapping
 	const char *table_schema;	/* as errors report them */
 	const char *table_name;
 	ScimSource	key;
-	int			nscope;
-	const char **scope_columns; /* quoted */
+	bool		shared;			/* by all endpoints: no column of it is the scope's */
+	int			nscope;			/* columns of the endpoint's scope */
+	const char **scope_columns; /* quoted; NULL: not a column of this relation */
 	const char **scope_types;	/* qualified type names */
+	const char *filter;			/* SQL over r: which rows are resources, or NULL */
+	int			ninserts;		/* columns of a new row that no attribute gives */
+	ScimSetting *inserts;
+	int			ntouches;		/* set by every update */
+	ScimSetting *touches;
+	ScimDelete	delete_policy;
+	int			nmarks;
+	ScimSetting *marks;			/* SCIM_DELETE_MARK */
+	int			nrevives;
+	ScimSetting *revives;		/* a create brings a marked row back; none: it does not */
+	ScimAttr   *revive_by;		/* the attribute that tells which */
+	const char *revived;		/* SQL over r: would the filter hold for the row brought back? */
+	int			nsides;
+	ScimSide   *sides;
+	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */
+	ScimAttr   *adopt_by;		/* a create takes the row that has this value already; NULL: it does not */
+	ScimSide   *state;			/* the row of scim.resource_state, or NULL */
+	int			nbesides;
+	ScimBeside *besides;		/* rows of other tables that a new resource is given */
+	bool		lockable;		/* rows can be locked */
+	bool		insertable;
+	bool		updatable;
+	bool		deletable;
 	const ScimResourceType *type;
 	int			nscalars;
 	ScimScalar *scalars;
@@ -131,9 +285,6 @@ typedef struct ScimMapping
 	ScimSource *last_modified;
 	ScimSource *version;
 	const char *present;		/* quoted presence column, or NULL */
-	const char **column_names;	/* by attnum - 1: for 23502; NULL: not mapped */
-	int			ncolumns;
-	const char **column_attrs;
 	int			nconstraints;
 	ScimConstraint *constraints;
 	List	   *deferrable;		/* RangeVars: constraints and triggers that are initially deferred */
@@ -143,6 +294,7 @@ typedef struct ScimMapping
 typedef struct ScimMappingSet
 {
 	Oid			owner;
+	bool		complete;		/* every reference has its target */
 	int			nmappings;
 	ScimMapping **mappings;
 	MemoryContext context;
@@ -160,6 +312,7 @@ typedef struct ScimMappingRow
 	Oid			relid;
 	const char *key;
 	const char *attributes;		/* JSON text */
+	const char *options;		/* JSON text */
 	Oid			owner;			/* InvalidOid: built-in */
 	bool		builtin;
 } ScimMappingRow;
@@ -167,15 +320,66 @@ typedef struct ScimMappingRow
 /*
  * Resolve rows into a set, as "owner", in the current memory context.
  * "scope" names the scope columns.  Raises what is wrong (SQLSTATE 22023,
- * 42703, ...), naming mapping and attribute.
+ * 42703, ...), naming mapping and attribute; with "complete" also that a
+ * mapping is referred to that is not among them.
  */
-extern ScimMappingSet *scim_mapping_set_make(List *rows, Oid owner, List *scope);
+extern ScimMappingSet *scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete);
+
+/*
+ * A mapping as the first endpoint that uses it serves it, or alone, for people
+ * to read about; *scope: names of the scope columns there; *owner: as whom its
+ * relations are to be looked at.  The caller must be a member of its owner.
+ */
+extern ScimMapping *scim_mapping_to_report(const char *name, List **scope, Oid *owner);
+
+/*
+ * The index that serves comparisons of a column or expression of "relid" (text
+ * over alias r or c), behind columns of the scope; InvalidOid: there is none.
+ * "unique": it must keep rows apart by just these.  To be called as the owner,
+ * restricted: constants are folded, by functions of whoever made the index.
+ */
+extern Oid	scim_mapping_index(const ScimMapping *m, Oid relid, const char *alias, const char *expr,
+							   const char *const *scope, bool unique);
+
+/* What an index has to be on for filters on a source: SQL over its alias, without the index's collation. */
+extern const char *scim_mapping_index_expression(const ScimAttr *attr, const ScimSource *src);
+
+/* "c.parent = r.key AND ...": the row beside row r. */
+extern void scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out);
+
+/* SQL of the values of the scope in one text, of parameters from "first" on. */
+extern const char *scim_mapping_scope_text(const ScimMapping *m, int first);
+
+/* Quoted and qualified name of a relation. */
+extern const char *scim_qualified_relation(Oid relid);
+
+/* Text array literal of a path in a document, with its cast. */
+extern const char *scim_mapping_path_sql(const char *const *path, int n);
+
+/* Can a value of this source be stored? */
+static inline bool
+scim_source_writable(const ScimSource *src)
+{
+	return src->column != NULL || src->nwrites > 0;
+}
 
 /* Note constraints and columns of a mapped or child relation (catalog_constraint.c). */
 extern void scim_mapping_describe_relation(ScimMapping *mapping, Oid relid);
 
+/* Does a foreign key lead from this column to that relation? */
+extern bool scim_has_foreign_key(Oid relid, AttrNumber attnum, Oid target);
+
 /* Resolve mappings that are not in a set yet; only raises what is wrong. */
 extern void scim_mapping_check(List *rows, Oid owner);
+
+/* Is the text one SQL expression and nothing else?  Raises syntax errors. */
+extern bool scim_is_single_expression(const char *text);
+
+/*
+ * Resolve one mapping by itself, as its owner, in the current memory context:
+ * references to other mappings lead nowhere (child->target is NULL).
+ */
+extern ScimMapping *scim_mapping_resolve(ScimMappingRow *row);
 
 /* NULL if there is no such mapping.  Allocated in the current context. */
 extern ScimMappingRow *scim_mapping_row(const char *name);

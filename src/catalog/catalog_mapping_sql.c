@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/htup_details.h"
+#include "access/xact.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_index.h"
 #include "catalog/pg_type.h"
@@ -17,12 +18,13 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "catalog.h"
-#include "catalog_mapping.h"
+#include "catalog_mapping_internal.h"
 
 PG_FUNCTION_INFO_V1(scim_create_mapping);
+PG_FUNCTION_INFO_V1(scim_alter_mapping);
 PG_FUNCTION_INFO_V1(scim_drop_mapping);
 
 /* The column of a one-column primary key; raises if there is none. */
@@ -59,6 +61,20 @@ primary_key_column(Oid relid)
 	return name;
 }
 
+/* The owner of a mapping with the option "state" has to reach scim.resource_state. */
+static void
+grant_state(const char *name)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+
+	values[0] = CStringGetTextDatum(name);
+	(void) scim_own_execute("grant state",
+							"SELECT scim._grant_state(m.owner) FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
+							" AND (m.options OPERATOR(pg_catalog.->) 'state') OPERATOR(pg_catalog.=) 'true'",
+							1, types, values, NULL, false, 0);
+}
+
 Datum
 scim_create_mapping(PG_FUNCTION_ARGS)
 {
@@ -66,19 +82,19 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	char	   *resource_type = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Oid			relid = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
 	char	   *key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	char	   *attributes;
 	Oid			owner;
 	ScimMappingRow row;
-	Oid			types[6] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, OIDOID};
-	Datum		values[6];
+	Oid			types[7] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, OIDOID, JSONBOID};
+	Datum		values[7];
 	const ScimResourceType *type;
-	List	   *rows = NIL;
 
 	if (name == NULL || name[0] == '\0' || strlen(name) > 200)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs a name")));
 	if (resource_type == NULL || !OidIsValid(relid))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs a resource type and a relation")));
-	if (PG_ARGISNULL(4))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs attributes")));
+	if (PG_ARGISNULL(6))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must not be null")));
 
 	if (!PG_ARGISNULL(5))
 	{
@@ -101,6 +117,17 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
+	if (PG_ARGISNULL(4))
+		attributes = scim_mapping_propose(resource_type, relid, key);
+	else
+	{
+		attributes = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(4)));
+		scim_mapping_make_extensions(resource_type, relid, attributes);
+	}
+	scim_catalog_end();
+
+	/* with the schemas that were made */
+	scim_catalog_begin();
 	type = scim_catalog_resource_type(resource_type);
 	if (type == NULL)
 		ereport(ERROR,
@@ -116,29 +143,132 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	row.resource_type = type->name;
 	row.relid = relid;
 	row.key = key;
-	row.attributes = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(4)));
+	row.attributes = attributes;
+	row.options = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(6)));
 	row.owner = owner;
-	rows = lappend(rows, &row);
-	scim_mapping_check(rows, owner);
+	scim_mapping_check(list_make1(&row), owner);
 
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(type->name);
 	values[2] = ObjectIdGetDatum(relid);
 	values[3] = CStringGetTextDatum(key);
-	values[4] = PG_GETARG_DATUM(4);
+	values[4] = DirectFunctionCall1(jsonb_in, CStringGetDatum(attributes));
 	values[5] = ObjectIdGetDatum(owner);
+	values[6] = PG_GETARG_DATUM(6);
 	if (scim_own_execute("create mapping",
-						 "INSERT INTO scim._mappings (name, resource_type, relation, key, attributes, owner)"
-						 " SELECT $1, $2, $3::pg_catalog.regclass, $4, $5, $6::pg_catalog.regrole"
+						 "INSERT INTO scim._mappings (name, resource_type, relation, key, attributes, owner, options)"
+						 " SELECT $1, $2, $3::pg_catalog.regclass, $4, $5, $6::pg_catalog.regrole, $7"
 						 " ON CONFLICT DO NOTHING",
-						 6, types, values, NULL, false, 0) != SPI_OK_INSERT)
+						 7, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write scim._mappings");
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("mapping \"%s\" exists already", name)));
+	/* its statements call functions of scim, also before an endpoint uses it */
+	types[0] = OIDOID;
+	values[0] = ObjectIdGetDatum(owner);
+	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
+	grant_state(name);
 
 	scim_catalog_end();
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/* The mapping of this name, if the caller may change it; raises else. */
+static ScimMappingRow *
+own_mapping(const char *name)
+{
+	ScimMappingRow *row = scim_mapping_row(name);
+
+	if (row == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("mapping \"%s\" does not exist", name)));
+	if (row->builtin)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("mapping \"%s\" is part of the built-in store", name)));
+	scim_require_member(row->owner, psprintf("mapping \"%s\"", name));
+	return row;
+}
+
+/* The endpoints that use a mapping have to be able to serve it still. */
+static void
+check_endpoints(const char *mapping)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	List	   *names = NIL;
+	ListCell   *lc;
+
+	values[0] = CStringGetTextDatum(mapping);
+	if (scim_own_execute("endpoints of mapping",
+						 "SELECT e.name FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings) ORDER BY e.name",
+						 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._endpoints");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		names = lappend(names, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+
+	PushActiveSnapshot(GetTransactionSnapshot());
+	scim_catalog_begin();
+	foreach(lc, names)
+	{
+		const ScimEndpoint *endpoint = scim_endpoint_by_name((char *) lfirst(lc));
+
+		if (endpoint && endpoint->broken)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("endpoint \"%s\" can't serve its mappings", endpoint->name),
+					 errdetail("%s", endpoint->broken)));
+	}
+	scim_catalog_end();
+	PopActiveSnapshot();
+}
+
+Datum
+scim_alter_mapping(PG_FUNCTION_ARGS)
+{
+	char	   *name;
+	ScimMappingRow *row;
+	Oid			types[4] = {TEXTOID, JSONBOID, JSONBOID, TEXTOID};
+	Datum		values[4];
+	char		nulls[5] = "    ";
+
+	if (PG_ARGISNULL(0))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs a name")));
+	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	SPI_connect();
+	scim_catalog_begin();
+	row = own_mapping(name);
+	if (!PG_ARGISNULL(1))
+		scim_mapping_make_extensions(row->resource_type, row->relid, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(1))));
+	scim_catalog_end();
+	scim_catalog_begin();
+	for (int i = 0; i < 4; i++)
+	{
+		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
+		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
+	}
+	if (scim_own_execute("alter mapping",
+						 "UPDATE scim._mappings SET"
+						 " attributes = (SELECT coalesce(pg_catalog.jsonb_object_agg(e.key, e.value), '{}')"
+						 "  FROM pg_catalog.jsonb_each(attributes OPERATOR(pg_catalog.||) coalesce($2, '{}')) e"
+						 "  WHERE pg_catalog.jsonb_typeof(e.value) OPERATOR(pg_catalog.<>) 'null'),"
+						 " options = (SELECT coalesce(pg_catalog.jsonb_object_agg(e.key, e.value), '{}')"
+						 "  FROM pg_catalog.jsonb_each(options OPERATOR(pg_catalog.||) coalesce($3, '{}')) e"
+						 "  WHERE pg_catalog.jsonb_typeof(e.value) OPERATOR(pg_catalog.<>) 'null'),"
+						 " key = coalesce($4, key)"
+						 " WHERE name OPERATOR(pg_catalog.=) $1",
+						 4, types, values, nulls, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._mappings");
+	CommandCounterIncrement();
+	row = scim_mapping_row(name);
+	scim_mapping_check(list_make1(row), row->owner);
+	grant_state(name);
+	scim_catalog_end();
+	check_endpoints(name);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -149,29 +279,20 @@ scim_drop_mapping(PG_FUNCTION_ARGS)
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
-	ScimMappingRow *row;
 
 	SPI_connect();
 	scim_catalog_begin();
-	row = scim_mapping_row(name);
-	if (row == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("mapping \"%s\" does not exist", name)));
-	if (row->builtin)
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("mapping \"%s\" is part of the built-in store", name)));
-	scim_require_member(row->owner, psprintf("mapping \"%s\"", name));
+	(void) own_mapping(name);
 	values[0] = CStringGetTextDatum(name);
 	(void) scim_own_execute("drop mapping",
-							"DELETE FROM scim._mappings WHERE name OPERATOR(pg_catalog.=) $1"
-							" AND NOT EXISTS (SELECT 1 FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings))",
+							"DELETE FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
+							" AND NOT EXISTS (SELECT 1 FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings))"
+							" AND NOT EXISTS (SELECT 1 FROM scim._syncs s WHERE s.mapping_id OPERATOR(pg_catalog.=) m.id)",
 							1, types, values, NULL, false, 0);
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
-				 errmsg("mapping \"%s\" is used by an endpoint", name)));
+				 errmsg("mapping \"%s\" is used by an endpoint or a sync", name)));
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -180,22 +180,6 @@ compare_string(const ScimFilter *f, const json_t *value)
 
 /* ---- other types ---- */
 
-/* Exactly, although a double cannot hold every 64-bit integer. */
-static int
-order_integer_double(int64_t i, double d)
-{
-	int64_t		whole;
-
-	if (d >= 9223372036854775808.0)
-		return -1;
-	if (d < -9223372036854775808.0)
-		return 1;
-	whole = (int64_t) d;
-	if (i != whole)
-		return i < whole ? -1 : 1;
-	return ((double) whole > d) - ((double) whole < d);
-}
-
 static bool
 compare_number(const ScimFilter *f, const json_t *value)
 {
@@ -207,13 +191,13 @@ compare_number(const ScimFilter *f, const json_t *value)
 		int64_t		i = json_integer_value(value);
 
 		n = operand->is_integer ? (i > operand->integer) - (i < operand->integer) :
-			order_integer_double(i, operand->number);
+			scim_compare_integer_real(i, operand->number);
 	}
 	else
 	{
 		double		d = json_real_value(value);
 
-		n = operand->is_integer ? -order_integer_double(operand->integer, d) :
+		n = operand->is_integer ? -scim_compare_integer_real(operand->integer, d) :
 			(d > operand->number) - (d < operand->number);
 	}
 	return order_matches(f->op, n);

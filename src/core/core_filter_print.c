@@ -7,82 +7,19 @@
  * The text parses (in compat, which also has "not" before a value path) to the
  * same tree.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "core_filter_internal.h"
-
-typedef struct Printer
-{
-	char	   *data;
-	size_t		len;
-	size_t		size;
-	bool		failed;
-} Printer;
+#include "core_text.h"
 
 static void
-put_bytes(Printer *out, const char *s, size_t n)
+put(ScimText *out, const char *s)
 {
-	if (out->failed)
-		return;
-	if (out->len + n + 1 > out->size)
-	{
-		size_t		size = out->size ? out->size : 256;
-		char	   *data;
-
-		while (size < out->len + n + 1)
-			size *= 2;
-		data = scim_realloc(out->data, size);
-		if (data == NULL)
-		{
-			out->failed = true;
-			return;
-		}
-		out->data = data;
-		out->size = size;
-	}
-	memcpy(out->data + out->len, s, n);
-	out->len += n;
-	out->data[out->len] = '\0';
+	scim_text_put(out, s, strlen(s));
 }
 
 static void
-put(Printer *out, const char *s)
-{
-	put_bytes(out, s, strlen(s));
-}
-
-static void
-put_string(Printer *out, const char *s, size_t len)
-{
-	static const char specials[] = "\"\\\b\f\n\r\t";
-	static const char letters[] = "\"\\bfnrt";
-	char		buf[8];
-
-	put(out, "\"");
-	for (size_t i = 0; i < len; i++)
-	{
-		const char *special = s[i] ? strchr(specials, s[i]) : NULL;
-
-		if (special != NULL)
-		{
-			buf[0] = '\\';
-			buf[1] = letters[special - specials];
-			put_bytes(out, buf, 2);
-		}
-		else if ((unsigned char) s[i] < 0x20)
-		{
-			snprintf(buf, sizeof(buf), "\\u%04x", (unsigned char) s[i]);
-			put(out, buf);
-		}
-		else
-			put_bytes(out, s + i, 1);
-	}
-	put(out, "\"");
-}
-
-static void
-put_operand(Printer *out, const ScimOperand *operand)
+put_operand(ScimText *out, const ScimOperand *operand)
 {
 	switch (operand->kind)
 	{
@@ -105,14 +42,14 @@ put_operand(Printer *out, const ScimOperand *operand)
 			/* FALLTHROUGH */
 		default:
 			put(out, " ");
-			put_string(out, operand->text, operand->len);
+			scim_text_put_string(out, operand->text, operand->len);
 			return;
 	}
 }
 
 /* Recursion is bounded by the parser. */
 static void
-print(Printer *out, const ScimFilter *f)
+print(ScimText *out, const ScimFilter *f)
 {
 	switch (f->kind)
 	{
@@ -156,7 +93,7 @@ print(Printer *out, const ScimFilter *f)
 char *
 scim_filter_print(const ScimFilter *filter)
 {
-	Printer		out;
+	ScimText	out;
 
 	memset(&out, 0, sizeof(out));
 	print(&out, filter);

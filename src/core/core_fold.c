@@ -65,8 +65,16 @@ scim_utf8_valid(const char *s, size_t len, size_t *bad_offset)
 
 	while (i < len)
 	{
-		size_t		n = utf8_sequence((const unsigned char *) s + i, len - i);
+		uint64_t	eight;
+		size_t		n;
 
+		/* ASCII goes by eight */
+		if (len - i >= sizeof(eight) && (memcpy(&eight, s + i, sizeof(eight)), (eight & UINT64_C(0x8080808080808080)) == 0))
+		{
+			i += sizeof(eight);
+			continue;
+		}
+		n = utf8_sequence((const unsigned char *) s + i, len - i);
 		if (n == 0)
 		{
 			if (bad_offset)

@@ -26,8 +26,17 @@
  * string too long, a member twice in one object, also in different case),
  * 400 invalidValue (U+0000 in a string, a number with more than 15 significant
  * digits that is no 64-bit integer, an integer out of range), 413 (budget).
+ * The position is where the token at fault begins; there is none where the
+ * names of two members differ only in case.
  */
 extern json_t *scim_json_parse(const char *text, size_t len, ScimError *err);
+
+/*
+ * The pass that goes before: checks what jansson does not, and computes how
+ * many bytes jansson will ask for at most to parse text[start, len)
+ * (core_json_parse.c shows why).
+ */
+extern bool scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimError *err);
 
 /*
  * Compact text of a value, NUL-terminated, or NULL when memory is out.
@@ -45,5 +54,6 @@ extern bool scim_json_unassigned(const json_t *value);
 
 /* ASCII names and URNs compare without case */
 extern bool scim_name_eq(const char *a, size_t alen, const char *b);
+extern int	scim_name_compare(const char *a, const char *b);
 
 #endif							/* SCIM_CORE_JSON_H */

@@ -440,126 +440,140 @@ create_value(ScimPatchApply *a, json_t *part, ScimAttr *attr)
 	return json_is_null(list) || append_values(a, part, attr, list);
 }
 
+/*
+ * The value of an operation on whole values, judged once and not for each; NULL
+ * in *given: there is none, or nothing in it.
+ */
+static bool
+given_for_each(ScimPatchApply *a, ScimAttr *attr, const json_t **given)
+{
+	const ScimPatchOp *op = a->op;
+	const json_t *value = op->value;
+
+	*given = NULL;
+	if (op->path->sub != NULL || op->kind == SCIM_PATCH_REMOVE || json_is_null(value))
+		return true;
+	if (attr->type == SCIM_TYPE_COMPLEX)
+	{
+		value = scim_patch_object_given(a, attr, value);
+		if (value == NULL)
+			return false;
+	}
+	else if (json_is_array(value))
+	{
+		if (a->mode == SCIM_STRICT || json_array_size(value) != 1)
+			return scim_patch_refuse(a, attr, SCIM_INVALID_VALUE, "the value of a selected value must not be an array");
+		scim_report_add(a->report, "array_of_one");
+		value = json_array_get(value, 0);
+	}
+	if (op->kind == SCIM_PATCH_REPLACE || attr->type != SCIM_TYPE_COMPLEX)
+	{
+		json_t	   *list = wanted(a, attr, value);
+
+		if (list == NULL)
+			return false;
+		value = json_is_null(list) ? NULL : json_array_get(list, 0);
+	}
+	*given = value;
+	return true;
+}
+
+/* What becomes of a selected value; NULL in *element: it goes. */
+static bool
+change_selected(ScimPatchApply *a, ScimAttr *attr, const json_t *given, json_t **element)
+{
+	const ScimPatchOp *op = a->op;
+	ScimAttr   *sub = op->path->sub;
+	json_t	   *old = *element;
+
+	*element = NULL;
+	if (sub == NULL && given == NULL)
+	{
+		/* remove; replace by null.  Nothing given to add is no change. */
+		if (op->kind == SCIM_PATCH_ADD)
+			*element = json_incref(old);
+		return true;
+	}
+	if (sub == NULL && attr->type != SCIM_TYPE_COMPLEX)
+	{
+		*element = json_incref((json_t *) given);
+		return true;
+	}
+	if (sub == NULL && op->kind == SCIM_PATCH_REPLACE)
+	{
+		*element = replace_whole(a, attr, old, given);
+		return *element != NULL;
+	}
+	*element = json_is_object(old) ? scim_patch_copy_object(old) : scim_json_object();
+	if (*element == NULL)
+		return out_of_memory(a);
+	if (sub == NULL)
+		return scim_patch_merge_object(a, *element, attr, op->kind, given);
+	if (!scim_patch_member(a, *element, sub, op->kind, op->value))
+		return false;
+	if (scim_json_unassigned(*element))
+		*element = NULL;
+	return true;
+}
+
+/* Does the operation say which of the selected values is primary? */
+static bool
+sets_primary(const ScimPatchOp *op, const ScimAttr *attr, const json_t *given)
+{
+	const ScimAttr *primary = primary_of(attr);
+	const char *key;
+
+	if (primary == NULL)
+		return false;
+	if (op->path->sub != NULL)
+		return op->path->sub == primary && op->kind != SCIM_PATCH_REMOVE;
+	return json_is_object(given) && scim_json_get(given, primary->name, &key) != NULL;
+}
+
 /* Values selected by a filter, or every value for a path such as emails.type. */
 bool
 scim_patch_selected(ScimPatchApply *a, json_t *part, ScimAttr *attr)
 {
 	const ScimPatchOp *op = a->op;
 	const ScimPath *path = op->path;
-	const ScimAttr *primary = primary_of(attr);
 	const json_t *old = part == NULL ? NULL : json_object_get(part, attr->name);
-	const json_t *given = NULL;
-	const char *key;
+	const json_t *given;
 	size_t		n = json_is_array(old) ? json_array_size(old) : 0;
-	size_t		i;
 	size_t		matches = 0;
-	bool		sets_primary = false;
-	bool	   *set;
-	json_t	   *array;
-	json_t	   *element;
+	bool	   *set = scim_alloc0(n + 1);
+	json_t	   *array = json_array();
 
-	array = json_array();
-	set = scim_alloc0(n + 1);
 	if (array == NULL || set == NULL)
 		return out_of_memory(a);
-	for (i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++)
 	{
-		if (path->filter == NULL || scim_filter_eval_value(path->filter, json_array_get(old, i)))
-		{
-			set[i] = true;
-			matches++;
-		}
+		set[i] = path->filter == NULL || scim_filter_eval_value(path->filter, json_array_get(old, i));
+		matches += set[i];
 	}
 	if (matches == 0)
-	{
-		if (op->kind == SCIM_PATCH_REMOVE)
-			return true;
-		return create_value(a, part, attr);
-	}
+		return op->kind == SCIM_PATCH_REMOVE || create_value(a, part, attr);
 	a->set_attr = NULL;
 	if (attr->mutability == SCIM_IMMUTABLE && path->sub == NULL && op->kind == SCIM_PATCH_REMOVE)
 		return scim_patch_immutable(a, attr);
+	if (!given_for_each(a, attr, &given))
+		return false;
 
-	/* The value of an operation on whole values is judged once, not for each. */
-	if (path->sub == NULL && op->kind != SCIM_PATCH_REMOVE && !json_is_null(op->value))
+	for (size_t i = 0; i < n; i++)
 	{
-		given = op->value;
-		if (attr->type == SCIM_TYPE_COMPLEX)
-		{
-			given = scim_patch_object_given(a, attr, given);
-			if (given == NULL)
-				return false;
-		}
-		else if (json_is_array(given))
-		{
-			if (a->mode == SCIM_STRICT || json_array_size(given) != 1)
-				return scim_patch_refuse(a, attr, SCIM_INVALID_VALUE, "the value of a selected value must not be an array");
-			scim_report_add(a->report, "array_of_one");
-			given = json_array_get(given, 0);
-		}
-		if (op->kind == SCIM_PATCH_REPLACE || attr->type != SCIM_TYPE_COMPLEX)
-		{
-			json_t	   *list = wanted(a, attr, given);
+		json_t	   *element = json_array_get(old, i);
 
-			if (list == NULL)
-				return false;
-			given = json_is_null(list) ? NULL : json_array_get(list, 0);
-		}
-	}
-
-	for (i = 0; i < n; i++)
-	{
-		element = json_array_get(old, i);
 		if (!set[i])
-		{
-			element = json_incref(element);
-		}
-		else if (path->sub != NULL)
-		{
-			element = json_is_object(element) ? scim_patch_copy_object(element) : scim_json_object();
-			if (element == NULL)
-				return out_of_memory(a);
-			if (!scim_patch_member(a, element, path->sub, op->kind, op->value))
-				return false;
-			if (scim_json_unassigned(element))
-				continue;
-		}
-		else if (given == NULL)
-		{
-			/* remove; replace by null.  Nothing given to add is no change. */
-			if (op->kind != SCIM_PATCH_ADD)
-				continue;
-			element = json_incref(element);
-		}
-		else if (attr->type != SCIM_TYPE_COMPLEX)
-			element = json_incref((json_t *) given);
-		else if (op->kind == SCIM_PATCH_REPLACE)
-		{
-			element = replace_whole(a, attr, element, given);
-			if (element == NULL)
-				return false;
-		}
-		else
-		{
-			element = json_is_object(element) ? scim_patch_copy_object(element) : scim_json_object();
-			if (element == NULL)
-				return out_of_memory(a);
-			if (!scim_patch_merge_object(a, element, attr, op->kind, given))
-				return false;
-		}
+			json_incref(element);
+		else if (!change_selected(a, attr, given, &element))
+			return false;
+		if (element == NULL)
+			continue;
 		set[json_array_size(array)] = set[i];
 		if (json_array_append_new(array, element) != 0)
 			return out_of_memory(a);
 	}
 
-	if (primary != NULL)
-	{
-		if (path->sub != NULL)
-			sets_primary = path->sub == primary && op->kind != SCIM_PATCH_REMOVE;
-		else if (json_is_object(given))
-			sets_primary = scim_json_get(given, primary->name, &key) != NULL;
-	}
-	if (sets_primary && !settle_primary(a, attr, array, set))
+	if (sets_primary(op, attr, given) && !settle_primary(a, attr, array, set))
 		return false;
 	if (json_array_size(array) == 0)
 		return scim_patch_unassign(a, part, attr);

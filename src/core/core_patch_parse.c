@@ -216,6 +216,47 @@ check_schemas(const json_t *body, ScimError *err)
 	return scim_fail(err, 400, SCIM_INVALID_SYNTAX, "attribute \"schemas\" must be [\"%s\"]", SCIM_URN_PATCH_OP);
 }
 
+/*
+ * A name in another case is not one of ours, but it cannot be ignored like any
+ * other: {"op": "remove", "path": "members", "vAlue": [...]} would then remove
+ * all members.  (Compat has spelled the names right before.)
+ */
+static bool
+check_names(ScimPatchBuild *build, int index, const json_t *operation)
+{
+	static const char *const names[] = {"op", "path", "value"};
+	char		safe[SCIM_SAFE_NAME_SIZE];
+
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+	{
+		const char *key = names[i];
+
+		if (scim_json_get(operation, names[i], &key) != NULL && strcmp(key, names[i]) != 0)
+			return scim_patch_fail(build->err, build->type, index, NULL, 400, SCIM_INVALID_SYNTAX,
+								   "\"%s\" must be written \"%s\"", scim_safe_name(key, safe, sizeof(safe)), names[i]);
+	}
+	return true;
+}
+
+/*
+ * Compat: a path to what the schema has, and this service has no place for, is
+ * dropped, as such attributes of a POST or PUT are.
+ */
+static bool
+is_known_elsewhere(ScimPatchBuild *build, const char *text, size_t len)
+{
+	ScimError	ignored;
+
+	if (build->mode != SCIM_COMPAT || build->type->wider == NULL)
+		return false;
+	memset(&ignored, 0, sizeof(ignored));
+	if (scim_path_parse(build->type->wider, text, len, build->mode, &ignored) == NULL)
+		return false;
+	if (build->report)
+		build->report->ignored++;
+	return true;
+}
+
 static bool
 parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 {
@@ -231,6 +272,8 @@ parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 	if (!json_is_object(operation))
 		return scim_patch_fail(build->err, build->type, index, NULL, 400, SCIM_INVALID_SYNTAX,
 							   "an operation must be an object");
+	if (!check_names(build, index, operation))
+		return false;
 	op = json_object_get(operation, "op");
 	path = json_object_get(operation, "path");
 	value = json_object_get(operation, "value");
@@ -274,6 +317,8 @@ parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 	memset(&local, 0, sizeof(local));
 	local.position = -1;
 	parsed = scim_path_parse(build->type, text, len, build->mode, &local);
+	if (parsed == NULL && is_known_elsewhere(build, text, len))
+		return true;
 	if (parsed == NULL)
 		return scim_patch_pass(build->err, build->type, index, NULL, &local);
 	if (parsed->attr == NULL)

@@ -23,6 +23,30 @@ static size_t heap_used = 0;
 static size_t heap_limit = SIZE_MAX;
 static bool failed = false;
 
+/* What scim_reserve_begin() has set aside; the pieces follow. */
+typedef struct Reserve
+{
+	uint64_t	live;			/* pieces in use */
+} Reserve;
+
+/*
+ * Before each piece of memory that jansson holds: the reserve that it was cut
+ * from, or NULL.  A reserve is freed with its last piece, also when jansson
+ * frees that much later.
+ */
+typedef struct Piece
+{
+	union
+	{
+		Reserve    *reserve;
+		uint64_t	pad;		/* keeps 8-byte alignment */
+	}			of;
+} Piece;
+
+static Reserve *reserve = NULL; /* the one at work */
+static char *reserve_free;		/* the part of it that is left */
+static size_t reserve_left;
+
 #ifndef SCIM_STANDALONE
 
 /* Where scim_alloc() allocates; valid inside a bracket. */
@@ -68,7 +92,8 @@ typedef struct ArenaBlock
 	size_t		pad;			/* keeps 16-byte alignment */
 } ArenaBlock;
 
-static ArenaBlock *arena = NULL;
+static ArenaBlock *arena = NULL;	/* the newest comes first */
+static ArenaBlock *kept = NULL;	/* from here on nothing is reset */
 static long alloc_count = 0;
 static long alloc_fail_at = 0;
 static bool alloc_fail_single = false;
@@ -105,6 +130,8 @@ scim_free(void *p)
 	if (p == NULL)
 		return;
 	block = (ArenaBlock *) p - 1;
+	if (block == kept)
+		kept = block->next;
 	if (block->prev)
 		block->prev->next = block->next;
 	else
@@ -118,9 +145,15 @@ scim_free(void *p)
 void
 scim_arena_reset(void)
 {
-	while (arena)
+	while (arena != kept)
 		scim_free(arena + 1);
 	heap_used = 0;
+}
+
+void
+scim_arena_keep(void)
+{
+	kept = arena;
 }
 
 void
@@ -202,16 +235,75 @@ scim_strndup(const char *s, size_t len)
 	return copy;
 }
 
+/* ---- jansson's allocator ---- */
+
+static void *
+jansson_alloc(size_t size)
+{
+	Piece	   *piece = NULL;
+
+	if (reserve != NULL && size <= reserve_left && SCIM_PIECE(size) <= reserve_left)
+	{
+		piece = (Piece *) reserve_free;
+		piece->of.reserve = reserve;
+		reserve_free += SCIM_PIECE(size);
+		reserve_left -= SCIM_PIECE(size);
+		reserve->live++;
+		return piece + 1;
+	}
+	if (size <= SIZE_MAX - sizeof(Piece))
+		piece = scim_alloc(sizeof(Piece) + size);
+	if (piece == NULL)
+		return NULL;
+	piece->of.reserve = NULL;
+	return piece + 1;
+}
+
+static void
+jansson_free(void *p)
+{
+	Piece	   *piece = (Piece *) p - 1;
+	Reserve    *from = piece->of.reserve;
+
+	if (from == NULL)
+		scim_free(piece);
+	else if (--from->live == 0 && from != reserve)
+		scim_free(from);
+}
+
+bool
+scim_reserve_begin(size_t size)
+{
+	reserve = size <= SIZE_MAX - sizeof(Reserve) ? scim_alloc(sizeof(Reserve) + size) : NULL;
+	if (reserve == NULL)
+		return false;
+	reserve->live = 0;
+	reserve_free = (char *) (reserve + 1);
+	reserve_left = size;
+	return true;
+}
+
+size_t
+scim_reserve_end(void)
+{
+	Reserve    *ended = reserve;
+
+	reserve = NULL;
+	if (ended->live == 0)
+		scim_free(ended);
+	return reserve_left;
+}
+
+/* ---- brackets ---- */
+
 void
 scim_core_enter(ScimCoreFrame *frame)
 {
 	frame->saved_context = NULL;
-	frame->saved_malloc = NULL;
-	frame->saved_free = NULL;
 	if (bracket_depth++ == 0)
 	{
 		json_get_alloc_funcs(&outer_malloc, &outer_free);
-		json_set_alloc_funcs(scim_alloc, scim_free);
+		json_set_alloc_funcs(jansson_alloc, jansson_free);
 	}
 #ifndef SCIM_STANDALONE
 	frame->saved_context = heap_context;
@@ -241,6 +333,7 @@ scim_core_reset(void)
 	if (bracket_depth > 0)
 		json_set_alloc_funcs(outer_malloc, outer_free);
 	bracket_depth = 0;
+	reserve = NULL;
 #ifndef SCIM_STANDALONE
 	heap_context = NULL;
 #endif

@@ -33,8 +33,6 @@
 typedef struct ScimCoreFrame
 {
 	void	   *saved_context;	/* where scim_alloc() allocated before */
-	void	   *saved_malloc;	/* jansson's functions before */
-	void	   *saved_free;
 } ScimCoreFrame;
 
 extern void scim_core_enter(ScimCoreFrame *frame);
@@ -61,8 +59,23 @@ extern char *scim_strndup(const char *s, size_t len);
  */
 extern bool scim_alloc_failed(void);
 
+/*
+ * jansson's parser does not survive lack of memory: its lexer asserts, or
+ * writes behind its buffer, when the buffer cannot grow.  So what it will need
+ * is set aside before: from scim_reserve_begin() on, which returns false when
+ * there is not that much, jansson's allocations are cut from one of "size"
+ * bytes, SCIM_PIECE(n) for n, and single ones only if that were too small.
+ * scim_reserve_end() says how many bytes were left.  What was set aside is
+ * freed when all of its pieces are.  Both are called in one bracket.
+ */
+#define SCIM_PIECE(size) (sizeof(uint64_t) + (((size_t) (size) + 7) & ~(size_t) 7))
+
+extern bool scim_reserve_begin(size_t size);
+extern size_t scim_reserve_end(void);
+
 #ifdef SCIM_STANDALONE
 extern void scim_arena_reset(void);			/* frees all that scim_alloc gave */
+extern void scim_arena_keep(void);			/* but not what it gave before this */
 /* From the n-th allocation on all fail (0: none); only the n-th fails.  None has failed so far. */
 extern void scim_alloc_fail_at(long n);
 extern void scim_alloc_fail_once(long n);

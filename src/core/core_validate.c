@@ -33,13 +33,14 @@ scim_report_add(ScimReport *report, const char *name)
 	if (report == NULL)
 		return;
 	report->rewrites++;
-	for (i = 0; i < report->nnames; i++)
-	{
-		if (strcmp(report->names[i], name) == 0)
-			return;
-	}
-	if (report->nnames < (int) (sizeof(report->names) / sizeof(report->names[0])))
-		report->names[report->nnames++] = name;
+	for (i = 0; i < report->nkinds && strcmp(report->kinds[i].name, name) != 0; i++)
+		;
+	if (i == SCIM_REWRITE_KINDS)
+		return;
+	report->kinds[i].name = name;
+	report->kinds[i].count++;
+	if (i == report->nkinds)
+		report->nkinds++;
 }
 
 const char *

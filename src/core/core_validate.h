@@ -8,11 +8,18 @@
 
 #include "core_value.h"
 
+#define SCIM_REWRITE_KINDS 24	/* there are 22 */
+
+/* What compat has made of a request; all zero to begin with. */
 typedef struct ScimReport
 {
-	int			rewrites;		/* compat rewrites applied, all kinds */
-	const char *names[16];		/* the kinds, each once, static strings */
-	int			nnames;
+	int			rewrites;		/* of all kinds */
+	int			nkinds;
+	struct
+	{
+		const char *name;		/* static */
+		int			count;
+	}			kinds[SCIM_REWRITE_KINDS];
 	int			ignored;		/* attributes dropped: unknown or readOnly */
 } ScimReport;
 

@@ -327,9 +327,8 @@ compare_strings(const ScimAttr *attr, const json_t *a, const json_t *b)
 	return compare_bytes(x, xlen, y, ylen);
 }
 
-/* Exactly, although a double cannot hold every 64-bit integer. */
-static int
-compare_integer_real(int64_t i, double d)
+int
+scim_compare_integer_real(int64_t i, double d)
 {
 	int64_t		whole;
 
@@ -358,9 +357,9 @@ scim_value_compare(const ScimAttr *attr, const json_t *a, const json_t *b)
 	if (json_is_integer(a) && json_is_integer(b))
 		return (json_integer_value(a) > json_integer_value(b)) - (json_integer_value(a) < json_integer_value(b));
 	if (json_is_integer(a) && json_is_real(b))
-		return compare_integer_real(json_integer_value(a), json_real_value(b));
+		return scim_compare_integer_real(json_integer_value(a), json_real_value(b));
 	if (json_is_real(a) && json_is_integer(b))
-		return -compare_integer_real(json_integer_value(b), json_real_value(a));
+		return -scim_compare_integer_real(json_integer_value(b), json_real_value(a));
 	if (json_is_real(a) && json_is_real(b))
 		return (json_real_value(a) > json_real_value(b)) - (json_real_value(a) < json_real_value(b));
 	if (json_is_boolean(a) && json_is_boolean(b))

@@ -28,6 +28,9 @@ extern bool scim_value_fits(const ScimAttr *attr, const json_t *value);
 /* -1, 0, 1 by the attribute's rules; both fit. Strings: folded unless case_exact. */
 extern int	scim_value_compare(const ScimAttr *attr, const json_t *a, const json_t *b);
 
+/* -1, 0, 1, exactly, although a double cannot hold every 64-bit integer. */
+extern int	scim_compare_integer_real(int64_t i, double d);
+
 /*
  * Deep equality of two values of an attribute: arrays without order, complex
  * values by sub-attribute, null/[]/absent equal, primary false equal to

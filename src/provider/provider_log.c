@@ -193,8 +193,8 @@ rewrite_names(const ScimReport *report)
 	StringInfoData out;
 
 	initStringInfo(&out);
-	for (int i = 0; i < report->nnames; i++)
-		appendStringInfo(&out, "%s%s", i > 0 ? "," : "", report->names[i]);
+	for (int i = 0; i < report->nkinds; i++)
+		appendStringInfo(&out, "%s%s", i > 0 ? "," : "", report->kinds[i].name);
 	return out.data;
 }
 

@@ -94,6 +94,28 @@ typedef struct ScimListPart
 extern void scim_store_merge(const ScimListPart *parts, int nparts, const ScimQuery *query, int from_part,
 							 StringInfo out, ScimPage *page, int *first_part, int *last_part);
 
+/* A row among those that were asked for by key. */
+typedef struct ScimStoreRow
+{
+	int			index;			/* of its key in the list */
+	bool		in_scope;		/* the condition holds */
+	char	   *json;			/* the resource; NULL unless in scope */
+} ScimStoreRow;
+
+/*
+ * Rows by key, in the order of the list, each key once, those that are there.
+ * "condition": an SQL condition over the relation (alias r), or NULL.
+ */
+extern void scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n,
+							   const char *condition, const ScimSelection *selection,
+							   ScimStoreRow **rows, int *nrows);
+
+/*
+ * The next keys behind "after" (NULL: from the beginning), as text, in their
+ * order; returns how many, at most "limit".
+ */
+extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys);
+
 /*
  * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
  * err: a reference that is not there (strict), ...

@@ -112,8 +112,6 @@ scim_store_datum_text(const ScimSource *src, Datum value)
 		default:
 			if (src->typid == TEXTOID || src->typid == VARCHAROID)
 				return TextDatumGetCString(value);
-			if (src->typid == TIMESTAMPOID)	/* by convention UTC */
-				return time_text(DatumGetTimestamp(value));
 			getTypeOutputInfo(src->typid, &output, &varlena);
 			buf = OidOutputFunctionCall(output, value);
 			/* what a cast to text, which filters compare, leaves out as well */
@@ -255,6 +253,20 @@ sub_named(const ScimAttr *attr, const char *name)
 	return scim_attr_sub(attr, name, strlen(name));
 }
 
+/* A time that SQL has printed, in the form of all others; NULL: it is none. */
+static const char *
+printed_time(const char *text)
+{
+	int64_t		usec;
+	char	   *buf;
+
+	if (text == NULL || !scim_datetime_parse(text, strlen(text), &usec))
+		return NULL;
+	buf = palloc(SCIM_DATETIME_SIZE);
+	scim_datetime_print(usec, buf);
+	return buf;
+}
+
 /* One row of a child relation as a value. */
 static void
 emit_child_value(Emitter *e, const ScimChild *child, char **values)
@@ -262,7 +274,7 @@ emit_child_value(Emitter *e, const ScimChild *child, char **values)
 	const ScimAttr *attr = child->attr;
 	const ScimAttr *ref = sub_named(attr, "$ref");
 
-	if (child->kind == SCIM_CHILD_VALUES && attr->type != SCIM_TYPE_COMPLEX)
+	if (attr->type != SCIM_TYPE_COMPLEX)
 	{
 		if (values[0] && !emit_text_value(e->out, attr, values[0]))
 			appendStringInfoString(e->out, "null");
@@ -272,8 +284,9 @@ emit_child_value(Emitter *e, const ScimChild *child, char **values)
 	switch (child->kind)
 	{
 		case SCIM_CHILD_VALUES:
+		case SCIM_CHILD_INLINE:
 			for (int i = 0; i < child->nsubs; i++)
-				emit_sub(e, child->subs[i], values[i]);
+				emit_sub(e, child->subs[i], child->srcs[i].cls == SCIM_SQL_TIMESTAMPTZ ? printed_time(values[i]) : values[i]);
 			break;
 		case SCIM_CHILD_LINK:
 			emit_sub(e, sub_named(attr, "value"), values[0]);
@@ -295,6 +308,13 @@ emit_child_value(Emitter *e, const ScimChild *child, char **values)
 	appendStringInfoChar(e->out, '}');
 }
 
+/* Does this column of a slot say that there is a value? */
+static bool
+column_counts(const Emitter *e, const ScimSlot *slot, int column)
+{
+	return !e->row->nulls[column] && (!slot->flag || DatumGetBool(e->row->values[column]));
+}
+
 /* A multi-valued attribute: values from slots, then from child rows. */
 static void
 emit_multi(Emitter *e, const ScimAttr *attr)
@@ -313,7 +333,7 @@ emit_multi(Emitter *e, const ScimAttr *attr)
 
 		for (int j = 0; j < slot->nsubs; j++)
 			if (slot->srcs[j].expr)
-				exists = !e->row->nulls[column++] || exists;
+				exists = column_counts(e, slot, column++) || exists;
 		if (slot->attr != attr || !exists)
 			continue;
 		if (any)
@@ -331,7 +351,7 @@ emit_multi(Emitter *e, const ScimAttr *attr)
 			}
 			if (slot->subs[j])
 				emit_sub(e, slot->subs[j], text);
-			else if (text && !emit_text_value(e->out, attr, text))
+			else if (!slot->flag && text && !emit_text_value(e->out, attr, text))
 				appendStringInfoString(e->out, "null");
 		}
 		if (attr->type == SCIM_TYPE_COMPLEX)
@@ -415,7 +435,7 @@ extension_present(const Emitter *e, int ext)
 	}
 	for (int i = 0; i < e->mapping->nslots; i++)
 		for (int j = 0; j < e->mapping->slots[i].nsubs; j++)
-			if (e->mapping->slots[i].srcs[j].expr && !e->row->nulls[column++] && e->mapping->slots[i].attr->ext == ext)
+			if (e->mapping->slots[i].srcs[j].expr && column_counts(e, &e->mapping->slots[i], column++) && e->mapping->slots[i].attr->ext == ext)
 				return true;
 	for (ScimChildRow *row = e->row->first; row; row = row->next)
 		if (row->child->attr->ext == ext)

@@ -15,31 +15,34 @@
 #define CLASS(code) ERRCODE_TO_CATEGORY(code)
 #define CLASS_USER MAKE_SQLSTATE('4', '5', '0', '0', '0')
 
-/* Attributes that the constraint of an error is about; NULL: unknown. */
+/* Attributes that the constraint or column of an error is about; NULL: unknown. */
 static const char *
 attributes_of(const ScimEndpoint *endpoint, const ErrorData *edata)
 {
-	for (int i = 0; endpoint && i < endpoint->ntypes; i++)
+	const char *name = edata->constraint_name ? edata->constraint_name : edata->column_name;
+
+	for (int i = 0; endpoint && name && i < endpoint->ntypes; i++)
 	{
 		const ScimMapping *m = endpoint->types[i].mapping;
 
-		for (int j = 0; edata->constraint_name && j < m->nconstraints; j++)
+		for (int j = 0; j < m->nconstraints; j++)
 		{
 			const ScimConstraint *c = &m->constraints[j];
 
-			if (c->attributes && strcmp(c->name, edata->constraint_name) == 0 &&
+			if (c->attributes && c->column == (edata->constraint_name == NULL) && strcmp(c->name, name) == 0 &&
 				(edata->table_name == NULL || strcmp(c->table_name, edata->table_name) == 0) &&
 				(edata->schema_name == NULL || strcmp(c->table_schema, edata->schema_name) == 0))
 				return c->attributes;
 		}
-		if (edata->constraint_name || edata->column_name == NULL || edata->table_name == NULL ||
-			strcmp(m->table_name, edata->table_name) != 0)
-			continue;
-		for (int j = 0; j < m->ncolumns; j++)
-			if (strcmp(m->column_names[j], edata->column_name) == 0)
-				return m->column_attrs[j];
 	}
 	return NULL;
+}
+
+/* A policy refused the row, not a grant the statement. */
+static bool
+is_row_security(const ErrorData *edata)
+{
+	return edata->funcname != NULL && strcmp(edata->funcname, "ExecWithCheckOptions") == 0;
 }
 
 /* Raised by this extension: its message names things and holds no values. */
@@ -100,7 +103,19 @@ scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError
 		case ERRCODE_READ_ONLY_SQL_TRANSACTION:
 			scim_fail(err, 503, NULL, "the request could not be served in time; try again");
 			return;
+		case ERRCODE_FEATURE_NOT_SUPPORTED:
+			/* what the mapping does not do; the server's own is nothing that a client can help */
+			if (!is_own(edata))
+				break;
+			scim_fail(err, 403, NULL, "%s", edata->message);
+			return;
 		case ERRCODE_INSUFFICIENT_PRIVILEGE:
+			if (is_row_security(edata))
+			{
+				scim_fail(err, 403, NULL, "the row that results is not allowed at this endpoint");
+				return;
+			}
+			/* FALLTHROUGH */
 		case ERRCODE_UNDEFINED_TABLE:
 		case ERRCODE_UNDEFINED_COLUMN:
 		case ERRCODE_UNDEFINED_FUNCTION:

@@ -37,11 +37,21 @@ extern void scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expec
 							 bool shared_snapshot, long count);
 
 /* "r.tenant = $1::text AND ..." for alias r or c; adds the parameters once per
- * statement and returns the number of the first (0: no scope). */
+ * statement, as its first (expressions of a mapping rely on it), and returns
+ * the number of the first (0: no scope). */
 extern int	scim_sql_scope_params(ScimSql *sql, const ScimEndpointType *target);
+/* Which rows of the mapped relation belong to this scope; never empty. */
+extern void scim_sql_tenant(ScimSql *sql, const ScimMapping *mapping, const char *alias, int first_param);
+/* The same, without those that the mapping's filter leaves out: its resources. */
 extern void scim_sql_scope(ScimSql *sql, const ScimMapping *mapping, const char *alias, int first_param);
+/* " AND ...": which rows of a child relation count. */
 extern void scim_sql_child_scope(ScimSql *sql, const ScimMapping *mapping, const ScimChild *child,
 								 const char *alias, int first_param);
+/* The same with those that its filter leaves out (links that were removed). */
+extern void scim_sql_child_tenant(ScimSql *sql, const ScimMapping *mapping, const ScimChild *child,
+								  const char *alias, int first_param);
+/* " AND c.column = value": columns that hold fixed values. */
+extern void scim_sql_fixed(ScimSql *sql, int n, const char **columns, const char **values, const char **types);
 
 /* ---- per mapping: where to find things (store_compile.c) ---- */
 
@@ -129,17 +139,149 @@ extern void scim_store_check_size(const StringInfo out);
 extern void scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selection,
 								const char *const *ids, int n, char **out);
 
+/* ---- values to be stored (store_column.c) ---- */
+
+/* One column of a statement and the SQL it is set to. */
+typedef struct ScimColumnItem
+{
+	const char *column;			/* quoted */
+	const char *value;
+	const char *cast;			/* type that the whole value is cast to, or NULL */
+} ScimColumnItem;
+
+typedef struct ScimColumns
+{
+	ScimSql    *sql;
+	ScimColumnItem *items;
+	int			n;
+	int			capacity;
+	bool		update;			/* of a row that is there */
+	bool		over_row;		/* a value is an expression over the row */
+} ScimColumns;
+
+extern void scim_columns_init(ScimColumns *list, ScimSql *sql, bool update);
+/* Set a column to SQL, unless it is in the list. */
+extern void scim_columns_add(ScimColumns *list, const char *column, const char *value);
+extern void scim_columns_settings(ScimColumns *list, const ScimSetting *settings, int n);
+/* Set all columns that a value of a source lives in; NULL: unassigned. */
+extern void scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAttr *attr,
+							 const ScimSource *src, const json_t *value);
+/* Set the column that holds these values of a multi-valued attribute. */
+extern void scim_columns_set_inline(ScimColumns *list, const ScimMapping *m, const ScimChild *child,
+									const json_t **elements, int n);
+/* Append "a = 1, b = 2", or a whole INSERT without RETURNING. */
+extern void scim_columns_append_set(const ScimColumns *list);
+extern void scim_columns_append_insert(const ScimColumns *list, const char *relation);
+
+/* Text of a single JSON value; NULL: unassigned. */
+extern const char *scim_store_value_text(const json_t *value);
+/* The same as SQL compares it: times in UTC. */
+extern const char *scim_store_time_text(const ScimAttr *attr, const ScimSource *src, const char *text);
+/* The same as its column holds it; raises 22xxx naming the attribute. */
+extern const char *scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src,
+										  const json_t *value);
+/* The time of a change, as a column holds times. */
+extern const char *scim_store_now_sql(const ScimSource *src);
+
+/* ---- differences (store_write.c) ---- */
+
+/*
+ * The two states of a resource between which columns differ.  "all": set all
+ * columns, whatever they held.
+ */
+typedef struct ScimChange
+{
+	const ScimEndpointType *target;
+	const json_t *before;		/* or NULL: nothing */
+	const json_t *after;
+	bool		all;
+} ScimChange;
+
+/* The value of a scalar attribute in a resource, or NULL. */
+extern const json_t *scim_change_scalar(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr);
+/* What the i-th source of a slot holds of an element (NULL: of none); a flag's is that there is one. */
+extern const json_t *scim_change_slot_value(const ScimSlot *slot, int i, const json_t *element);
+/* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
+extern void scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side);
+
+/* ---- rows of other tables (store_side.c) ---- */
+
+/* "c.parent = $key AND ...": a side row, for statements on it. */
+extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
+/* Make the rows beside a resource what "after" says.  True: something was written. */
+extern bool scim_side_update(const ScimChange *change, const char *id);
+/* Rows that a new resource is given. */
+extern void scim_side_insert_membership(const ScimEndpointType *target, const char *id);
+extern void scim_side_insert_besides(const ScimEndpointType *target, const char *id);
+/* scim.resource_state, where the mapping has it. */
+extern void scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created);
+extern void scim_side_delete_state(const ScimEndpointType *target, const char *id);
+
+/* ---- multi-valued attributes (store_child.c) ---- */
+
+/* The array of a multi-valued attribute, or NULL. */
+extern const json_t *scim_store_multi(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr);
+
+/*
+ * The elements of an array that a place of its attribute holds: the value of
+ * a slot (or NULL), the values of a child relation or column.
+ */
+extern const json_t *scim_store_slot_element(const ScimMapping *m, const ScimSlot *slot, const json_t *array);
+extern int	scim_store_child_elements(const ScimMapping *m, const ScimChild *child, const json_t *array,
+									  const json_t ***elements);
+
+/* Strict: 400 where a value of "after" has no place in the mapping. */
+extern bool scim_store_check_places(const ScimEndpointType *target, const json_t *after, ScimError *err);
+
+/* Values of a child relation that have no row yet. */
+typedef struct ScimChildRows
+{
+	const ScimChild *child;
+	const json_t **elements;
+	int			n;
+} ScimChildRows;
+
+/*
+ * Make the child rows of one attribute what "after" says, in two steps: delete
+ * those that are gone, telling which are new; insert these.  True: something
+ * was written.
+ */
+extern bool scim_store_child_delete(const ScimEndpointType *target, const char *id, const ScimChild *child,
+									const json_t *before, const json_t *after, ScimChildRows *fresh);
+extern bool scim_store_child_insert(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh);
+/* Delete all rows of a child relation. */
+extern void scim_store_clear_child(const ScimEndpointType *target, const char *id, const ScimChild *child);
+
+/*
+ * Delete rows of a relation whose column is a key of the mapping (and its scope
+ * columns, or NULL for each, those of the scope), or set "cleared" to null.
+ */
+extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
+								   const char *cleared, const char *column, const char *id);
+
 /* ---- members (store_members.c) ---- */
 
 /* Apply a set difference to a link attribute; true: something changed. */
 extern bool scim_store_apply_delta(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
 								   const ScimDelta *delta, ScimError *err);
-/* The difference between two arrays of references. */
+/* Make the references what "after" says; "any": there may be others. */
 extern bool scim_store_replace_links(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
-									 const json_t *before, const json_t *after, ScimError *err);
+									 bool any, const json_t *after, ScimError *err);
 
-/* True while this process writes child rows itself: the triggers that keep
- * scim.users.values_present right for plain SQL then have nothing to do. */
-extern bool scim_store_writing;
+/*
+ * The resource whose child rows this process is writing.  The triggers that
+ * keep scim.users.values_present right for plain SQL have nothing to do for
+ * those: they tell them by the depth of triggers, since a trigger of somebody
+ * else may write child rows as well, one level deeper.
+ */
+typedef struct ScimStoreWriter
+{
+	int			depth;			/* of triggers, where it writes; -1: it does not */
+	const char *id;
+	int32		present;		/* bits that were set meanwhile by others for that resource */
+} ScimStoreWriter;
+
+extern ScimStoreWriter scim_store_writer;
+extern int	scim_store_trigger_depth(void);
 
 #endif							/* SCIM_STORE_INTERNAL_H */

@@ -46,6 +46,7 @@ scim_store_takes_delta(const ScimEndpointType *target, const ScimAttr *attr)
 typedef struct IdList
 {
 	const char **ids;
+	const char **types;			/* resource type that the client names with it, or NULL */
 	int			n;
 } IdList;
 
@@ -53,7 +54,15 @@ static void
 id_list_init(IdList *list, int capacity)
 {
 	list->ids = palloc(sizeof(char *) * Max(capacity, 1));
+	list->types = palloc0(sizeof(char *) * Max(capacity, 1));
 	list->n = 0;
+}
+
+/* May this id be one of the link's resource type? */
+static bool
+may_be_of(const IdList *list, int i, const ScimChild *link)
+{
+	return list->types[i] == NULL || pg_strcasecmp(list->types[i], link->ref_type) == 0;
 }
 
 static HTAB *
@@ -84,7 +93,7 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	id_list_init(known, ids->n);
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (scim_key_text_valid(&to->key, ids->ids[i]))
+		if (scim_key_text_valid(&to->key, ids->ids[i]) && may_be_of(ids, i, link))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0)
 		return;
@@ -109,9 +118,71 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	}
 	for (int i = 0; i < ids->n; i++)
 		if (hash_search(found, ids->ids[i], HASH_FIND, NULL) == NULL)
+		{
+			ids->types[rest] = ids->types[i];
 			ids->ids[rest++] = ids->ids[i];
+		}
 	ids->n = rest;
 	hash_destroy(found);
+}
+
+/* "c.parent = $key AND ref = ANY ($refs) AND ...": links of a parent, also removed ones. */
+static void
+append_links(ScimSql *sql, const ScimMapping *m, const ScimChild *child, int key, int scope)
+{
+	appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", child->parent, key, m->key.type_name);
+	scim_sql_child_tenant(sql, m, child, "c", scope);
+}
+
+static void
+append_settings(StringInfo text, const ScimSetting *settings, int n)
+{
+	for (int i = 0; i < n; i++)
+		appendStringInfo(text, "%s%s = %s", i > 0 ? ", " : "", settings[i].column, settings[i].expr);
+}
+
+/* Members whose own row names the group: it names this one now. */
+static uint64
+set_parent(const ScimEndpointType *target, const char *id, const ScimChild *child, const IdList *ids)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			scope;
+	int			key;
+
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	key = scim_sql_text(&sql, id);
+	appendStringInfo(&sql.text, "UPDATE %s r SET %s = $%d::%s WHERE %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])"
+					 " AND r.%s IS DISTINCT FROM $%d::%s AND ",
+					 child->relation, child->parent, key, m->key.type_name, child->target->key.expr,
+					 scim_sql_text_array(&sql, ids->ids, ids->n), child->ref.type_name,
+					 child->parent, key, m->key.type_name);
+	scim_sql_scope(&sql, child->target, "r", scope);
+	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
+	return SPI_processed;
+}
+
+/* Bring links back that were removed; returns how many. */
+static uint64
+revive_links(const ScimEndpointType *target, const char *id, const ScimChild *child, const IdList *ids)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			scope;
+	int			key;
+
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	key = scim_sql_text(&sql, id);
+	appendStringInfo(&sql.text, "UPDATE %s c SET ", child->relation);
+	append_settings(&sql.text, child->revives, child->nrevives);
+	appendStringInfoString(&sql.text, " WHERE ");
+	append_links(&sql, m, child, key, scope);
+	appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
+					 child->filter, child->ref.expr, scim_sql_text_array(&sql, ids->ids, ids->n), child->ref.type_name);
+	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
+	return SPI_processed;
 }
 
 /* Insert references that are not there yet; returns how many. */
@@ -123,9 +194,14 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	int			scope;
 	int			key;
 	int			refs;
+	uint64		revived = 0;
 
 	if (ids->n == 0)
 		return 0;
+	if (child->by_column)
+		return set_parent(target, id, child, ids);
+	if (child->nrevives > 0)
+		revived = revive_links(target, id, child, ids);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	key = scim_sql_text(&sql, id);
@@ -135,24 +211,59 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	for (int i = 0; i < m->nscope; i++)
 		if (child->scope[i])
 			appendStringInfo(&sql.text, ", %s", child->scope[i]);
+	for (int i = 0; i < child->nfixed; i++)
+		appendStringInfo(&sql.text, ", %s", child->fixed_columns[i]);
+	for (int i = 0; i < child->ninserts; i++)
+		appendStringInfo(&sql.text, ", %s", child->inserts[i].column);
 	appendStringInfo(&sql.text, ") SELECT $%d::%s, e.v::%s", key, m->key.type_name, child->ref.type_name);
 	for (int i = 0; i < m->nscope; i++)
 		if (child->scope[i])
 			appendStringInfo(&sql.text, ", $%d::%s", scope + i, m->scope_types[i]);
+	for (int i = 0; i < child->nfixed; i++)
+		appendStringInfo(&sql.text, ", %s::%s", child->fixed_values[i], child->fixed_types[i]);
+	for (int i = 0; i < child->ninserts; i++)
+		appendStringInfo(&sql.text, ", %s", child->inserts[i].expr);
+	appendStringInfo(&sql.text, " FROM pg_catalog.unnest($%d) e(v)", refs);
+	/* what else goes into the row may come from the parent's */
+	if (child->ninserts > 0)
+	{
+		appendStringInfo(&sql.text, " JOIN %s r ON %s OPERATOR(pg_catalog.=) $%d::%s AND ", m->relation, m->key.expr, key, m->key.type_name);
+		scim_sql_scope(&sql, m, "r", scope);
+	}
 	/* NOT EXISTS serves link tables that have no unique constraint; the
 	 * conflict clause serves whoever adds the same one at the same time */
-	appendStringInfo(&sql.text, " FROM pg_catalog.unnest($%d) e(v) WHERE NOT EXISTS (SELECT 1 FROM %s c"
-					 " WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s AND %s OPERATOR(pg_catalog.=) e.v::%s",
-					 refs, child->relation, child->parent, key, m->key.type_name,
+	appendStringInfo(&sql.text, " WHERE NOT EXISTS (SELECT 1 FROM %s c WHERE ", child->relation);
+	append_links(&sql, m, child, key, scope);
+	if (child->filter)
+		appendStringInfo(&sql.text, " AND %s", child->filter);
+	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) e.v::%s) ON CONFLICT DO NOTHING",
 					 child->ref.expr, child->ref.type_name);
-	scim_sql_child_scope(&sql, m, child, "c", scope);
-	appendStringInfoString(&sql.text, ") ON CONFLICT DO NOTHING");
 	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
-	return SPI_processed;
+	return revived + SPI_processed;
+}
+
+/* The statement that makes links go: deleted, marked, or with no parent any more. */
+static int
+begin_removal(ScimSql *sql, const ScimChild *child)
+{
+	if (child->by_column)
+		appendStringInfo(&sql->text, "UPDATE %s c SET %s = NULL WHERE ", child->relation, child->parent);
+	else if (child->nremoves > 0)
+	{
+		appendStringInfo(&sql->text, "UPDATE %s c SET ", child->relation);
+		append_settings(&sql->text, child->removes, child->nremoves);
+		appendStringInfoString(&sql->text, " WHERE ");
+	}
+	else
+	{
+		appendStringInfo(&sql->text, "DELETE FROM %s c WHERE ", child->relation);
+		return SPI_OK_DELETE;
+	}
+	return SPI_OK_UPDATE;
 }
 
 /*
- * Delete references: those listed, or all but those listed.
+ * Remove references: those listed, or all but those listed.
  */
 static uint64
 delete_links(const ScimEndpointType *target, const char *id, const ScimChild *child,
@@ -161,22 +272,22 @@ delete_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	const ScimMapping *m = target->mapping;
 	ScimSql		sql;
 	int			scope;
-	int			key;
+	int			expected;
 	IdList		valid;
 
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (child->kind == SCIM_CHILD_PENDING || scim_key_text_valid(&child->ref, ids->ids[i]))
+		if (child->kind == SCIM_CHILD_PENDING || (scim_key_text_valid(&child->ref, ids->ids[i]) && may_be_of(ids, i, child)))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0 && !all_but)
 		return 0;
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
-	appendStringInfo(&sql.text, "DELETE FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
-					 child->relation, child->parent, key, m->key.type_name);
-	scim_sql_child_scope(&sql, m, child, "c", scope);
+	expected = begin_removal(&sql, child);
+	append_links(&sql, m, child, scim_sql_text(&sql, id), scope);
+	if (child->filter)
+		appendStringInfo(&sql.text, " AND %s", child->filter);
 	if (child->kind == SCIM_CHILD_LINK)
 		appendStringInfo(&sql.text, " AND %s IS NOT NULL", child->ref.expr);
 	if (valid.n > 0)
@@ -184,7 +295,7 @@ delete_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 						 all_but ? "(" : "", child->ref.expr,
 						 scim_sql_text_array(&sql, valid.ids, valid.n), child->ref.type_name,
 						 all_but ? ") IS NOT TRUE" : "");
-	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
+	scim_sql_execute(m, &sql, expected, false, 0);
 	return SPI_processed;
 }
 
@@ -208,8 +319,11 @@ collect_ids(const json_t *array, IdList *list)
 		if (text == NULL || text[0] == '\0' || strlen(text) >= ID_SIZE)
 			continue;
 		(void) hash_search(seen, text, HASH_ENTER, &found);
-		if (!found)
-			list->ids[list->n++] = text;
+		if (found)
+			continue;
+		if (json_is_object(element))
+			list->types[list->n] = json_string_value(json_object_get(element, "type"));
+		list->ids[list->n++] = text;
 	}
 	hash_destroy(seen);
 }
@@ -276,14 +390,14 @@ scim_store_apply_delta(const ScimEndpointType *target, const char *id, const Sci
 
 bool
 scim_store_replace_links(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
-						 const json_t *before, const json_t *after, ScimError *err)
+						 bool any, const json_t *after, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
 	IdList		add;
 	bool		changed = false;
 
 	collect_ids(after, &add);
-	for (int i = 0; before != NULL && i < m->nchildren; i++)
+	for (int i = 0; any && i < m->nchildren; i++)
 	{
 		const ScimChild *child = &m->children[i];
 

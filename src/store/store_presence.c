@@ -13,6 +13,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/rel.h"
 
 #include "store_internal.h"
@@ -37,7 +38,7 @@ scim_value_written(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("scim._value_written can only be called as a trigger")));
-	if (scim_store_writing)
+	if (scim_store_writer.depth >= 0 && scim_store_trigger_depth() == scim_store_writer.depth + 1)
 		return PointerGetDatum(NULL);
 
 	desc = RelationGetDescr(trigger->tg_relation);
@@ -45,6 +46,11 @@ scim_value_written(PG_FUNCTION_ARGS)
 	values[0] = heap_getattr(row, SPI_fnumber(desc, "tenant"), desc, &isnull);
 	values[1] = heap_getattr(row, SPI_fnumber(desc, "user_id"), desc, &isnull);
 	values[2] = Int32GetDatum(1 << pg_strtoint32(trigger->tg_trigger->tgargs[0]));
+
+	/* the row as it will be written in the end has to have the bit as well */
+	if (scim_store_writer.id &&
+		strcmp(DatumGetCString(DirectFunctionCall1(uuid_out, values[1])), scim_store_writer.id) == 0)
+		scim_store_writer.present |= DatumGetInt32(values[2]);
 
 	SPI_connect();
 	if (scim_own_execute("value written",

@@ -36,16 +36,21 @@ scim_store_value_sql(const ScimSource *src)
 		case SCIM_SQL_TIMESTAMPTZ:
 			return psprintf("pg_catalog.to_char(%s AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 		default:
-			if (src->typid == TIMESTAMPOID)
-				return psprintf("pg_catalog.to_char(%s, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", src->expr);
 			return psprintf("%s::pg_catalog.text", src->expr);
 	}
+}
+
+/* Is a row described by its sub-attributes, and not by an id? */
+static bool
+has_subs(const ScimChild *child)
+{
+	return child->kind == SCIM_CHILD_VALUES || child->kind == SCIM_CHILD_INLINE;
 }
 
 static int
 child_width(const ScimChild *child)
 {
-	return child->kind == SCIM_CHILD_VALUES ? child->nsubs : 1;
+	return has_subs(child) ? child->nsubs : 1;
 }
 
 /*
@@ -55,7 +60,7 @@ child_width(const ScimChild *child)
 static bool
 ordered_here(const ScimChild *child)
 {
-	return child->order != NULL && child->order_is_integer;
+	return child->kind == SCIM_CHILD_INLINE || (child->order != NULL && child->order_is_integer);
 }
 
 /*
@@ -70,21 +75,36 @@ append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool sin
 	int			n = child_width(child);
 
 	appendStringInfo(text, "%sSELECT %s, %d", ordered_here(child) ? "" : "(", single ? "1::pg_catalog.int8" : "p.n", index);
-	if (ordered_here(child))
+	if (child->kind == SCIM_CHILD_INLINE)
+		appendStringInfoString(text, ", c.n");
+	else if (ordered_here(child))
 		appendStringInfo(text, ", c.%s::pg_catalog.int8", child->order);
 	else
 		appendStringInfoString(text, ", 0::pg_catalog.int8");
 	for (int i = 0; i < n; i++)
-		appendStringInfo(text, ", %s", scim_store_value_sql(child->kind == SCIM_CHILD_VALUES ? &child->srcs[i] : &child->ref));
+		appendStringInfo(text, ", %s", scim_store_value_sql(has_subs(child) ? &child->srcs[i] : &child->ref));
 	for (int i = n; i < width; i++)
 		appendStringInfoString(text, ", NULL::pg_catalog.text");
-	if (single)
+	if (child->kind == SCIM_CHILD_INLINE && single)
+		appendStringInfo(text, " FROM %s r, %s WHERE %s OPERATOR(pg_catalog.=) $%d::%s",
+						 m->relation, child->from, m->key.expr, keys, m->key.type_name);
+	else if (child->kind == SCIM_CHILD_INLINE)
+		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s r, %s"
+						 " WHERE %s OPERATOR(pg_catalog.=) p.k",
+						 keys, m->key.type_name, m->relation, child->from, m->key.expr);
+	else if (single)
 		appendStringInfo(text, " FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
 						 child->relation, child->parent, keys, m->key.type_name);
 	else
 		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s c"
 						 " WHERE c.%s OPERATOR(pg_catalog.=) p.k",
 						 keys, m->key.type_name, child->relation, child->parent);
+	/* keys are not unique beyond the scope */
+	if (child->kind == SCIM_CHILD_INLINE)
+	{
+		appendStringInfoString(text, " AND ");
+		scim_sql_scope(sql, m, "r", scope);
+	}
 	scim_sql_child_scope(sql, m, child, "c", scope);
 	if (child->kind == SCIM_CHILD_LINK)
 		appendStringInfo(text, " AND %s IS NOT NULL", child->ref.expr);
@@ -266,8 +286,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 		bool		first = true;
 
 		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		scope_param = scim_sql_scope_params(&sql, target);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		for (int i = 0; i < m->nchildren; i++)
 		{
 			if (!use[i])
@@ -284,8 +304,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
 	{
 		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		scope_param = scim_sql_scope_params(&sql, target);
+		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
 		append_groups(&sql, m, &m->children[state->groups_child], n == 1, keys_param, scope_param);
 		execute_bounded(m, &sql);
 		collect_rows(m, rows, n, &m->children[state->groups_child]);
@@ -368,7 +388,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
 					 m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
 	/* members of a group may be added (FOR KEY SHARE) while a user is changed */
-	if (lock == SCIM_FOR_UPDATE)
+	if (lock == SCIM_FOR_UPDATE && m->lockable)
 		appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r");
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, lock == SCIM_NO_LOCK, 1);
 	if (SPI_processed == 0)
@@ -614,6 +634,162 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 		}
 	}
 }
+
+/* ---- rows by key ---- */
+
+/* A key that is asked for, and its row. */
+typedef struct WantedRow
+{
+	const char *id;
+	int			index;
+	bool		found;
+	ScimParentRow row;
+} WantedRow;
+
+static int
+compare_wanted(const void *a, const void *b)
+{
+	return strcmp(((const WantedRow *) a)->id, ((const WantedRow *) b)->id);
+}
+
+static int
+compare_index(const void *a, const void *b)
+{
+	return ((const WantedRow *) a)->index - ((const WantedRow *) b)->index;
+}
+
+/* Fill the rows of "wanted" (sorted by id); a key that is not unique (a view) names any of its rows. */
+static TupleDesc
+read_wanted(const ScimEndpointType *target, WantedRow *wanted, int n, const char *condition)
+{
+	const ScimMapping *m = target->mapping;
+	ScimStoreState *state = scim_store_state(m);
+	const char **keys = palloc(sizeof(char *) * n);
+	ScimSql		sql;
+	int			scope;
+	TupleDesc	desc;
+
+	for (int i = 0; i < n; i++)
+		keys[i] = wanted[i].id;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	/* nothing but r in FROM: expressions of the mapping name its columns bare */
+	if (condition)
+		appendStringInfo(&sql.text, "SELECT %s, (%s\n) IS TRUE", state->select_list, condition);
+	else
+		appendStringInfo(&sql.text, "SELECT %s, true", state->select_list);
+	appendStringInfo(&sql.text, " FROM %s r WHERE ", m->relation);
+	scim_sql_scope(&sql, m, "r", scope);
+	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
+					 m->key.expr, scim_sql_text_array(&sql, keys, n), m->key.type_name);
+	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
+	desc = SPI_tuptable->tupdesc;
+	check_types(m, state, desc);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		WantedRow	row;
+		WantedRow  *place;
+
+		memset(&row, 0, sizeof(row));
+		deform_parent(desc, SPI_tuptable->vals[i], &row.row);
+		row.id = row.row.id;
+		place = bsearch(&row, wanted, n, sizeof(WantedRow), compare_wanted);
+		if (place)
+		{
+			place->found = true;
+			place->row = row.row;
+		}
+	}
+	return desc;
+}
+
+void
+scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n,
+				   const char *condition, const ScimSelection *selection,
+				   ScimStoreRow **result, int *nresult)
+{
+	const ScimMapping *m = target->mapping;
+	int			in_scope = scim_store_state(m)->ncolumns;
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	WantedRow  *wanted = palloc0(sizeof(WantedRow) * Max(n, 1));
+	ScimParentRow *rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
+	int			nwanted = 0;
+	int			nrows = 0;
+	TupleDesc	desc;
+
+	*result = palloc0(sizeof(ScimStoreRow) * Max(n, 1));
+	*nresult = 0;
+	/* what cannot be a key is not the key of a row, and no error */
+	for (int i = 0; i < n; i++)
+		if (scim_key_text_valid(&m->key, ids[i]))
+		{
+			wanted[nwanted].id = ids[i];
+			wanted[nwanted++].index = i;
+		}
+	if (nwanted == 0)
+		return;
+
+	scim_store_push_snapshot();
+	qsort(wanted, nwanted, sizeof(WantedRow), compare_wanted);
+	desc = read_wanted(target, wanted, nwanted, condition);
+	qsort(wanted, nwanted, sizeof(WantedRow), compare_index);
+	for (int i = 0; i < nwanted; i++)
+	{
+		ScimStoreRow *row = &(*result)[*nresult];
+
+		if (!wanted[i].found)
+			continue;
+		(*nresult)++;
+		row->index = wanted[i].index;
+		row->in_scope = DatumGetBool(wanted[i].row.values[in_scope]);
+		if (row->in_scope)
+			rows[nrows++] = wanted[i].row;
+	}
+	if (nrows > 0)
+		read_children(target, selection, rows, nrows);
+	for (int i = 0, j = 0; i < *nresult; i++)
+	{
+		StringInfoData json;
+
+		if (!(*result)[i].in_scope)
+			continue;
+		initStringInfo(&json);
+		scim_store_emit(target, selection, desc, &rows[j++], base_url, &json);
+		(*result)[i].json = json.data;
+	}
+	PopActiveSnapshot();
+}
+
+int
+scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			scope;
+	int			n;
+
+	scim_store_push_snapshot();
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.expr, m->relation);
+	scim_sql_scope(&sql, m, "r", scope);
+	appendStringInfo(&sql.text, " AND %s IS NOT NULL", m->key.expr);
+	if (after)
+		appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.>) $%d::%s",
+						 m->key.expr, scim_sql_text(&sql, after), m->key.type_name);
+	appendStringInfo(&sql.text, " ORDER BY %s LIMIT $%d::pg_catalog.int8",
+					 m->key.expr, scim_sql_text(&sql, psprintf("%d", limit)));
+	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
+	n = (int) SPI_processed;
+	*keys = palloc(sizeof(char *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*keys)[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+	PopActiveSnapshot();
+	return n;
+}
+
+/* ---- what a list query does ---- */
 
 /*
  * The statement of a list query and its plan, for scim.explain.

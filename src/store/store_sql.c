@@ -112,24 +112,73 @@ scim_sql_scope_params(ScimSql *sql, const ScimEndpointType *target)
 }
 
 void
+scim_sql_tenant(ScimSql *sql, const ScimMapping *mapping, const char *alias, int first_param)
+{
+	StringInfo	text = &sql->text;
+	const ScimSide *membership = mapping->membership;
+	int			start = text->len;
+
+	for (int i = 0; i < mapping->nscope; i++)
+		if (mapping->scope_columns[i])
+			appendStringInfo(text, "%s%s.%s OPERATOR(pg_catalog.=) $%d::%s",
+							 text->len > start ? " AND " : "", alias, mapping->scope_columns[i],
+							 first_param + i, mapping->scope_types[i]);
+	if (membership)
+	{
+		appendStringInfo(text, "%sEXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
+						 text->len > start ? " AND " : "", membership->relation, membership->parent, mapping->key.expr);
+		for (int i = 0; i < mapping->nscope; i++)
+			if (membership->scope[i])
+				appendStringInfo(text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", membership->scope[i],
+								 first_param + i, mapping->scope_types[i]);
+		scim_sql_fixed(sql, membership->nfixed, membership->fixed_columns, membership->fixed_values, membership->fixed_types);
+		appendStringInfoChar(text, ')');
+	}
+	if (text->len == start)
+		appendStringInfoString(text, "true");
+}
+
+void
 scim_sql_scope(ScimSql *sql, const ScimMapping *mapping, const char *alias, int first_param)
 {
-	for (int i = 0; i < mapping->nscope; i++)
-		appendStringInfo(&sql->text, "%s%s.%s OPERATOR(pg_catalog.=) $%d::%s",
-						 i > 0 ? " AND " : "", alias, mapping->scope_columns[i],
-						 first_param + i, mapping->scope_types[i]);
-	if (mapping->nscope == 0)
-		appendStringInfoString(&sql->text, "true");
+	scim_sql_tenant(sql, mapping, alias, first_param);
+	if (mapping->filter)
+		appendStringInfo(&sql->text, " AND %s", mapping->filter);
+}
+
+void
+scim_sql_fixed(ScimSql *sql, int n, const char **columns, const char **values, const char **types)
+{
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&sql->text, " AND c.%s OPERATOR(pg_catalog.=) %s::%s", columns[i], values[i], types[i]);
 }
 
 void
 scim_sql_child_scope(ScimSql *sql, const ScimMapping *mapping, const ScimChild *child,
 					 const char *alias, int first_param)
 {
+	scim_sql_child_tenant(sql, mapping, child, alias, first_param);
+	if (child->filter)
+		appendStringInfo(&sql->text, " AND %s", child->filter);
+	/* what is no resource any more, or of another tenant, is no member */
+	if (child->kind == SCIM_CHILD_LINK && child->target && (child->target->filter || child->target->membership))
+	{
+		appendStringInfo(&sql->text, " AND EXISTS (SELECT 1 FROM %s r WHERE %s OPERATOR(pg_catalog.=) %s AND ",
+						 child->target->relation, child->target->key.expr, child->ref.expr);
+		scim_sql_scope(sql, child->target, "r", first_param);
+		appendStringInfoChar(&sql->text, ')');
+	}
+}
+
+void
+scim_sql_child_tenant(ScimSql *sql, const ScimMapping *mapping, const ScimChild *child,
+					  const char *alias, int first_param)
+{
 	for (int i = 0; i < mapping->nscope; i++)
 		if (child->scope[i])
 			appendStringInfo(&sql->text, " AND %s.%s OPERATOR(pg_catalog.=) $%d::%s",
 							 alias, child->scope[i], first_param + i, mapping->scope_types[i]);
+	scim_sql_fixed(sql, child->nfixed, child->fixed_columns, child->fixed_values, child->fixed_types);
 }
 
 /*
@@ -246,6 +295,9 @@ make_plans(MemoryContext context)
 const char *
 scim_store_version_sql(const ScimMapping *mapping)
 {
+	const char *own;
+	StringInfoData sql;
+
 	if (mapping->version)
 		return mapping->version->expr;
 	/* the row's own version; a view or foreign table has none, there the row as a whole stands for it */
@@ -253,10 +305,20 @@ scim_store_version_sql(const ScimMapping *mapping)
 	{
 		case RELKIND_VIEW:
 		case RELKIND_FOREIGN_TABLE:
-			return "pg_catalog.md5(r::pg_catalog.text)";
+			own = "pg_catalog.md5(r::pg_catalog.text)";
+			break;
 		default:
-			return "r.xmin";
+			own = "r.xmin";
+			break;
 	}
+	if (mapping->state == NULL)
+		return own;
+	/* and what scim has changed beside it */
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "pg_catalog.concat_ws('.', %s, (SELECT c.version FROM %s c WHERE ", own, mapping->state->relation);
+	scim_mapping_side_join(mapping, mapping->state, &sql);
+	appendStringInfoString(&sql, "))");
+	return sql.data;
 }
 
 static void
@@ -309,9 +371,14 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 		initStringInfo(&exists);
 		appendStringInfo(&exists, "EXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
 						 link->relation, link->ref.column, m->key.expr);
+		/* the parameters of the scope are the first of every statement */
 		for (int i = 0; i < m->nscope; i++)
-			if (link->scope[i])
+			if (link->scope[i] && m->scope_columns[i])
 				appendStringInfo(&exists, " AND c.%s OPERATOR(pg_catalog.=) r.%s", link->scope[i], m->scope_columns[i]);
+			else if (link->scope[i])
+				appendStringInfo(&exists, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", link->scope[i], i + 1, m->children[state->groups_child].target->scope_types[i]);
+		if (link->filter)
+			appendStringInfo(&exists, " AND %s", link->filter);
 		appendStringInfoChar(&exists, ')');
 		state->col_has_groups = n;
 		add_column(&list, &n, exists.data);

@@ -2,67 +2,53 @@
  * store_write.c
  *		Wanted states and differences -> the smallest set of statements.
  *
- * A value goes to its column as a parameter of type text that the statement
- * casts.  Values of a child relation are set-based: one DELETE for those that
- * are gone, one INSERT for those that are new, and the rows of those that stay
- * are not touched.  Deletes come first, because a unique index on the child
- * (one primary of a user) holds at every statement.
+ * The parent row, rows beside it, child rows (store_child.c), links
+ * (store_members.c).  What does not differ is not written.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 
 #include "store_internal.h"
 #include "../core/core_value.h"
 
-bool		scim_store_writing = false;
+/* ---- who writes ---- */
+
+ScimStoreWriter scim_store_writer = {-1, NULL, 0};
+
+/* The depth of triggers that this process is in. */
+int
+scim_store_trigger_depth(void)
+{
+	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
+}
 
 void
 scim_store_reset(void)
 {
-	scim_store_writing = false;
+	scim_store_writer.depth = -1;
+	scim_store_writer.id = NULL;
+	scim_store_writer.present = 0;
 }
 
-json_t *
-scim_store_json_string(const char *text)
+static ScimStoreWriter
+begin_writing(const char *id)
 {
-	ScimCoreFrame frame;
-	json_t	   *value;
+	ScimStoreWriter saved = scim_store_writer;
 
-	scim_core_enter(&frame);
-	value = json_string(text);
-	scim_core_leave(&frame);
-	if (value == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return value;
+	scim_store_writer.depth = scim_store_trigger_depth();
+	scim_store_writer.id = id;
+	scim_store_writer.present = 0;
+	return saved;
 }
 
-/* ---- JSON values as parameters ---- */
-
-/* Text of a single JSON value for a cast to its column; NULL: unassigned. */
-static const char *
-value_text(const json_t *value)
-{
-	size_t		len;
-	char	   *text;
-
-	if (value == NULL || json_is_null(value))
-		return NULL;
-	if (json_is_string(value))
-		return json_string_value(value);
-	if (json_is_boolean(value))
-		return json_is_true(value) ? "true" : "false";
-	text = scim_json_print(value, &len);
-	if (text == NULL)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return text;
-}
+/* ---- differences ---- */
 
 /* The wanted value of a scalar attribute in a resource, or NULL. */
-static const json_t *
-scalar_json(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr)
+const json_t *
+scim_change_scalar(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr)
 {
 	const ScimAttr *top = attr->parent ? attr->parent : attr;
 	const json_t *part = scim_resource_part(type, resource, top->ext);
@@ -73,16 +59,6 @@ scalar_json(const ScimResourceType *type, const json_t *resource, const ScimAttr
 	return value && json_is_null(value) ? NULL : value;
 }
 
-/* The array of a multi-valued attribute, or NULL. */
-static const json_t *
-multi_json(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr)
-{
-	const json_t *part = scim_resource_part(type, resource, attr->ext);
-	const json_t *value = part ? json_object_get(part, attr->name) : NULL;
-
-	return value && json_is_array(value) && json_array_size(value) > 0 ? value : NULL;
-}
-
 static bool
 same_json(const ScimAttr *attr, const json_t *a, const json_t *b)
 {
@@ -91,322 +67,99 @@ same_json(const ScimAttr *attr, const json_t *a, const json_t *b)
 	return scim_value_same(attr, a, b);
 }
 
-/*
- * Does a value fit varchar(n)?  The server's own error would not say which
- * attribute it is about.
- */
-static void
-check_length(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
+/* The same for values of one source: a column of times knows no zones. */
+static bool
+same_value(const ScimAttr *attr, const ScimSource *src, const json_t *a, const json_t *b)
 {
-	char		path[256];
-
-	if (src->max_length == 0 || text == NULL || pg_mbstrlen(text) <= src->max_length)
-		return;
-	ereport(ERROR,
-			(errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
-			 errmsg("%s: the value is longer than %d characters",
-					scim_attr_path(m->type, attr, path, sizeof(path)), src->max_length)));
+	if (attr->type == SCIM_TYPE_DATETIME && json_is_string(a) && json_is_string(b))
+		return strcmp(scim_store_time_text(attr, src, json_string_value(a)),
+					  scim_store_time_text(attr, src, json_string_value(b))) == 0;
+	return same_json(attr, a, b);
 }
 
-/*
- * A dateTime without a zone is UTC (core_value.h), and so is a column without
- * one: no cast of the server's has to guess.
- */
-static const char *
-time_in_utc(const ScimAttr *attr, const ScimSource *src, const char *text)
+/* The value of a sub-attribute (NULL: the element itself) of a slot; a flag's is that there is an element. */
+const json_t *
+scim_change_slot_value(const ScimSlot *slot, int i, const json_t *element)
 {
-	int64_t		usec;
-	char	   *buf;
-
-	if (text == NULL || attr->type != SCIM_TYPE_DATETIME || src->cls == SCIM_SQL_TEXT ||
-		!scim_datetime_parse(text, strlen(text), &usec))
-		return text;
-	buf = palloc(SCIM_DATETIME_SIZE);
-	scim_datetime_print(usec, buf);
-	return buf;
+	if (slot->flag)
+		return element ? json_true() : json_false();
+	return slot->subs[i] ? json_object_get(element, slot->subs[i]->name) : element;
 }
 
-/* "$n::type", or "NOT $n::type" for a column that holds the opposite. */
-static char *
-parameter_sql(ScimSql *sql, const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
+/* A new row has to be given what stands for null, where the column's default is another. */
+static bool
+is_due(const ScimColumns *list, const ScimSource *src)
 {
-	check_length(m, attr, src, text);
-	text = time_in_utc(attr, src, text);
-	return psprintf("%s$%d::%s", src->negated ? "NOT " : "", scim_sql_text(sql, text), src->type_name);
+	return !list->update && src->side == NULL && src->null_text && !src->has_default;
 }
 
-/* ---- slots ---- */
-
-/*
- * The element of an array that a slot holds: the first whose fixed
- * sub-attributes are the slot's constants.
- */
-static const json_t *
-slot_element(const ScimSlot *slot, const json_t *array)
+/* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
+void
+scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side)
 {
-	size_t		n = array ? json_array_size(array) : 0;
-
-	for (size_t i = 0; i < n; i++)
-	{
-		const json_t *element = json_array_get(array, i);
-		bool		fits = true;
-
-		for (int j = 0; fits && j < slot->nsubs; j++)
-		{
-			const char *text;
-
-			if (slot->srcs[j].expr)
-				continue;
-			text = value_text(json_object_get(element, slot->subs[j]->name));
-			fits = text != NULL && pg_strcasecmp(text, slot->srcs[j].constant) == 0;
-		}
-		if (fits)
-			return element;
-	}
-	return NULL;
-}
-
-/* ---- the parent row ---- */
-
-/* Collects "column = value" of one statement. */
-typedef struct ColumnList
-{
-	ScimSql    *sql;
-	StringInfoData columns;
-	StringInfoData values;
-	int			n;
-	bool		pairs;			/* UPDATE: "column = value" in columns */
-} ColumnList;
-
-static void
-add_column(ColumnList *list, const char *column, const char *value)
-{
-	const char *comma = list->n > 0 ? ", " : "";
-
-	if (list->pairs)
-		appendStringInfo(&list->columns, "%s%s = %s", comma, column, value);
-	else
-	{
-		appendStringInfo(&list->columns, "%s%s", comma, column);
-		appendStringInfo(&list->values, "%s%s", comma, value);
-	}
-	list->n++;
-}
-
-static void
-init_columns(ColumnList *list, ScimSql *sql, bool pairs)
-{
-	list->sql = sql;
-	initStringInfo(&list->columns);
-	initStringInfo(&list->values);
-	list->n = 0;
-	list->pairs = pairs;
-}
-
-/* Columns of scalars and slots that differ between two states. */
-static void
-add_changed_columns(ColumnList *list, const ScimMapping *m, const json_t *before, const json_t *after)
-{
+	const ScimMapping *m = change->target->mapping;
 	const ScimResourceType *type = m->type;
 
 	for (int i = 0; i < m->nscalars; i++)
 	{
 		const ScimScalar *scalar = &m->scalars[i];
-		const json_t *new_value = scalar_json(type, after, scalar->attr);
-		const json_t *old_value = before ? scalar_json(type, before, scalar->attr) : NULL;
+		const json_t *new_value = scim_change_scalar(type, change->after, scalar->attr);
+		const json_t *old_value = change->before ? scim_change_scalar(type, change->before, scalar->attr) : NULL;
 
-		if (scalar->src.column == NULL || scalar->attr->mutability == SCIM_READ_ONLY ||
-			same_json(scalar->attr, old_value, new_value))
+		if (new_value == NULL && !list->update)
+			new_value = scalar->src.initial;
+		if (scalar->src.side != side || !scim_source_writable(&scalar->src) || scalar->attr->mutability == SCIM_READ_ONLY ||
+			(!is_due(list, &scalar->src) && !change->all && same_value(scalar->attr, &scalar->src, old_value, new_value)))
 			continue;
-		add_column(list, scalar->src.column, parameter_sql(list->sql, m, scalar->attr, &scalar->src, value_text(new_value)));
+		scim_columns_set(list, change->target, scalar->attr, &scalar->src, new_value);
 	}
 	for (int i = 0; i < m->nslots; i++)
 	{
 		const ScimSlot *slot = &m->slots[i];
-		const json_t *new_element = slot_element(slot, multi_json(type, after, slot->attr));
-		const json_t *old_element = before ? slot_element(slot, multi_json(type, before, slot->attr)) : NULL;
+		const json_t *new_element = scim_store_slot_element(m, slot, scim_store_multi(type, change->after, slot->attr));
+		const json_t *old_element = change->before ?
+			scim_store_slot_element(m, slot, scim_store_multi(type, change->before, slot->attr)) : NULL;
 
 		for (int j = 0; j < slot->nsubs; j++)
 		{
 			const ScimAttr *leaf = slot->subs[j] ? slot->subs[j] : slot->attr;
-			const json_t *new_value = slot->subs[j] ? json_object_get(new_element, slot->subs[j]->name) : new_element;
-			const json_t *old_value = slot->subs[j] ? json_object_get(old_element, slot->subs[j]->name) : old_element;
+			const json_t *new_value = scim_change_slot_value(slot, j, new_element);
 
-			if (slot->srcs[j].column == NULL || same_json(leaf, old_value, new_value))
+			if (slot->srcs[j].side != side || !scim_source_writable(&slot->srcs[j]) ||
+				(!(is_due(list, &slot->srcs[j]) || (slot->flag && !list->update)) && !change->all && (slot->flag ? new_value == scim_change_slot_value(slot, j, old_element) :
+								  same_value(leaf, &slot->srcs[j], scim_change_slot_value(slot, j, old_element), new_value))))
 				continue;
-			add_column(list, slot->srcs[j].column,
-					   parameter_sql(list->sql, m, leaf, &slot->srcs[j], value_text(new_value)));
+			scim_columns_set(list, change->target, leaf, &slot->srcs[j], new_value);
 		}
 	}
 }
 
-/* ---- child rows ---- */
-
-/* Does element "a" equal one of the unmatched elements of "array"? */
-static bool
-take_equal(const ScimAttr *attr, const json_t *a, const json_t *array, bool *taken)
+/* Columns that hold all values of an attribute. */
+static void
+add_inline_columns(ScimColumns *list, const ScimChange *change)
 {
-	size_t		n = array ? json_array_size(array) : 0;
+	const ScimMapping *m = change->target->mapping;
 
-	for (size_t i = 0; i < n; i++)
-		if (!taken[i] && scim_value_same(attr, a, json_array_get(array, i)))
-		{
-			taken[i] = true;
-			return true;
-		}
-	return false;
-}
-
-/* Parameters $first.. : one text[] per column of the child, for these elements. */
-static int
-element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const json_t **elements, int n)
-{
-	int			first = 0;
-	const char **column = palloc(sizeof(char *) * Max(n, 1));
-
-	for (int j = 0; j < child->nsubs; j++)
+	for (int i = 0; i < m->nchildren; i++)
 	{
-		int			param;
+		const ScimChild *child = &m->children[i];
+		const json_t *old_array;
+		const json_t *new_array;
+		const json_t **elements;
+		int			n;
 
-		if (child->srcs[j].expr == NULL)
+		if (child->kind != SCIM_CHILD_INLINE || child->store.column == NULL)
 			continue;
-		for (int i = 0; i < n; i++)
-		{
-			const ScimAttr *leaf = child->subs[j] ? child->subs[j] : child->attr;
-
-			column[i] = value_text(child->subs[j] ? json_object_get(elements[i], child->subs[j]->name) : elements[i]);
-			check_length(m, leaf, &child->srcs[j], column[i]);
-			column[i] = time_in_utc(leaf, &child->srcs[j], column[i]);
-		}
-		param = scim_sql_text_array(sql, column, n);
-		if (first == 0)
-			first = param;
-	}
-	return first;
-}
-
-static void
-append_unnest(ScimSql *sql, const ScimChild *child, int first)
-{
-	int			n = 0;
-	StringInfo	text = &sql->text;
-
-	appendStringInfoString(text, "ROWS FROM (");
-	for (int j = 0; j < child->nsubs; j++)
-		if (child->srcs[j].expr)
-		{
-			appendStringInfo(text, "%spg_catalog.unnest($%d)", n > 0 ? ", " : "", first + n);
-			n++;
-		}
-	appendStringInfoString(text, ") WITH ORDINALITY e(");
-	for (int j = 0; j < n; j++)
-		appendStringInfo(text, "v%d, ", j);
-	appendStringInfoString(text, "n)");
-}
-
-static void
-insert_elements(const ScimEndpointType *target, const char *id, const ScimChild *child,
-				const json_t **elements, int n)
-{
-	const ScimMapping *m = target->mapping;
-	ScimSql		sql;
-	int			scope;
-	int			key;
-	int			first;
-	int			column = 0;
-
-	if (n == 0)
-		return;
-	scim_sql_init(&sql);
-	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
-	first = element_params(&sql, m, child, elements, n);
-
-	appendStringInfo(&sql.text, "INSERT INTO %s (%s", child->relation, child->parent);
-	for (int i = 0; i < m->nscope; i++)
-		if (child->scope[i])
-			appendStringInfo(&sql.text, ", %s", child->scope[i]);
-	for (int j = 0; j < child->nsubs; j++)
-		if (child->srcs[j].column)
-			appendStringInfo(&sql.text, ", %s", child->srcs[j].column);
-	appendStringInfo(&sql.text, ") SELECT $%d::%s", key, m->key.type_name);
-	for (int i = 0; i < m->nscope; i++)
-		if (child->scope[i])
-			appendStringInfo(&sql.text, ", $%d::%s", scope + i, m->scope_types[i]);
-	for (int j = 0; j < child->nsubs; j++)
-	{
-		if (child->srcs[j].expr == NULL)
+		old_array = change->before ? scim_store_multi(m->type, change->before, child->attr) : NULL;
+		new_array = scim_store_multi(m->type, change->after, child->attr);
+		if (!change->all && same_json(child->attr, old_array, new_array))
 			continue;
-		if (child->srcs[j].column)
-			appendStringInfo(&sql.text, ", e.v%d::%s", column, child->srcs[j].type_name);
-		column++;
+		n = scim_store_child_elements(m, child, new_array, &elements);
+		scim_columns_set_inline(list, m, child, elements, n);
 	}
-	appendStringInfoString(&sql.text, " FROM ");
-	append_unnest(&sql, child, first);
-	appendStringInfoString(&sql.text, " ORDER BY e.n");
-	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
 }
 
-static void
-delete_elements(const ScimEndpointType *target, const char *id, const ScimChild *child,
-				const json_t **elements, int n)
-{
-	const ScimMapping *m = target->mapping;
-	ScimSql		sql;
-	int			scope;
-	int			key;
-	int			first;
-	int			column = 0;
-
-	if (n == 0)
-		return;
-	scim_sql_init(&sql);
-	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
-	first = element_params(&sql, m, child, elements, n);
-
-	appendStringInfo(&sql.text, "DELETE FROM %s c USING ", child->relation);
-	append_unnest(&sql, child, first);
-	appendStringInfo(&sql.text, " WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s", child->parent, key, m->key.type_name);
-	scim_sql_child_scope(&sql, m, child, "c", scope);
-	for (int j = 0; j < child->nsubs; j++)
-		if (child->srcs[j].expr)
-			appendStringInfo(&sql.text, " AND %s::pg_catalog.text IS NOT DISTINCT FROM e.v%d::%s::pg_catalog.text",
-							 child->srcs[j].expr, column++, child->srcs[j].type_name);
-	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
-}
-
-/* Make the child rows of one attribute what "after" says.  True: something was written. */
-static bool
-update_child(const ScimEndpointType *target, const char *id, const ScimChild *child,
-			 const json_t *before, const json_t *after)
-{
-	const ScimResourceType *type = target->type;
-	const json_t *old_array = before ? multi_json(type, before, child->attr) : NULL;
-	const json_t *new_array = multi_json(type, after, child->attr);
-	size_t		nold = old_array ? json_array_size(old_array) : 0;
-	size_t		nnew = new_array ? json_array_size(new_array) : 0;
-	bool	   *stays = palloc0(sizeof(bool) * Max(nold, 1));
-	const json_t **gone = palloc(sizeof(json_t *) * Max(nold, 1));
-	const json_t **fresh = palloc(sizeof(json_t *) * Max(nnew, 1));
-	int			ngone = 0;
-	int			nfresh = 0;
-
-	for (size_t i = 0; i < nnew; i++)
-	{
-		const json_t *element = json_array_get(new_array, i);
-
-		if (!take_equal(child->attr, element, old_array, stays))
-			fresh[nfresh++] = element;
-	}
-	for (size_t i = 0; i < nold; i++)
-		if (!stays[i])
-			gone[ngone++] = json_array_get(old_array, i);
-
-	delete_elements(target, id, child, gone, ngone);
-	insert_elements(target, id, child, fresh, nfresh);
-	return ngone > 0 || nfresh > 0;
-}
+/* ---- child relations ---- */
 
 /* Bits of the child relations in which a state has values. */
 static int32
@@ -415,7 +168,7 @@ presence_mask(const ScimMapping *m, const json_t *resource)
 	int32		mask = 0;
 
 	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].present >= 0 && multi_json(m->type, resource, m->children[i].attr))
+		if (m->children[i].present >= 0 && scim_store_multi(m->type, resource, m->children[i].attr))
 			mask |= 1 << m->children[i].present;
 	return mask;
 }
@@ -434,10 +187,12 @@ is_link(const ScimMapping *m, const ScimAttr *attr)
  * attribute that a delta takes care of.
  */
 static bool
-update_children(const ScimEndpointType *target, const char *id, const json_t *before, const json_t *after,
-				const ScimAttr *skip, bool *changed, ScimError *err)
+update_children(const ScimChange *change, const char *id, const ScimAttr *skip, bool *changed, ScimError *err)
 {
+	const ScimEndpointType *target = change->target;
 	const ScimMapping *m = target->mapping;
+	ScimChildRows *fresh = palloc(sizeof(ScimChildRows) * Max(m->nchildren, 1));
+	int			nfresh = 0;
 
 	for (int i = 0; i < m->type->ntop; i++)
 	{
@@ -445,51 +200,110 @@ update_children(const ScimEndpointType *target, const char *id, const json_t *be
 
 		if (!attr->multi || attr == skip || !is_link(m, attr))
 			continue;
-		*changed = scim_store_replace_links(target, id, attr,
-											before ? multi_json(m->type, before, attr) : NULL,
-											multi_json(m->type, after, attr), err) || *changed;
+		*changed = scim_store_replace_links(target, id, attr, change->before || change->all,
+											scim_store_multi(m->type, change->after, attr), err) || *changed;
 		if (err->status)
 			return false;
 	}
 	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].kind == SCIM_CHILD_VALUES)
-			*changed = update_child(target, id, &m->children[i], before, after) || *changed;
+	{
+		if (m->children[i].kind != SCIM_CHILD_VALUES)
+			continue;
+		if (change->all)
+			scim_store_clear_child(target, id, &m->children[i]);
+		*changed = scim_store_child_delete(target, id, &m->children[i], change->before, change->after, &fresh[nfresh++]) || *changed;
+	}
+	for (int i = 0; i < nfresh; i++)
+		*changed = scim_store_child_insert(target, id, &fresh[i]) || *changed;
 	return true;
 }
 
-/* ---- the store's functions ---- */
+/* ---- the parent row ---- */
 
-char *
-scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err)
+/* A column that may be set to what it is; NULL: there is none. */
+static const char *
+own_column(const ScimMapping *m)
 {
-	const ScimMapping *m = target->mapping;
-	ScimSql		sql;
-	ColumnList	list;
-	int			scope;
-	char	   *id;
-	bool		changed = false;
-	bool		saved_writing = scim_store_writing;
+	const char *column = m->key.column;
 
-	scim_sql_init(&sql);
-	init_columns(&list, &sql, false);
-	scope = scim_sql_scope_params(&sql, target);
-	for (int i = 0; i < m->nscope; i++)
-		add_column(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
-	add_changed_columns(&list, m, NULL, wanted);
+	for (int i = 0; column == NULL && i < m->nscope; i++)
+		column = m->scope_columns[i];
+	for (int i = 0; column == NULL && i < m->nscalars; i++)
+		column = m->scalars[i].src.side ? NULL : m->scalars[i].src.column;
+	for (int i = 0; column == NULL && i < m->nslots; i++)
+		for (int j = 0; column == NULL && j < m->slots[i].nsubs; j++)
+			column = m->slots[i].srcs[j].side ? NULL : m->slots[i].srcs[j].column;
+	return column;
+}
+
+/* What every change of a row sets besides. */
+static void
+add_touches(ScimColumns *list, const ScimMapping *m)
+{
+	if (m->last_modified && m->last_modified->column)
+		scim_columns_add(list, m->last_modified->column, scim_store_now_sql(m->last_modified));
+	if (m->version && m->version->column)
+		scim_columns_add(list, m->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr));
+	scim_columns_settings(list, m->touches, m->ntouches);
+}
+
+/* Who may not change resources, whatever the request. */
+static void
+require_ability(const ScimMapping *m, bool able, const char *what)
+{
+	if (!able)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("a %s can't be %s here", m->type->name, what)));
+}
+
+/* "... WHERE scope AND key = id": the resource's row. */
+static void
+append_where_key(ScimSql *sql, const ScimMapping *m, const char *id, int scope)
+{
+	appendStringInfoString(&sql->text, " WHERE ");
+	scim_sql_scope(sql, m, "r", scope);
+	appendStringInfo(&sql->text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
+					 m->key.expr, scim_sql_text(sql, id), m->key.type_name);
+}
+
+/*
+ * Write the parent row: changed columns and, if anything changed at all, the
+ * version, the time and the presence bits.
+ */
+static void
+update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list, int scope)
+{
+	const ScimMapping *m = change->target->mapping;
+
+	add_touches(list, m);
 	if (m->present)
+		scim_columns_add(list, m->present,
+						 psprintf("$%d::pg_catalog.int4",
+								  scim_sql_text(sql, psprintf("%d", presence_mask(m, change->after) | scim_store_writer.present))));
+	scim_side_touch_state(change->target, id, false);
+	if (list->n == 0 && m->state)
+		return;
+	/* no column tells of changes in child rows: rewriting the row moves its version */
+	if (list->n == 0)
 	{
-		int32		mask = presence_mask(m, wanted);
+		const char *column = own_column(m);
 
-		if (mask != 0)
-			add_column(&list, m->present, psprintf("$%d::pg_catalog.int4", scim_sql_text(&sql, psprintf("%d", mask))));
+		if (column == NULL)
+			return;
+		scim_columns_add(list, column, psprintf("r.%s", column));
 	}
-	if (list.n > 0)
-		appendStringInfo(&sql.text, "INSERT INTO %s AS r (%s) VALUES (%s)", m->relation, list.columns.data, list.values.data);
-	else
-		appendStringInfo(&sql.text, "INSERT INTO %s AS r DEFAULT VALUES", m->relation);
-	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
-	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */
-	scim_sql_execute(m, &sql, SPI_OK_INSERT_RETURNING, false, 0);
+	appendStringInfo(&sql->text, "UPDATE %s r SET ", m->relation);
+	scim_columns_append_set(list);
+	append_where_key(sql, m, id, scope);
+	scim_sql_execute(m, sql, SPI_OK_UPDATE, false, 0);
+}
+
+static char *
+returned_key(const ScimMapping *m)
+{
+	char	   *id;
+
 	if (SPI_processed != 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_CHECK_VIOLATION),
@@ -499,60 +313,223 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the relation of mapping \"%s\" gives a new row no key", m->name)));
-
-	scim_store_writing = true;
-	update_children(target, id, NULL, wanted, NULL, &changed, err);
-	scim_store_writing = saved_writing;
-	return err->status ? NULL : id;
+	return id;
 }
 
-/* A column that may be set to what it is; NULL: there is none. */
-static const char *
-own_column(const ScimMapping *m)
+/* A column of a new row that neither a client nor a default gives. */
+static void
+add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 {
-	const char *column = m->key.column;
+	if (src && src->column && !src->has_default)
+		scim_columns_add(list, src->column, value);
+}
 
-	if (column == NULL && m->nscope > 0)
-		column = m->scope_columns[0];
-	for (int i = 0; column == NULL && i < m->nscalars; i++)
-		column = m->scalars[i].src.column;
-	for (int i = 0; column == NULL && i < m->nslots; i++)
-		for (int j = 0; column == NULL && j < m->slots[i].nsubs; j++)
-			column = m->slots[i].srcs[j].column;
-	return column;
+static char *
+insert_parent(const ScimChange *change)
+{
+	const ScimMapping *m = change->target->mapping;
+	ScimSql		sql;
+	ScimColumns list;
+	int			scope;
+
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, false);
+	scope = scim_sql_scope_params(&sql, change->target);
+	for (int i = 0; i < m->nscope; i++)
+		if (m->scope_columns[i])
+			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+	scim_change_columns(&list, change, NULL);
+	add_inline_columns(&list, change);
+	if (m->present)
+	{
+		int32		mask = presence_mask(m, change->after);
+
+		if (mask != 0)
+			scim_columns_add(&list, m->present, psprintf("$%d::pg_catalog.int4", scim_sql_text(&sql, psprintf("%d", mask))));
+	}
+	scim_columns_settings(&list, m->inserts, m->ninserts);
+	add_missing(&list, m->created, m->created ? scim_store_now_sql(m->created) : NULL);
+	add_missing(&list, m->last_modified, m->last_modified ? scim_store_now_sql(m->last_modified) : NULL);
+	add_missing(&list, m->version, "1");
+	scim_columns_append_insert(&list, m->relation);
+	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
+	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */
+	scim_sql_execute(m, &sql, SPI_OK_INSERT_RETURNING, false, 0);
+	return returned_key(m);
+}
+
+/* ---- rows that are there already ---- */
+
+static const ScimSource *
+source_of(const ScimMapping *m, const ScimAttr *attr)
+{
+	return &m->scalars[scim_store_state(m)->scalar_of[attr->ord]].src;
+}
+
+/* "column = value", as the mapping compares them, for the value of "attr" in the wanted state. */
+static bool
+append_same_value(ScimSql *sql, const ScimChange *change, const ScimAttr *attr)
+{
+	const ScimMapping *m = change->target->mapping;
+	const ScimSource *src = source_of(m, attr);
+	const json_t *value = scim_change_scalar(m->type, change->after, attr);
+	const char *text = value ? scim_store_stored_text(m, attr, src, value) : NULL;
+	const char *column = src->raw ? src->raw : src->expr;
+
+	if (text == NULL)
+		return false;
+	if (src->lower)
+		appendStringInfo(&sql->text, "pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d)", column, scim_sql_text(sql, text));
+	else if (src->cls == SCIM_SQL_TEXT && !attr->case_exact && src->ncodes == 0)
+		appendStringInfo(&sql->text, "scim.fold(%s::pg_catalog.text) COLLATE \"C\" OPERATOR(pg_catalog.=) scim.fold($%d)", column, scim_sql_text(sql, text));
+	else
+		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) $%d::%s", column, scim_sql_text(sql, text), src->column_type);
+	return true;
 }
 
 /*
- * Write the parent row: changed columns and, if anything changed at all, the
- * version, the time and the presence bits.
+ * Is a name taken that is to be unique, and that no index guards?  (Two
+ * requests at one time can still both have it: scim.check_mapping says so.)
  */
-static void
-update_parent(const ScimEndpointType *target, const char *id, ScimSql *sql, ColumnList *list,
-			  const json_t *after, int scope)
+static bool
+check_unique(const ScimChange *change, const char *id, ScimError *err)
+{
+	const ScimMapping *m = change->target->mapping;
+	char		path[256];
+
+	for (int i = 0; i < m->nscalars; i++)
+	{
+		const ScimAttr *attr = m->scalars[i].attr;
+		ScimSql		sql;
+		int			scope;
+
+		if (!m->scalars[i].unguarded ||
+			(change->before && same_json(attr, scim_change_scalar(m->type, change->before, attr), scim_change_scalar(m->type, change->after, attr))))
+			continue;
+		scim_sql_init(&sql);
+		scope = scim_sql_scope_params(&sql, change->target);
+		appendStringInfo(&sql.text, "SELECT 1 FROM %s r WHERE ", m->relation);
+		scim_sql_scope(&sql, m, "r", scope);
+		appendStringInfoString(&sql.text, " AND ");
+		if (!append_same_value(&sql, change, attr))
+			continue;
+		if (id)
+			appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.<>) $%d::%s", m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+		scim_sql_execute(m, &sql, SPI_OK_SELECT, false, 1);
+		if (SPI_processed > 0)
+			return scim_fail(err, 409, SCIM_UNIQUENESS, "%s is taken", scim_attr_path(m->type, attr, path, sizeof(path)));
+	}
+	return true;
+}
+
+/* A row that was marked as deleted and has this value becomes the resource; NULL: there is none. */
+static char *
+revive(ScimChange *change)
+{
+	const ScimMapping *m = change->target->mapping;
+	ScimSql		sql;
+	ScimColumns list;
+	int			scope;
+
+	if (m->revive_by == NULL)
+		return NULL;
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, true);
+	scope = scim_sql_scope_params(&sql, change->target);
+	change->all = true;
+	scim_columns_settings(&list, m->revives, m->nrevives);
+	scim_change_columns(&list, change, NULL);
+	add_inline_columns(&list, change);
+	add_touches(&list, m);
+	appendStringInfo(&sql.text, "UPDATE %s r SET ", m->relation);
+	scim_columns_append_set(&list);
+	appendStringInfoString(&sql.text, " WHERE ");
+	scim_sql_tenant(&sql, m, "r", scope);
+	/* marked, and not one that the filter leaves out for another reason */
+	appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE AND %s AND ", m->filter, m->revived);
+	if (append_same_value(&sql, change, m->revive_by))
+	{
+		appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
+		scim_sql_execute(m, &sql, SPI_OK_UPDATE_RETURNING, false, 0);
+		if (SPI_processed > 0)
+			return returned_key(m);
+	}
+	change->all = false;
+	return NULL;
+}
+
+/*
+ * A row of another scope that has this value becomes a resource of this one,
+ * too; NULL: there is none.  What the client does not say stays.
+ */
+static char *
+adopt(const ScimChange *change)
+{
+	const ScimMapping *m = change->target->mapping;
+	ScimSql		sql;
+	ScimColumns list;
+	char	   *id;
+	int			scope;
+
+	if (m->adopt_by == NULL)
+		return NULL;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, change->target);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text, ", m->key.expr);
+	scim_sql_tenant(&sql, m, "r", scope);
+	appendStringInfo(&sql.text, " FROM %s r WHERE ", m->relation);
+	if (!append_same_value(&sql, change, m->adopt_by))
+		return NULL;
+	if (m->filter)
+		appendStringInfo(&sql.text, " AND %s", m->filter);
+	scim_sql_execute(m, &sql, SPI_OK_SELECT, false, 0);
+	if (SPI_processed == 0)
+		return NULL;
+	id = returned_key(m);
+	/* the resource of this scope: the insert says what is taken */
+	if (strcmp(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2), "t") == 0)
+		return NULL;
+
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, true);
+	(void) scim_sql_scope_params(&sql, change->target);
+	scim_change_columns(&list, change, NULL);
+	add_inline_columns(&list, change);
+	add_touches(&list, m);
+	appendStringInfo(&sql.text, "UPDATE %s r SET ", m->relation);
+	scim_columns_append_set(&list);
+	appendStringInfo(&sql.text, " WHERE %s OPERATOR(pg_catalog.=) $%d::%s", m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
+	return id;
+}
+
+/* ---- the store's functions ---- */
+
+char *
+scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
+	ScimChange		change = {target, NULL, wanted, false};
+	char	   *id;
+	bool		changed = false;
+	ScimStoreWriter saved;
 
-	if (m->last_modified && m->last_modified->column)
-		add_column(list, m->last_modified->column, "pg_catalog.clock_timestamp()");
-	if (m->version && m->version->column)
-		add_column(list, m->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr));
-	if (m->present)
-		add_column(list, m->present,
-				   psprintf("$%d::pg_catalog.int4", scim_sql_text(sql, psprintf("%d", presence_mask(m, after)))));
-	/* no column tells of changes in child rows: rewriting the row moves its version */
-	if (list->n == 0)
-	{
-		const char *column = own_column(m);
-
-		if (column == NULL)
-			return;
-		add_column(list, column, psprintf("r.%s", column));
-	}
-	appendStringInfo(&sql->text, "UPDATE %s r SET %s WHERE ", m->relation, list->columns.data);
-	scim_sql_scope(sql, m, "r", scope);
-	appendStringInfo(&sql->text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
-					 m->key.expr, scim_sql_text(sql, id), m->key.type_name);
-	scim_sql_execute(m, sql, SPI_OK_UPDATE, false, 0);
+	require_ability(m, m->insertable, "created");
+	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
+		return NULL;
+	id = revive(&change);
+	if (id == NULL)
+		id = adopt(&change);
+	if (id == NULL)
+		id = insert_parent(&change);
+	scim_side_update(&change, id);
+	scim_side_insert_membership(target, id);
+	scim_side_insert_besides(target, id);
+	scim_side_touch_state(target, id, true);
+	saved = begin_writing(id);
+	update_children(&change, id, NULL, &changed, err);
+	scim_store_writer = saved;
+	return err->status ? NULL : id;
 }
 
 bool
@@ -561,31 +538,36 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
-	const ScimMapping *m = target->mapping;
+	ScimChange		change = {target, before, after, false};
 	ScimSql		sql;
-	ColumnList	list;
+	ScimColumns list;
 	int			scope;
-	bool		saved_writing = scim_store_writing;
+	ScimStoreWriter saved;
 
 	*changed = false;
-	scim_store_writing = true;
+	require_ability(target->mapping, target->mapping->updatable, "changed");
+	if (!scim_store_check_places(target, after, err) || !check_unique(&change, id, err))
+		return false;
+	saved = begin_writing(id);
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
 	if (err->status == 0)
-		update_children(target, id, before, after, delta_attr, changed, err);
-	scim_store_writing = saved_writing;
-	if (err->status)
-		return false;
-
-	scim_sql_init(&sql);
-	init_columns(&list, &sql, true);
-	scope = scim_sql_scope_params(&sql, target);
-	add_changed_columns(&list, m, before, after);
-	if (list.n > 0)
-		*changed = true;
-	if (*changed)
-		update_parent(target, id, &sql, &list, after, scope);
-	return true;
+		update_children(&change, id, delta_attr, changed, err);
+	if (err->status == 0)
+	{
+		*changed = scim_side_update(&change, id) || *changed;
+		scim_sql_init(&sql);
+		scim_columns_init(&list, &sql, true);
+		scope = scim_sql_scope_params(&sql, target);
+		scim_change_columns(&list, &change, NULL);
+		add_inline_columns(&list, &change);
+		if (list.n > 0)
+			*changed = true;
+		if (*changed)
+			update_parent(&change, id, &sql, &list, scope);
+	}
+	scim_store_writer = saved;
+	return err->status == 0;
 }
 
 /*
@@ -597,29 +579,55 @@ static void
 touch_referrers(const ScimEndpointType *target, const char *id, const ScimMapping *holder, const ScimChild *link)
 {
 	ScimSql		sql;
-	ColumnList	list;
+	ScimColumns list;
 	int			scope;
 
-	if ((holder->version == NULL || holder->version->column == NULL) &&
-		(holder->last_modified == NULL || holder->last_modified->column == NULL))
-		return;
 	scim_sql_init(&sql);
-	init_columns(&list, &sql, true);
+	scim_columns_init(&list, &sql, true);
 	scope = scim_sql_scope_params(&sql, target);
-	if (holder->last_modified && holder->last_modified->column)
-		add_column(&list, holder->last_modified->column, "pg_catalog.clock_timestamp()");
-	if (holder->version && holder->version->column)
-		add_column(&list, holder->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", holder->version->expr));
+	add_touches(&list, holder);
+	if (list.n == 0)
+		return;
 	appendStringInfo(&sql.text, "WITH holder AS MATERIALIZED (SELECT %s AS k FROM %s r WHERE ", holder->key.expr, holder->relation);
 	scim_sql_scope(&sql, holder, "r", scope);
 	appendStringInfo(&sql.text, " AND %s IN (SELECT c.%s FROM %s c WHERE %s OPERATOR(pg_catalog.=) $%d::%s",
 					 holder->key.expr, link->parent, link->relation, link->ref.expr,
 					 scim_sql_text(&sql, id), link->ref.type_name);
 	scim_sql_child_scope(&sql, holder, link, "c", scope);
-	appendStringInfo(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r) UPDATE %s r SET %s FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ",
-					 holder->relation, list.columns.data, holder->key.expr);
+	appendStringInfo(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r) UPDATE %s r SET ", holder->relation);
+	scim_columns_append_set(&list);
+	appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ", holder->key.expr);
 	scim_sql_scope(&sql, holder, "r", scope);
 	scim_sql_execute(holder, &sql, SPI_OK_UPDATE, false, 0);
+}
+
+/*
+ * Rows of other relations that name the resource, where no foreign key takes
+ * them away: all, also those that its attributes leave out.
+ */
+static void
+delete_dependents(const ScimEndpointType *target, const char *id)
+{
+	const ScimMapping *m = target->mapping;
+
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimChild *child = &m->children[i];
+
+		if (child->kind == SCIM_CHILD_GROUPS)
+			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? child->user_link->parent : NULL, child->user_link->ref.column, id);
+		else if (child->kind != SCIM_CHILD_INLINE)
+		{
+			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? child->parent : NULL, child->parent, id);
+			if (child->kind == SCIM_CHILD_LINK && child->target == m && !child->by_column)
+				scim_store_delete_rows(target, child->relation, child->scope, NULL, child->ref.column, id);
+		}
+	}
+	for (int i = 0; i < m->nbesides; i++)
+		scim_store_delete_rows(target, m->besides[i].relation, m->besides[i].scope, NULL, m->besides[i].parent, id);
+	for (int i = 0; i < m->nsides; i++)
+		if (&m->sides[i] != m->state)
+			scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
 }
 
 bool
@@ -631,6 +639,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
+	require_ability(m, m->delete_policy == SCIM_DELETE_MARK ? m->updatable : m->delete_policy != SCIM_DELETE_REFUSE && m->deletable, "deleted");
 	for (int i = 0; i < m->nchildren; i++)
 	{
 		const ScimChild *child = &m->children[i];
@@ -640,12 +649,35 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 		else if (child->kind == SCIM_CHILD_LINK && child->target == m)
 			touch_referrers(target, id, m, child);
 	}
+	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
+		delete_dependents(target, id);
+	scim_side_delete_state(target, id);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "DELETE FROM %s r WHERE ", m->relation);
-	scim_sql_scope(&sql, m, "r", scope);
-	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
-					 m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
-	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
+	if (m->membership)
+	{
+		/* the resource may be one of other scopes, too */
+		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->membership->relation);
+		scim_side_append(&sql, m, m->membership, scim_sql_text(&sql, id), scope);
+		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
+	}
+	else if (m->delete_policy == SCIM_DELETE_MARK)
+	{
+		ScimColumns list;
+
+		scim_columns_init(&list, &sql, true);
+		scim_columns_settings(&list, m->marks, m->nmarks);
+		add_touches(&list, m);
+		appendStringInfo(&sql.text, "UPDATE %s r SET ", m->relation);
+		scim_columns_append_set(&list);
+		append_where_key(&sql, m, id, scope);
+		scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
+	}
+	else
+	{
+		appendStringInfo(&sql.text, "DELETE FROM %s r", m->relation);
+		append_where_key(&sql, m, id, scope);
+		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
+	}
 	return SPI_processed > 0;
 }

@@ -8,20 +8,24 @@
 
 #include "datatype/timestamp.h"
 
-/* bgw_type, and the first words of application_name. */
-#define WORKER_TYPE "scim listener"
+typedef enum ScimWorkerKind
+{
+	WORKER_LISTENER,
+	WORKER_SYNC
+} ScimWorkerKind;
 
 #define WORKER_NOTE_LEN 160
 
 /* Travels in bgw_extra. */
 typedef struct ScimWorkerArgs
 {
+	ScimWorkerKind kind;
 	char		database[NAMEDATALEN];	/* static workers, else empty */
 	Oid			dboid;			/* dynamic workers, else invalid */
 	Oid			role;			/* the same */
-	int			port;			/* 0: scim.port */
+	int			port;			/* of listeners; 0: scim.port */
 	int			index;			/* of the workers that were started together */
-	int			count;
+	int			count;			/* listeners that were started together */
 	int			slot;			/* static workers, else -1 */
 } ScimWorkerArgs;
 
@@ -30,12 +34,14 @@ typedef enum ScimWorkerState
 	WORKER_STARTING,
 	WORKER_WAITING,				/* something is in the way, the note says what */
 	WORKER_LISTENING,
+	WORKER_SYNCING,
 	WORKER_STOPPING,
 	WORKER_RESTARTING			/* a preloaded one that has ended and will return */
 } ScimWorkerState;
 
 typedef struct ScimWorkerInfo
 {
+	ScimWorkerKind kind;
 	int			pid;			/* 0: WORKER_RESTARTING */
 	bool		is_static;
 	int			port;			/* 0: not known yet */
@@ -75,13 +81,51 @@ extern int	scim_worker_list(ScimWorkerInfo **list);
 extern void scim_worker_want_stop(void);
 extern const char *scim_worker_state_name(ScimWorkerState state);
 
+/* "scim listener": bgw_type, and the first words of application_name. */
+extern const char *scim_worker_type(ScimWorkerKind kind);
+
+/* "listener": what the view calls it. */
+extern const char *scim_worker_kind_name(ScimWorkerKind kind);
+
+/* After a commit: wake the sync workers of this database.  Must not raise. */
+extern void scim_worker_wake_sync(void);
+
+/* --- worker_process.c: in a worker --- */
+
+/* Signals, a slot, the connection; does not return if the end comes first. */
+extern void scim_worker_begin(const ScimWorkerArgs *args);
+extern void scim_worker_end(const ScimWorkerArgs *args) pg_attribute_noreturn();
+
+/*
+ * Why this database cannot be served now, or NULL; static text.  Needs a
+ * connection and no transaction.
+ */
+extern const char *scim_worker_obstacle(void);
+
+/* Say once what is in the way; another time the same is said again after "gone". */
+extern void scim_worker_report_obstacle(const ScimWorkerArgs *args, int port, const char *note);
+extern void scim_worker_obstacle_gone(void);
+
+/* Wait for that long, unless there is a reload or the end comes. */
+extern void scim_worker_idle(long ms);
+
+/* Reload the settings if that was asked for. */
+extern void scim_worker_reload(void);
+
+/*
+ * Serve what other processes ask of this one (barriers, catch-up with
+ * invalidations).  A cancel that came too late is dropped.
+ */
+extern void scim_worker_interrupts(void);
+
 /* --- worker_listener_pem.c --- */
 
 /* Contents of a PEM file, in the current context; NULL: "note" says why not. */
 extern char *scim_listener_read_pem(const char *path, bool is_key, char *note);
 
-/* --- worker_listener.c --- */
+/* --- worker_listener.c, worker_sync.c --- */
 
-extern PGDLLEXPORT void scim_worker_main(Datum arg);
+extern PGDLLEXPORT void scim_listener_main(Datum arg);
+extern PGDLLEXPORT void scim_sync_main(Datum arg);
 
 #endif							/* SCIM_WORKER_INTERNAL_H */

@@ -1,7 +1,10 @@
 /*
  * worker_launch.c
- *		Starting and stopping listeners: registered when the postmaster preloads
+ *		Starting and stopping workers: registered when the postmaster preloads
  *		the library, or by SQL in the current database.
+ *
+ * Each database that is served has listeners, which share a port, and one sync
+ * worker.
  *
  * How a worker's end is meant decides whether it comes back: after a crash or
  * an error the postmaster starts it again; a preloaded worker comes back after
@@ -25,6 +28,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "provisioner/provisioner.h"
 #include "scim_guc.h"
 #include "worker/worker.h"
 #include "worker/worker_internal.h"
@@ -41,7 +45,12 @@ PG_FUNCTION_INFO_V1(scim_workers);
 
 StaticAssertDecl(sizeof(ScimWorkerArgs) <= BGW_EXTRALEN, "arguments of a worker do not fit");
 
-#ifndef SCIM_NO_LISTENER
+/* Without libmicrohttpd there are no listeners to start. */
+#ifdef SCIM_NO_LISTENER
+#define DEFAULT_LISTENERS 0
+#else
+#define DEFAULT_LISTENERS scim_listeners
+#endif
 
 static void
 fill_worker(BackgroundWorker *worker, const ScimWorkerArgs *args, const char *database)
@@ -51,9 +60,13 @@ fill_worker(BackgroundWorker *worker, const ScimWorkerArgs *args, const char *da
 	worker->bgw_start_time = BgWorkerStart_ConsistentState;
 	worker->bgw_restart_time = RESTART_SECONDS;
 	snprintf(worker->bgw_library_name, sizeof(worker->bgw_library_name), "scim");
-	snprintf(worker->bgw_function_name, sizeof(worker->bgw_function_name), "scim_worker_main");
-	snprintf(worker->bgw_name, BGW_MAXLEN, WORKER_TYPE " %d of database %s", args->index + 1, database);
-	snprintf(worker->bgw_type, BGW_MAXLEN, WORKER_TYPE);
+	snprintf(worker->bgw_function_name, sizeof(worker->bgw_function_name),
+			 args->kind == WORKER_LISTENER ? "scim_listener_main" : "scim_sync_main");
+	if (args->kind == WORKER_LISTENER)
+		snprintf(worker->bgw_name, BGW_MAXLEN, "%s %d of database %s", scim_worker_type(args->kind), args->index + 1, database);
+	else
+		snprintf(worker->bgw_name, BGW_MAXLEN, "%s of database %s", scim_worker_type(args->kind), database);
+	snprintf(worker->bgw_type, BGW_MAXLEN, "%s", scim_worker_type(args->kind));
 	memcpy(worker->bgw_extra, args, sizeof(*args));
 }
 
@@ -110,55 +123,46 @@ next_database(const char **text, char *name, int *port)
 	return true;
 }
 
-#endif							/* SCIM_NO_LISTENER */
-
 void
 scim_worker_init(void)
 {
+	const char *text = scim_database;
+	char		name[NAMEDATALEN];
+	int			port;
+	int			nslots = 0;
+
+	scim_wake_sync = scim_worker_wake_sync;
 	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade)
 		return;
 
-#ifdef SCIM_NO_LISTENER
-	if (scim_database[0] != '\0')
-		ereport(LOG,
-				(errmsg("scim.database is set, but this build of scim has no listener")));
-#else
+	while (next_database(&text, name, &port))
 	{
-		const char *text = scim_database;
-		char		name[NAMEDATALEN];
-		int			port;
-		int			nslots = 0;
-
-		while (next_database(&text, name, &port))
+		if (name[0] == '\0')
 		{
-			if (name[0] == '\0')
-			{
-				ereport(LOG,
-						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-						 errmsg("an entry of scim.database is neither \"name\" nor \"name:port\" and is ignored")));
-				continue;
-			}
-			for (int i = 0; i < scim_listeners; i++)
-			{
-				ScimWorkerArgs args;
-				BackgroundWorker worker;
-
-				memset(&args, 0, sizeof(args));
-				strlcpy(args.database, name, NAMEDATALEN);
-				args.port = port;
-				args.index = i;
-				args.count = scim_listeners;
-				args.slot = nslots++;
-				fill_worker(&worker, &args, name);
-				RegisterBackgroundWorker(&worker);
-			}
+			ereport(LOG,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("an entry of scim.database is neither \"name\" nor \"name:port\" and is ignored")));
+			continue;
 		}
-		scim_worker_reserve(nslots);
-	}
-#endif
-}
+		/* the last is the sync worker; all of a database are numbered together */
+		for (int i = 0; i <= DEFAULT_LISTENERS; i++)
+		{
+			ScimWorkerArgs args;
+			BackgroundWorker worker;
 
-#ifndef SCIM_NO_LISTENER
+			memset(&args, 0, sizeof(args));
+			args.kind = i < DEFAULT_LISTENERS ? WORKER_LISTENER : WORKER_SYNC;
+			strlcpy(args.database, name, NAMEDATALEN);
+			args.port = port;
+			args.index = i;
+			args.count = DEFAULT_LISTENERS;
+			args.slot = nslots++;
+			fill_worker(&worker, &args, name);
+			RegisterBackgroundWorker(&worker);
+		}
+	}
+	scim_worker_reserve(nslots);
+}
 
 /*
  * The role that workers are to authenticate as, or an error that says what to
@@ -226,20 +230,21 @@ wait_for_start(BackgroundWorkerHandle **handles, int n)
 				case BGWH_POSTMASTER_DIED:
 					ereport(ERROR,
 							(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-							 errmsg("a listener ended while it started"),
+							 errmsg("a worker ended while it started"),
 							 errhint("The server log says why.")));
 			}
 			for (int j = 0; j < nlist; j++)
 			{
 				if (list[j].pid != pid ||
-					(list[j].state != WORKER_LISTENING && list[j].state != WORKER_WAITING))
+					(list[j].state != WORKER_LISTENING && list[j].state != WORKER_SYNCING && list[j].state != WORKER_WAITING))
 					continue;
 				settled++;
 				if (list[j].state == WORKER_WAITING && strcmp(told, list[j].note) != 0)
 				{
 					strlcpy(told, list[j].note, sizeof(told));
 					ereport(NOTICE,
-							(errmsg("a listener has started and waits: %s", told)));
+							(errmsg("a %s has started and waits: %s",
+									list[j].kind == WORKER_LISTENER ? "listener" : "sync worker", told)));
 				}
 				break;
 			}
@@ -250,55 +255,74 @@ wait_for_start(BackgroundWorkerHandle **handles, int n)
 		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), START_TIMEOUT_MS))
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("%d of %d listeners did not start within %d seconds",
+					 errmsg("%d of %d workers did not start within %d seconds",
 							n - settled, n, START_TIMEOUT_MS / 1000),
 					 errhint("The server log says why.")));
 		sleep_ms(POLL_MS);
 	}
 }
 
-#endif							/* SCIM_NO_LISTENER */
+/* Start one worker of the current database; raises 53400. */
+static void
+start_worker(const ScimWorkerArgs *args, BackgroundWorkerHandle **handle)
+{
+	BackgroundWorker worker;
+	char		database[32];
+
+	snprintf(database, sizeof(database), "%u", MyDatabaseId);
+	fill_worker(&worker, args, database);
+	worker.bgw_notify_pid = MyProcPid;
+	if (!RegisterDynamicBackgroundWorker(&worker, handle))
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("there is no room for another background worker"),
+				 errhint("Start fewer listeners, or raise max_worker_processes.")));
+}
 
 /*
- * scim.start_workers(port, listeners): listeners for the current database.
- * NULL stands for the setting.
+ * scim.start_workers(port, listeners): listeners for the current database, and
+ * a sync worker if there is none yet.  NULL stands for the setting.
  */
 Datum
 scim_start_workers(PG_FUNCTION_ARGS)
 {
-#ifdef SCIM_NO_LISTENER
-	ereport(ERROR,
-			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-			 errmsg("this scim was built without the listener"),
-			 errhint("Build it with libmicrohttpd and without LISTENER=no; scim.handle() works all the same.")));
-	PG_RETURN_INT32(0);
-#else
 	int			port = PG_ARGISNULL(0) ? 0 : PG_GETARG_INT32(0);
-	volatile int n = PG_ARGISNULL(1) ? scim_listeners : PG_GETARG_INT32(1);
+	volatile int n = PG_ARGISNULL(1) ? DEFAULT_LISTENERS : PG_GETARG_INT32(1);
 	BackgroundWorkerHandle **handles;
 	ScimWorkerArgs args;
 	ScimWorkerInfo *list;
 	int			nlist;
+	volatile int wanted;
 	volatile int started = 0;
 
+#ifdef SCIM_NO_LISTENER
+	if (n > 0 || !PG_ARGISNULL(0))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("this scim was built without the listener"),
+				 errhint("Build it with libmicrohttpd and without LISTENER=no; scim.handle() works all the same.")));
+#endif
 	if (!PG_ARGISNULL(0) && (port < 1 || port > 65535))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("port must be between 1 and 65535")));
-	if (n < 1 || n > MAX_LISTENERS)
+	if (n < 0 || n > MAX_LISTENERS)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("listeners must be between 1 and %d", MAX_LISTENERS)));
+				 errmsg("listeners must be between 0 and %d", MAX_LISTENERS)));
 
+	wanted = n + 1;
 	nlist = scim_worker_list(&list);
 	for (int i = 0; i < nlist; i++)
 	{
 		if (list[i].is_static)
 			ereport(ERROR,
 					(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-					 errmsg("preloaded listeners serve this database already"),
+					 errmsg("preloaded workers serve this database already"),
 					 errdetail("scim.database names it."),
 					 errhint("SELECT * FROM scim.workers; scim.stop_workers() stops them.")));
+		if (list[i].kind == WORKER_SYNC)
+			wanted = n;
 	}
 
 	memset(&args, 0, sizeof(args));
@@ -307,27 +331,18 @@ scim_start_workers(PG_FUNCTION_ARGS)
 	args.port = port;
 	args.count = n;
 	args.slot = -1;
-	handles = palloc0(sizeof(BackgroundWorkerHandle *) * n);
+	handles = palloc0(sizeof(BackgroundWorkerHandle *) * (n + 1));
 
 	PG_TRY();
 	{
-		for (int i = 0; i < n; i++)
+		for (int i = 0; i < wanted; i++)
 		{
-			BackgroundWorker worker;
-			char		database[32];
-
+			args.kind = i < n ? WORKER_LISTENER : WORKER_SYNC;
 			args.index = i;
-			snprintf(database, sizeof(database), "%u", MyDatabaseId);
-			fill_worker(&worker, &args, database);
-			worker.bgw_notify_pid = MyProcPid;
-			if (!RegisterDynamicBackgroundWorker(&worker, &handles[i]))
-				ereport(ERROR,
-						(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-						 errmsg("no room for %d more background workers", n - i),
-						 errhint("Start fewer listeners, or raise max_worker_processes.")));
+			start_worker(&args, &handles[i]);
 			started = i + 1;
 		}
-		wait_for_start(handles, n);
+		wait_for_start(handles, started);
 	}
 	PG_CATCH();
 	{
@@ -338,14 +353,13 @@ scim_start_workers(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 
 	ereport(NOTICE,
-			(errmsg("these listeners do not survive a restart of the server"),
-			 errhint("Listeners that start with the server: shared_preload_libraries = 'scim', scim.database.")));
+			(errmsg("these workers do not survive a restart of the server"),
+			 errhint("Workers that start with the server: shared_preload_libraries = 'scim', scim.database.")));
 	PG_RETURN_INT32(n);
-#endif
 }
 
 /*
- * scim.stop_workers(): end all listeners of the current database for good, and
+ * scim.stop_workers(): end all workers of the current database for good, and
  * wait until they are gone.
  */
 Datum
@@ -369,7 +383,7 @@ scim_stop_workers(PG_FUNCTION_ARGS)
 		if (TimestampDifferenceExceeds(start, GetCurrentTimestamp(), STOP_TIMEOUT_MS))
 		{
 			ereport(WARNING,
-					(errmsg("%d listeners have not stopped within %d seconds", n, STOP_TIMEOUT_MS / 1000)));
+					(errmsg("%d workers have not stopped within %d seconds", n, STOP_TIMEOUT_MS / 1000)));
 			break;
 		}
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, POLL_MS, PG_WAIT_EXTENSION);
@@ -393,22 +407,24 @@ scim_workers(PG_FUNCTION_ARGS)
 	for (int i = 0; i < n; i++)
 	{
 		const ScimWorkerInfo *info = &list[i];
-		Datum		values[8];
-		bool		nulls[8] = {0};
+		Datum		values[9];
+		bool		nulls[9] = {0};
 
 		values[0] = Int32GetDatum(info->pid);
 		nulls[0] = info->pid == 0;
 		values[1] = CStringGetTextDatum(info->is_static ? "static" : "dynamic");
 		values[2] = Int32GetDatum(info->port != 0 ? info->port : scim_port);
+		nulls[2] = info->kind != WORKER_LISTENER;
 		values[3] = CStringGetTextDatum(scim_worker_state_name(info->state));
 		values[4] = TimestampTzGetDatum(info->started);
 		nulls[4] = info->started == 0;
 		values[5] = Int64GetDatum(info->requests);
-		nulls[5] = info->requests < 0;
+		nulls[5] = info->requests < 0 || info->kind != WORKER_LISTENER;
 		values[6] = CStringGetTextDatum(info->note);
 		nulls[6] = info->note[0] == '\0';
 		values[7] = Int64GetDatum(info->unauthorized);
-		nulls[7] = info->unauthorized < 0;
+		nulls[7] = info->unauthorized < 0 || info->kind != WORKER_LISTENER;
+		values[8] = CStringGetTextDatum(scim_worker_kind_name(info->kind));
 		tuplestore_putvalues(result->setResult, result->setDesc, values, nulls);
 	}
 	return (Datum) 0;

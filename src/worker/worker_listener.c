@@ -16,10 +16,9 @@
  * without the option tells whether anybody has the port, and if so, only
  * another listener of this database may share it.
  *
- * Signals: SIGTERM sets a flag, so that what is in hand is answered; SIGHUP
- * reloads; SIGINT cancels the running request.  A timeout of our own looks four
- * times a second whether the client of the running request is gone or the
- * process is to stop, and cancels the statement then.
+ * A timeout of our own looks four times a second whether the client of the
+ * running request is gone or the process is to stop, and cancels the statement
+ * then.
  */
 #include "postgres.h"
 
@@ -32,33 +31,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "access/genam.h"
-#include "access/htup_details.h"
-#include "access/table.h"
 #include "access/xact.h"
-#include "access/xlog.h"
-#include "catalog/indexing.h"
-#include "catalog/pg_auth_members.h"
-#include "catalog/pg_authid.h"
-#include "catalog/pg_extension.h"
-#include "commands/dbcommands.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
 #include "storage/fd.h"
-#include "storage/ipc.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
-#include "storage/sinval.h"
-#include "tcop/tcopprot.h"
-#include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/memutils.h"
-#include "utils/rel.h"
-#include "utils/snapmgr.h"
-#include "utils/syscache.h"
 #include "utils/timeout.h"
 #include "utils/timestamp.h"
 
@@ -101,7 +83,6 @@ static TimeoutId watch_timeout;
 static const ScimHttpRequest *volatile serving = NULL;
 static volatile TimestampTz serving_until = 0;	/* end of its statement timeout */
 static TimestampTz serving_at_most_until = 0;	/* with all operations of a Bulk */
-static char last_note[WORKER_NOTE_LEN] = "";
 static TimestampTz checked_at = 0;
 static TimestampTz stats_at = 0;
 static bool stats_due = false;
@@ -130,172 +111,6 @@ watch_request(void)
 		SetLatch(MyLatch);
 	}
 	scim_timeout_again(watch_timeout, WATCH_MS);
-}
-
-/*
- * Serve what other processes ask of this one (barriers, catch-up with
- * invalidations).  A cancel that came too late is dropped.
- */
-static void
-handle_interrupts(void)
-{
-	QueryCancelPending = false;
-	HOLD_CANCEL_INTERRUPTS();
-	CHECK_FOR_INTERRUPTS();
-	RESUME_CANCEL_INTERRUPTS();
-	if (catchupInterruptPending)
-		ProcessCatchupInterrupt();
-}
-
-static void
-set_lock_timeout(void)
-{
-	char		value[32];
-
-	snprintf(value, sizeof(value), "%d", scim_lock_timeout);
-	SetConfigOption("lock_timeout", value, PGC_SUSET, PGC_S_OVERRIDE);
-}
-
-static void
-reload_if_asked(void)
-{
-	if (!ConfigReloadPending)
-		return;
-	ConfigReloadPending = false;
-	ProcessConfigFile(PGC_SIGHUP);
-	set_lock_timeout();
-}
-
-/* Wait outside the serving loop; returns early for signals. */
-static void
-idle(long ms)
-{
-	(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, ms, PG_WAIT_EXTENSION);
-	ResetLatch(MyLatch);
-	handle_interrupts();
-}
-
-/*
- * Idle for that long, unless there is a reload (true) or the end comes.
- */
-static void
-idle_until_reload(long ms)
-{
-	TimestampTz start = GetCurrentTimestamp();
-
-	while (!ShutdownRequestPending && !ConfigReloadPending)
-	{
-		long		left = ms - TimestampDifferenceMilliseconds(start, GetCurrentTimestamp());
-
-		if (left <= 0)
-			break;
-		idle(left);
-	}
-	reload_if_asked();
-}
-
-/* --- obstacles --- */
-
-/*
- * I1: why this process must not serve as the role it authenticated as.
- */
-static const char *
-role_obstacle(void)
-{
-	Oid			role = GetSessionUserId();
-	HeapTuple	tuple = SearchSysCache1(AUTHOID, ObjectIdGetDatum(role));
-	Form_pg_authid form;
-	Relation	rel;
-	SysScanDesc scan;
-	ScanKeyData key;
-	bool		privileged;
-	bool		member = false;
-
-	if (!HeapTupleIsValid(tuple))
-		return "its role has been dropped";
-	form = (Form_pg_authid) GETSTRUCT(tuple);
-	privileged = form->rolsuper || form->rolbypassrls || form->rolreplication || form->rolcreaterole;
-	ReleaseSysCache(tuple);
-	if (privileged)
-		return "the role of scim.worker_role is SUPERUSER, BYPASSRLS, REPLICATION or CREATEROLE";
-
-	ScanKeyInit(&key, Anum_pg_auth_members_roleid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(role));
-	rel = table_open(AuthMemRelationId, AccessShareLock);
-	scan = systable_beginscan(rel, AuthMemRoleMemIndexId, true, NULL, 1, &key);
-	while (!member && HeapTupleIsValid(tuple = systable_getnext(scan)))
-		member = !superuser_arg(((Form_pg_auth_members) GETSTRUCT(tuple))->member);
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return member ? "the role of scim.worker_role has members, who could act as it" : NULL;
-}
-
-static const char *
-extension_obstacle(void)
-{
-	const char *result = "extension \"scim\" is not installed in this database";
-	Relation	rel;
-	SysScanDesc scan;
-	ScanKeyData key;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber, F_NAMEEQ, CStringGetDatum("scim"));
-	rel = table_open(ExtensionRelationId, AccessShareLock);
-	scan = systable_beginscan(rel, ExtensionNameIndexId, true, NULL, 1, &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		result = NULL;
-#ifdef SCIM_VERSION
-		{
-			bool		isnull;
-			Datum		version = heap_getattr(tuple, Anum_pg_extension_extversion, RelationGetDescr(rel), &isnull);
-
-			if (isnull || strcmp(TextDatumGetCString(version), SCIM_VERSION) != 0)
-				result = "extension \"scim\" has another version than its library (ALTER EXTENSION scim UPDATE, or restart the server)";
-		}
-#endif
-	}
-	systable_endscan(scan);
-	table_close(rel, AccessShareLock);
-	return result;
-}
-
-/*
- * Why this database cannot be served now, or NULL; static text.  Needs a
- * connection and no transaction.
- */
-static const char *
-find_obstacle(void)
-{
-	const char *result;
-
-	checked_at = GetCurrentTimestamp();
-	if (RecoveryInProgress())
-		return "the server is in recovery";
-
-	/* waits for locks no longer than scim.lock_timeout */
-	SetCurrentStatementStartTimestamp();
-	StartTransactionCommand();
-	result = extension_obstacle();
-	if (result == NULL)
-		result = role_obstacle();
-	CommitTransactionCommand();
-	return result;
-}
-
-/*
- * Say once what is in the way.
- */
-static void
-report_obstacle(const char *note)
-{
-	if (strcmp(note, last_note) != 0)
-	{
-		strlcpy(last_note, note, sizeof(last_note));
-		ereport(LOG,
-				(errmsg("scim listener %d waits: %s", args.index + 1, last_note)));
-	}
-	scim_worker_report(WORKER_WAITING, port, last_note);
 }
 
 /* --- the socket --- */
@@ -554,7 +369,7 @@ open_listener(char *note)
 					args.index + 1, scim_listen_address, port, tls ? " (TLS)" : "")));
 	listen_fd = config.listen_fd;
 	scim_actual_port = port;
-	last_note[0] = '\0';
+	scim_worker_obstacle_gone();
 	return http;
 }
 
@@ -708,7 +523,7 @@ serve(ScimHttpServer *http, MemoryContext context)
 		{
 			char	   *changed;
 
-			reload_if_asked();
+			scim_worker_reload();
 			changed = fingerprint();
 			if (strcmp(changed, settings) != 0)
 				break;
@@ -716,7 +531,8 @@ serve(ScimHttpServer *http, MemoryContext context)
 		}
 		if (TimestampDifferenceExceeds(checked_at, now, CHECK_MS))
 		{
-			obstacle = find_obstacle();
+			obstacle = scim_worker_obstacle();
+			checked_at = now;
 			if (obstacle != NULL)
 				break;
 			MemoryContextSwitchTo(TopMemoryContext);
@@ -737,7 +553,7 @@ serve(ScimHttpServer *http, MemoryContext context)
 			wait = Min(wait, REPORT_STAT_MS);
 		(void) WaitEventSetWait(set, wait, &event, 1, PG_WAIT_EXTENSION);
 		ResetLatch(MyLatch);
-		handle_interrupts();
+		scim_worker_interrupts();
 	}
 
 	FreeWaitEventSet(set);
@@ -776,75 +592,26 @@ close_listener(ScimHttpServer *http, MemoryContext context)
 
 /* --- the process --- */
 
-static void
-connect_database(void)
-{
-	/* the flag handler would not get through a wait for a lock in there */
-	pqsignal(SIGTERM, die);
-	scim_worker_connecting();
-	if (OidIsValid(args.dboid))
-		BackgroundWorkerInitializeConnectionByOid(args.dboid, args.role, SCIM_WORKER_CONNECT_FLAGS);
-	else
-		BackgroundWorkerInitializeConnection(args.database, scim_worker_role, SCIM_WORKER_CONNECT_FLAGS);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	scim_worker_connected();
-
-	/* one plan per statement, for good; and no surprises from ALTER ROLE */
-	SetConfigOption("search_path", "pg_catalog, pg_temp", PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("plan_cache_mode", "force_generic_plan", PGC_USERSET, PGC_S_OVERRIDE);
-	SetConfigOption("jit", "off", PGC_USERSET, PGC_S_OVERRIDE);
-	scim_forbid_transaction_timeout();
-	set_lock_timeout();
-	watch_timeout = RegisterTimeout(USER_TIMEOUT, watch_request);
-}
-
-/*
- * Exit code: 0 is for good, with 1 the postmaster starts the worker again.
- */
-static void
-leave(void)
-{
-	proc_exit(scim_worker_stop_wanted(&args) ? 0 : 1);
-}
-
 void
-scim_worker_main(Datum arg)
+scim_listener_main(Datum arg)
 {
 	MemoryContext context;
-	long		wait;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
-	pqsignal(SIGHUP, SignalHandlerForConfigReload);
-	pqsignal(SIGTERM, SignalHandlerForShutdownRequest);
-	BackgroundWorkerUnblockSignals();
-
-	if (!scim_worker_attach(&args))
-	{
-		ereport(LOG,
-				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
-				 errmsg("there are too many scim listeners")));
-		proc_exit(0);
-	}
-	while (!ShutdownRequestPending && (wait = scim_worker_backoff(&args)) > 0)
-	{
-		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, wait, PG_WAIT_EXTENSION);
-		ResetLatch(MyLatch);
-	}
-	if (ShutdownRequestPending)
-		leave();
-
-	connect_database();
+	scim_worker_begin(&args);
+	watch_timeout = RegisterTimeout(USER_TIMEOUT, watch_request);
 	port = args.port != 0 ? args.port : scim_port;
 	scim_worker_report(WORKER_STARTING, port, NULL);
 	context = AllocSetContextCreate(TopMemoryContext, "scim request", ALLOCSET_DEFAULT_SIZES);
 
 	while (!ShutdownRequestPending)
 	{
-		const char *obstacle = find_obstacle();
+		const char *obstacle = scim_worker_obstacle();
 		long		retry = CHECK_MS;
 		char		note[WORKER_NOTE_LEN];
 		ScimHttpServer *http;
 
+		checked_at = GetCurrentTimestamp();
 		MemoryContextSwitchTo(context);
 		if (obstacle == NULL)
 		{
@@ -865,9 +632,9 @@ scim_worker_main(Datum arg)
 		MemoryContextSwitchTo(TopMemoryContext);
 		if (obstacle != NULL && !ShutdownRequestPending)
 		{
-			report_obstacle(obstacle);
-			idle_until_reload(retry);
+			scim_worker_report_obstacle(&args, port, obstacle);
+			scim_worker_idle(retry);
 		}
 	}
-	leave();
+	scim_worker_end(&args);
 }

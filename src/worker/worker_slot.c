@@ -9,10 +9,10 @@
  * scim.workers shows.
  *
  * Without shared_preload_libraries there is no shared memory to have.  Then a
- * worker says who it is in application_name ("scim listener 8080 listening")
- * and its note in the text of its activity, and others read both where
- * pg_stat_activity does.  A client could choose that name as well, therefore
- * only background workers of our type count.
+ * worker says who it is in application_name ("scim listener 8080 listening",
+ * "scim sync 0 syncing") and its note in the text of its activity, and others
+ * read both where pg_stat_activity does.  A client could choose that name as
+ * well, therefore only background workers of our types count.
  */
 #include "postgres.h"
 
@@ -23,7 +23,10 @@
 #include "port/atomics.h"
 #include "postmaster/bgworker.h"
 #include "storage/ipc.h"
+#include "storage/latch.h"
 #include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
 #include "storage/shmem.h"
 #include "utils/backend_status.h"
 #include "utils/guc.h"
@@ -41,6 +44,7 @@
 
 typedef struct WorkerSlot
 {
+	ScimWorkerKind kind;
 	bool		is_static;
 	bool		stop;			/* end for good (scim.stop_workers) */
 	bool		connected;		/* the last start got a connection */
@@ -68,6 +72,7 @@ typedef struct WorkerTable
 static int	reserved_static = 0;
 static WorkerTable *table = NULL;	/* NULL: not preloaded */
 static WorkerSlot *my_slot = NULL;
+static ScimWorkerKind my_kind;
 static shmem_request_hook_type previous_request_hook = NULL;
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
@@ -145,6 +150,7 @@ release_slot(int code, Datum arg)
 bool
 scim_worker_attach(const ScimWorkerArgs *args)
 {
+	my_kind = args->kind;
 	if (table == NULL)
 		return true;
 
@@ -169,6 +175,7 @@ scim_worker_attach(const ScimWorkerArgs *args)
 	}
 	if (my_slot != NULL)
 	{
+		my_slot->kind = args->kind;
 		my_slot->is_static = args->slot >= 0;
 		my_slot->pid = MyProcPid;
 		my_slot->dboid = args->dboid;
@@ -252,7 +259,7 @@ scim_worker_report(ScimWorkerState state, int port, const char *note)
 		strlcpy(my_slot->note, note != NULL ? note : "", WORKER_NOTE_LEN);
 		LWLockRelease(table->lock);
 	}
-	snprintf(name, sizeof(name), WORKER_TYPE " %d %s", port, scim_worker_state_name(state));
+	snprintf(name, sizeof(name), "%s %d %s", scim_worker_type(my_kind), port, scim_worker_state_name(state));
 	SetConfigOption("application_name", name, PGC_USERSET, PGC_S_OVERRIDE);
 	pgstat_report_activity(STATE_IDLE, note);
 }
@@ -294,6 +301,7 @@ static const char *const state_names[] = {
 	[WORKER_STARTING] = "starting",
 	[WORKER_WAITING] = "waiting",
 	[WORKER_LISTENING] = "listening",
+	[WORKER_SYNCING] = "syncing",
 	[WORKER_STOPPING] = "stopping",
 	[WORKER_RESTARTING] = "restarting",
 };
@@ -302,6 +310,28 @@ const char *
 scim_worker_state_name(ScimWorkerState state)
 {
 	return state_names[state];
+}
+
+static const char *const kind_names[] = {
+	[WORKER_LISTENER] = "listener",
+	[WORKER_SYNC] = "sync",
+};
+
+static const char *const type_names[] = {
+	[WORKER_LISTENER] = "scim listener",
+	[WORKER_SYNC] = "scim sync",
+};
+
+const char *
+scim_worker_kind_name(ScimWorkerKind kind)
+{
+	return kind_names[kind];
+}
+
+const char *
+scim_worker_type(ScimWorkerKind kind)
+{
+	return type_names[kind];
 }
 
 static int
@@ -323,6 +353,7 @@ list_slots(ScimWorkerInfo **list)
 		if (OidIsValid(slot->dboid) ? slot->dboid != MyDatabaseId :
 			(database == NULL || strcmp(slot->database, database) != 0))
 			continue;
+		info->kind = slot->kind;
 		info->pid = slot->pid;
 		info->is_static = slot->is_static;
 		info->port = slot->port;
@@ -356,24 +387,29 @@ list_backends(ScimWorkerInfo **list)
 		PgBackendStatus *entry = local != NULL ? &local->backendStatus : NULL;
 		ScimWorkerInfo *info = &(*list)[n];
 		const char *type;
+		int			kind;
 		int			port;
 		int			used = 0;
 
 		if (entry == NULL || entry->st_backendType != B_BG_WORKER || entry->st_databaseid != MyDatabaseId)
 			continue;
 		type = GetBackgroundWorkerTypeByPid(entry->st_procpid);
-		if (type == NULL || strcmp(type, WORKER_TYPE) != 0)
+		for (kind = 0; type != NULL && kind < lengthof(type_names) && strcmp(type, type_names[kind]) != 0; kind++)
+			;
+		if (type == NULL || kind == lengthof(type_names))
 			continue;
+		info->kind = kind;
 		info->pid = entry->st_procpid;
 		info->state = WORKER_STARTING;
 		info->started = entry->st_proc_start_timestamp;
 		info->requests = info->unauthorized = -1;
-		if (sscanf(entry->st_appname, WORKER_TYPE " %d %n", &port, &used) == 1 && used > 0)
+		if (strncmp(entry->st_appname, type, strlen(type)) == 0 &&
+			sscanf(entry->st_appname + strlen(type), " %d %n", &port, &used) == 1 && used > 0)
 		{
 			info->port = port;
 			for (int state = 0; state < lengthof(state_names); state++)
 			{
-				if (strcmp(entry->st_appname + used, state_names[state]) == 0)
+				if (strcmp(entry->st_appname + strlen(type) + used, state_names[state]) == 0)
 					info->state = state;
 			}
 		}
@@ -409,4 +445,45 @@ scim_worker_want_stop(void)
 			slot->stop = true;
 	}
 	LWLockRelease(table->lock);
+}
+
+/*
+ * Runs in the commit of whatever transaction has something to sync: no look-up
+ * in a catalog, no error.  A worker that starts at this moment looks for itself.
+ */
+void
+scim_worker_wake_sync(void)
+{
+	pid_t		pids[16];
+	int			n = 0;
+
+	if (table != NULL)
+	{
+		LWLockAcquire(table->lock, LW_SHARED);
+		for (int i = 0; i < table->nslots && n < lengthof(pids); i++)
+		{
+			const WorkerSlot *slot = &table->slots[i];
+
+			if (slot->kind == WORKER_SYNC && slot->pid != 0 && slot->dboid == MyDatabaseId)
+				pids[n++] = slot->pid;
+		}
+		LWLockRelease(table->lock);
+	}
+	else
+	{
+		ScimWorkerInfo *list;
+		int			nlist = list_backends(&list);
+
+		for (int i = 0; i < nlist && n < lengthof(pids); i++)
+			if (list[i].kind == WORKER_SYNC)
+				pids[n++] = list[i].pid;
+		pfree(list);
+	}
+	for (int i = 0; i < n; i++)
+	{
+		PGPROC	   *proc = BackendPidGetProc(pids[i]);
+
+		if (proc != NULL)
+			SetLatch(&proc->procLatch);
+	}
 }

@@ -113,14 +113,9 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		abort();
 	if (strict != NULL)
 	{
-		int			i;
-
 		/* The one deliberate exception: Entra's roles as JSON text. */
-		for (i = 0; i < report.nnames; i++)
-		{
-			if (strcmp(report.names[i], "json_in_string") == 0)
-				return 0;
-		}
+		if (unit_rewrites(&report, "json_in_string") > 0)
+			return 0;
 		if (compat == NULL || compat_changed != strict_changed || !unit_same_state(strict, compat, true))
 			abort();
 	}

@@ -6,7 +6,9 @@
 #include "unit.h"
 #include "unit_world.h"
 
+#include <dirent.h>
 #include <float.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #include "core_json.h"
@@ -40,6 +42,7 @@ test_accepted(void)
 		{"{\"b\":1,\"a\":2,\"\":3}", NULL},
 		{"{\"a\":1,\"ab\":2,\"b\":3}", NULL},
 		{"\"\\u00e9\\n\\r\\t\\b\\f\\/\\\\\\\"\"", "\"\xC3\xA9\\n\\r\\t\\b\\f/\\\\\\\"\""},
+		{"\"\\u20AC\\uFFFF\\uDBFF\\uDFFF\"", "\"\xE2\x82\xAC\xEF\xBF\xBF\xF4\x8F\xBF\xBF\""},
 		{"\"\\u0001\\u001F\\u007f\"", "\"\\u0001\\u001f\x7F\""},
 		{"\"\\ud83d\\ude00 \xF0\x9F\x98\x80\"", "\"\xF0\x9F\x98\x80 \xF0\x9F\x98\x80\""},
 		{"\"\\\\u0000\"", NULL},	/* a backslash and letters */
@@ -155,6 +158,41 @@ test_refused(void)
 	scim_arena_reset();
 }
 
+/* Where the token at fault begins, whatever jansson had read by then. */
+static void
+test_positions(void)
+{
+	static const struct
+	{
+		const char *text;
+		int			position;
+		const char *detail;
+	}			cases[] = {
+		{"", 0, "ends too early"}, {"  ", 2, "ends too early"}, {"\xEF\xBB\xBF", 3, "ends too early"}, {"[1,", 3, "ends too early"},
+		{"{\"a\"  ", 6, "ends too early"}, {"[1 ", 3, "ends too early"},
+		{"{} x", 3, "something follows"}, {"{\"a\":1} {}", 8, "something follows"}, {"\xEF\xBB\xBF[] true", 6, "something follows"},
+		{"1 \"abc\"", 2, "something follows"}, {"[]]", 2, "something follows"},
+		{"[1,]", 3, "not valid JSON"}, {"{\"a\":1,}", 7, "not valid JSON"}, {"{a:1}", 1, "not valid JSON"},
+		{"[1 2]", 3, "not valid JSON"}, {"[1}", 2, "not valid JSON"}, {"{\"a\" 1}", 5, "not valid JSON"}, {":", 0, "not valid JSON"},
+		{"[ 'a']", 2, "not valid JSON"}, {"[true, trUe]", 7, "not valid JSON"}, {"[nullx]", 1, "not valid JSON"},
+		{"[0, 01]", 4, "not valid JSON"}, {"[1.2.3]", 1, "not valid JSON"}, {"[ \"a\\xb\"]", 2, "not valid JSON"},
+		{"[\"\xC3\xA9\", \xC3\xA9]", 7, "not valid JSON"}, {"[\"a\nb\"]", 1, "not valid JSON"}, {"[1,\"\\ud800\"]", 3, "not valid JSON"},
+		{"[1, 9223372036854775808 ]", 4, "out of range"}, {"[1,1e400,2]", 3, "out of range"},
+		{"{\"a\":1, \"b\":2, \"a\":3}", 15, "same member twice"},
+		{"{\"a\":1, \"A\":2}", -1, "same member twice"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		ScimError	err;
+		json_t	   *value = parse(cases[i].text, strlen(cases[i].text), &err);
+
+		unit_check(value == NULL && err.status == 400 && err.position == cases[i].position && strstr(err.detail, cases[i].detail) != NULL,
+				   "%s: %d %s", cases[i].text, err.position, err.detail);
+	}
+	scim_arena_reset();
+}
+
 /* ---- limits ---- */
 
 typedef struct Text
@@ -210,9 +248,9 @@ test_limits(void)
 
 	/* tokens: two for the brackets, one for each value; two for a member */
 	for (int tokens = SCIM_JSON_MAX_TOKENS - 1; tokens <= SCIM_JSON_MAX_TOKENS + 1; tokens++)
-		for (int kind = 0; kind < 5; kind++)
+		for (int kind = 0; kind < 6; kind++)
 		{
-			static const char *const values[] = {"1", "true", "\"\"", "null", "-1.5e3"};
+			static const char *const values[] = {"1", "true", "\"\"", "null", "-1.5e3", "false"};
 			json_t	   *value;
 
 			t.len = 0;
@@ -232,6 +270,19 @@ test_limits(void)
 				unit_check(failed_with(value, &err, 400, SCIM_INVALID_SYNTAX), "%d tokens %s", tokens, values[kind]);
 			scim_arena_reset();
 		}
+
+	/* wherever the last one stands */
+	for (int rest = 1; rest <= 6; rest++)
+	{
+		t.len = 0;
+		append(&t, "[");
+		for (int i = 0; i < SCIM_JSON_MAX_TOKENS - rest; i++)
+			append(&t, "0,");
+		append(&t, "{\"a\":[{}]}]");
+		unit_check(failed_with(parse(t.s, t.len, &err), &err, 400, SCIM_INVALID_SYNTAX) && strstr(err.detail, "more than 200000"),
+				   "%d tokens left: %s", rest, err.detail);
+		scim_arena_reset();
+	}
 
 	/* strings, as values and as names; escapes count as they are written */
 	for (int size = SCIM_JSON_MAX_STRING - 1; size <= SCIM_JSON_MAX_STRING + 1; size++)
@@ -268,6 +319,29 @@ test_limits(void)
 	unit_check(!scim_alloc_failed(), "until the next budget");
 	unit_check(parse(t.s, t.len, &err) != NULL, "within the budget: %s", err.detail);
 	scim_arena_reset();
+
+	/* what asks for most within the limits is far from the budget of a request */
+	for (int kind = 0; kind < 5; kind++)
+	{
+		static const char *const parts[] = {"{}", "[]", "{\"\":{}}", "{\"\":[]}", "[[[[[[[[[]]]]]]]]]"};
+		static const int tokens[] = {2, 2, 5, 5, 18};
+
+		t.len = 0;
+		append(&t, "[");
+		for (int i = 0; i < (SCIM_JSON_MAX_TOKENS - 2) / tokens[kind]; i++)
+		{
+			append(&t, i ? "," : "");
+			append(&t, parts[kind]);
+		}
+		append(&t, "]");
+		scim_heap_begin(64 * 1024 * 1024);
+		unit_check(parse(t.s, t.len, &err) != NULL, "%s many times: %s", parts[kind], err.detail);
+		scim_heap_begin(8 * 1024 * 1024);
+		scim_arena_reset();
+		unit_check(failed_with(parse(t.s, t.len, &err), &err, 413, NULL), "%s many times in 8 MiB: %d", parts[kind], err.status);
+		scim_heap_begin(SIZE_MAX);
+		scim_arena_reset();
+	}
 	free(t.s);
 }
 
@@ -380,6 +454,208 @@ test_reals(void)
 	scim_arena_reset();
 }
 
+/* ---- memory set aside for jansson ---- */
+
+typedef struct Reserves
+{
+	int			texts;			/* that jansson read to the end */
+	int			exceeded;
+	size_t		need;			/* what was set aside for those */
+	size_t		used;
+} Reserves;
+
+/* jansson never asks for more than was computed, whether it takes the text or not. */
+static void
+reserve_for(const char *name, const char *text, size_t len, Reserves *sum)
+{
+	ScimCoreFrame frame;
+	ScimError	err;
+	json_error_t error;
+	json_t	   *value;
+	size_t		start = len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0 ? 3 : 0;
+	size_t		need;
+	size_t		left;
+
+	memset(&err, 0, sizeof(err));
+	if (!scim_json_scan(text, start, len, &need, &err))
+		return;
+	scim_core_enter(&frame);
+	scim_alloc_fail_at(0);
+	unit_check(scim_reserve_begin(need), "%s: %zu bytes", name, need);
+	value = json_loadb(text + start, len - start, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
+	left = scim_reserve_end();
+	if (scim_alloc_count() != 1)
+	{
+		sum->exceeded++;
+		unit_check(false, "%s: %zu bytes were too few", name, need);
+	}
+	if (value != NULL)
+	{
+		sum->texts++;
+		sum->need += need;
+		sum->used += need - left;
+	}
+	scim_core_leave(&frame);
+	scim_arena_reset();
+}
+
+static void
+reserve_for_file(const char *path, Reserves *sum)
+{
+	FILE	   *file = fopen(path, "rb");
+	char	   *text = malloc(4 * 1024 * 1024);
+	size_t		len = file ? fread(text, 1, 4 * 1024 * 1024, file) : 0;
+
+	unit_check(file != NULL, "%s", path);
+	/* cut anywhere it is no JSON, as a rule */
+	for (size_t part = 0; part < (len > 4000 ? 1 : len); part++)
+		reserve_for(path, text, part, sum);
+	reserve_for(path, text, len, sum);
+	if (file)
+		fclose(file);
+	free(text);
+}
+
+/* Each file of the vectors, and of the corpora of the fuzzers. */
+static void
+reserve_for_files(const char *directory, Reserves *sum)
+{
+	DIR		   *dir = opendir(directory);
+	struct dirent *entry;
+	struct stat st;
+	char		path[1024];
+
+	unit_check(dir != NULL, "%s", directory);
+	while (dir != NULL && (entry = readdir(dir)) != NULL)
+	{
+		snprintf(path, sizeof(path), "%s/%s", directory, entry->d_name);
+		if (entry->d_name[0] == '.' || stat(path, &st) != 0)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			reserve_for_files(path, sum);
+		else if (st.st_size < 4 * 1024 * 1024)
+			reserve_for_file(path, sum);
+	}
+	if (dir != NULL)
+		closedir(dir);
+}
+
+static void
+test_reserve_files(void)
+{
+	Reserves	sum = {0};
+
+	reserve_for_files(SCIM_TEST_DATA, &sum);
+	reserve_for_files(SCIM_TEST_DATA "/../fuzz/corpus", &sum);
+	unit_check(sum.exceeded == 0, "%d too small", sum.exceeded);
+	unit_check(sum.texts > 20 && sum.used * 100 >= sum.need * 90, "%d texts: %zu of %zu bytes used", sum.texts, sum.used, sum.need);
+	printf("reserve: %d texts of the corpora, %.1f %% of it used\n", sum.texts, 100.0 * (double) sum.used / (double) sum.need);
+}
+
+/* Tables that grow, strings and numbers of every length, what ends too early. */
+static void
+test_reserve_shapes(void)
+{
+	static const char *const broken[] = {
+		"[\"a\":1,\"b\":2]", "{\"a\":\"b\":\"c\"}", "{\"a\",\"b\",\"c\",\"d\",\"e\",\"f\",\"g\",\"h\",\"i\",\"j\"}", "[:::::::::::::::]",
+		"[,,,,,,,,,,,,,,,]", "{::::}", "{,,,,}", "[}", "{]", "]]]]", "}}}}", "\"a\"\"b\"\"c\"\"d\"", "1\"a\"2", "[1[2[3", "{\"a\":{\"b\"{", "\"a\":\"b\"",
+		"truefalsenull", "TRUEFALSENULLTRUEFALSENULLTRUEFALSENULL", "[1 2 3 4 5 6 7 8 9 10 11 12]", "\xF0\x9F\x98\x80", "{\"a\":1 \"b\":2}",
+		"aaaaaaaaaaaaaaa", "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "-", "-e", "--------------------------------", "0000000000000000000000000000000000",
+		"1e", "1e+", "1.", "[1.]", "[\"\\q\"]", "[\"\\u12\"", "\"\x01\""
+	};
+	const size_t size = 3 * 1024 * 1024;
+	Text		t = {malloc(size), 0};
+	Reserves	sum = {0};
+
+	for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++)
+		reserve_for(broken[i], broken[i], strlen(broken[i]), &sum);
+	/* lists and objects of 0 to 300 entries, of each kind; then large ones */
+	for (int n = 0; n <= 50000; n += n < 300 ? 1 : n / 3)
+		for (int kind = 0; kind < 6; kind++)
+		{
+			static const char *const entries[] = {"1", "\"\"", "[]", "{}", "-12.25e1", "\"\\u00e9\\\\\""};
+
+			t.len = 0;
+			append(&t, "[[");
+			for (int i = 0; i < n; i++)
+			{
+				append(&t, i ? "," : "");
+				append(&t, entries[kind]);
+			}
+			append(&t, "],{");
+			for (int i = 0; i < n; i++)
+				t.len += (size_t) sprintf(t.s + t.len, "%s\"%d\":%s", i ? "," : "", i, entries[kind]);
+			append(&t, "}]");
+			reserve_for("entries", t.s, t.len, &sum);
+		}
+	/* strings, names, numbers, words around each size of the lexer's buffer */
+	for (size_t n = 1; n < SCIM_JSON_MAX_STRING; n += n < 300 ? 1 : n % 1000 > 20 ? 1 : n)
+		for (int kind = 0; kind < 5; kind++)
+		{
+			static const char *const before[] = {"\"", "{\"", "[", "[0.", "["};
+			static const char *const after[] = {"\"", "\":\"\"}", "]", "]", "]"};
+
+			t.len = 0;
+			append(&t, before[kind]);
+			memset(t.s + t.len, kind < 2 ? 'x' : kind == 2 ? '1' : kind == 3 ? '0' : 'a', n);
+			t.len += n;
+			append(&t, after[kind]);
+			reserve_for("length", t.s, t.len, &sum);
+		}
+	/* deep, and deep again */
+	for (int depth = 1; depth <= SCIM_JSON_MAX_DEPTH; depth++)
+	{
+		t.len = 0;
+		append(&t, "[");
+		for (int side = 0; side < 20; side++)
+		{
+			append(&t, side ? "," : "");
+			for (int i = 1; i < depth; i++)
+				append(&t, i % 2 ? "{\"name\":" : "[0,");
+			append(&t, "null");
+			for (int i = depth; i-- > 1;)
+				append(&t, i % 2 ? "}" : "]");
+		}
+		append(&t, "]");
+		reserve_for("deep", t.s, t.len, &sum);
+	}
+	unit_check(sum.exceeded == 0, "%d too small", sum.exceeded);
+	unit_check(sum.used * 100 >= sum.need * 90, "%zu of %zu bytes used", sum.used, sum.need);
+	printf("reserve: %d texts of all shapes, %.1f %% of it used\n", sum.texts, 100.0 * (double) sum.used / (double) sum.need);
+	free(t.s);
+}
+
+/* Bytes at random, mostly those that JSON is made of. */
+static void
+test_reserve_random(void)
+{
+	static const char *const parts[] = {
+		"{", "}", "[", "]", ":", ",", "\"", "\"a\"", "\"bcdefghijklmno\":", "1", "-1.5e3", "true", "null", "x", " ", "\\", "\\u00e9", "\"a\":{", "[1,2", "}]"
+	};
+	Reserves	sum = {0};
+	uint64_t	seed = 7643;
+	char		text[1024];
+
+	for (int i = 0; i < 200000; i++)
+	{
+		size_t		len = 0;
+		int			n = 1 + i % 40;
+
+		for (int k = 0; k < n; k++)
+		{
+			const char *part;
+
+			seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+			part = parts[(seed >> 33) % (sizeof(parts) / sizeof(parts[0]))];
+			memcpy(text + len, part, strlen(part));
+			len += strlen(part);
+		}
+		reserve_for("random", text, len, &sum);
+	}
+	unit_check(sum.exceeded == 0, "%d too small", sum.exceeded);
+	unit_check(sum.texts > 100, "%d texts are JSON", sum.texts);
+}
+
 /* ---- members ---- */
 
 static void
@@ -443,6 +719,7 @@ test_torture(void)
 		"{\"a\":[1,2.5,\"x\",{\"b\":null,\"c\":true,\"d\":{}}],\"e\":\"0123456789012345678901234567890123456789\"}",
 		"[\"\\ud83d\\ude00\",[[[[]]]],{\"x\":1,\"y\":2,\"z\":3,\"v\":4,\"w\":5,\"u\":6,\"t\":7,\"s\":8,\"r\":9}]",
 		"{\"a\":1,\"b\":2,\"A\":3}",
+		"{\"a\":1,\"b\":2,\"c\":3,\"d\":4,\"e\":5,\"f\":6,\"g\":7,\"h\":8,\"i\":9,\"j\":10,\"k\":11,\"l\":12,\"m\\u00e9\":13,\"0123456789012345678901234567890123456789012345678901234567890123456789\":14}",
 		"[1,",
 		"12345678901234567890",
 	};
@@ -479,6 +756,31 @@ test_torture(void)
 		}
 		scim_arena_reset();
 	}
+	/* a budget that ends anywhere, also inside a long string or number */
+	{
+		char		text[2000];
+		size_t		n = 0;
+		int			refused = 0;
+		ScimError	err;
+
+		n += (size_t) sprintf(text, "[\"%0300d\\u00e9\\\"%0200d\",", 1, 2);
+		for (int i = 0; i < 20; i++)
+			n += (size_t) sprintf(text + n, "-12%016d,{\"%040d\":1.5e%d},", i, i, i);
+		n += (size_t) sprintf(text + n, "true]");
+		for (size_t limit = 1; limit < 12000; limit += 7)
+		{
+			json_t	   *value;
+
+			scim_heap_begin(limit);
+			value = parse(text, n, &err);
+			unit_check(value != NULL ? json_array_size(value) == 42 && !scim_alloc_failed() : err.status == 413,
+					   "a budget of %d: %d %s", (int) limit, err.status, err.detail);
+			refused += value == NULL;
+			scim_heap_begin(SIZE_MAX);
+			scim_arena_reset();
+		}
+		unit_check(refused > 100, "%d budgets were too small", refused);
+	}
 	scim_alloc_fail_at(1);
 	unit_check(scim_json_object() == NULL && scim_strndup("a", 1) == NULL && scim_alloc0(1) == NULL && scim_realloc(NULL, 1) == NULL,
 			   "NULL everywhere");
@@ -490,10 +792,14 @@ main(void)
 {
 	unit_run("accepted", test_accepted);
 	unit_run("refused", test_refused);
+	unit_run("positions", test_positions);
 	unit_run("limits", test_limits);
 	unit_run("deep_tree", test_deep_tree);
 	unit_run("printed", test_printed);
 	unit_run("reals", test_reals);
+	unit_run("reserve: files", test_reserve_files);
+	unit_run("reserve: shapes", test_reserve_shapes);
+	unit_run("reserve: random", test_reserve_random);
 	unit_run("members", test_members);
 	unit_run("cost", test_cost);
 	unit_run("torture", test_torture);

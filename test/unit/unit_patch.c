@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "core_patch.h"
 
@@ -44,19 +45,6 @@ string_in(const json_t *array, const char *text)
 	for (i = 0; i < json_array_size(array); i++)
 	{
 		if (text != NULL && strcmp(json_string_value(json_array_get(array, i)), text) == 0)
-			return true;
-	}
-	return false;
-}
-
-static bool
-has_report(const ScimReport *report, const char *name)
-{
-	int			i;
-
-	for (i = 0; i < report->nnames; i++)
-	{
-		if (strcmp(report->names[i], name) == 0)
 			return true;
 	}
 	return false;
@@ -130,7 +118,7 @@ check_item(const json_t *item, const json_t *resources, ScimMode mode)
 	{
 		const char *name = json_string_value(json_array_get(report, i));
 
-		unit_check(has_report(&out.report, name), "%s (%s): rewrite %s is not reported", id, mode_name, name);
+		unit_check(unit_rewrites(&out.report, name) > 0, "%s (%s): rewrite %s is not reported", id, mode_name, name);
 	}
 	unit_check(mode == SCIM_COMPAT || out.report.rewrites == 0, "%s: rewrites in strict mode", id);
 }
@@ -468,6 +456,62 @@ test_cost(void)
 			   "1000 values added one by one: %s", out.err.detail);
 }
 
+/* Operations at their limit, and far beyond it, within the memory of a request. */
+static void
+test_operations(void)
+{
+	static const struct
+	{
+		int			n;
+		const char *operation;
+		int			status;		/* 0: it is applied */
+	}			cases[] = {
+		{999, "{\"op\":\"add\",\"path\":\"title\",\"value\":\"t\"}", 0},
+		{1000, "{\"op\":\"add\",\"path\":\"title\",\"value\":\"t\"}", 0},
+		{1001, "{\"op\":\"add\",\"path\":\"title\",\"value\":\"t\"}", 413},
+		/* within the limits of JSON */
+		{20000, "{\"op\":\"add\",\"path\":\"title\",\"value\":\"t\"}", 413},
+		{66000, "{\"op\":1}", 400},
+		{49000, "{\"op\":1}", 413},
+		{99000, "{}", 413},
+		{100000, "null", 413},
+		/* beyond them */
+		{100000, "{}", 400},
+		{100000, "{\"op\":\"add\",\"path\":\"title\",\"value\":\"t\"}", 400},
+	};
+	const ScimResourceType *type = unit_world_type("User");
+	char	   *text = malloc(8 * 1024 * 1024);
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+		for (int mode = 0; mode < 2; mode++)
+		{
+			json_t	   *before = json_object_of("userName", json_string("x"));
+			size_t		len = (size_t) sprintf(text, "{\"schemas\":[\"" SCIM_URN_PATCH_OP "\"],\"Operations\":[");
+			clock_t		start = clock();
+			ScimError	err;
+			json_t	   *request;
+			Outcome		out;
+
+			for (int k = 0; k < cases[i].n; k++)
+				len += (size_t) sprintf(text + len, "%s%s", k ? "," : "", cases[i].operation);
+			len += (size_t) sprintf(text + len, "]}");
+			scim_heap_begin(64 * 1024 * 1024);
+			memset(&err, 0, sizeof(err));
+			request = scim_json_parse(text, len, &err);
+			if (request != NULL)
+			{
+				run_patch(type, before, request, mode ? SCIM_COMPAT : SCIM_STRICT, &out);
+				err = out.err;
+			}
+			unit_check(err.status == cases[i].status && !scim_alloc_failed(), "%d of %s: %d %s", cases[i].n, cases[i].operation,
+					   err.status, err.detail);
+			unit_check(err.status != 413 || strstr(err.detail, "at most 1000") != NULL, "%s", err.detail);
+			unit_check(clock() - start < 2 * CLOCKS_PER_SEC, "%d of %s take too long", cases[i].n, cases[i].operation);
+			scim_heap_begin(SIZE_MAX);
+		}
+	free(text);
+}
+
 /* A resource grows by PATCH up to 1 MiB, not counting its relations. */
 static void
 test_size(void)
@@ -629,6 +673,7 @@ main(void)
 	unit_run("delta_cases", test_delta_cases);
 	unit_run("delta_random", test_delta_random);
 	unit_run("cost", test_cost);
+	unit_run("operations", test_operations);
 	unit_run("size", test_size);
 	unit_run("torture", test_torture);
 	return unit_finish();

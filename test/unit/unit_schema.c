@@ -249,6 +249,24 @@ test_refused(void)
 	refused(registry, START "{\"name\":\"a\",\"type\":\"complex\",\"subAttributes\":[{\"name\":\"b\",\"type\":\"complex\","
 			"\"subAttributes\":[{\"name\":\"c\"}]}]}" END, "must not be complex");
 	refused(registry, START "{\"name\":\"a\",\"type\":\"complex\",\"subAttributes\":[{\"name\":\"primary\"}]}" END, "boolean");
+	refused(registry, START "{\"name\":\"a\",\"type\":\"complex\",\"subAttributes\":[{\"name\":\"PRIMARY\",\"type\":\"boolean\","
+			"\"multiValued\":true}]}" END, "single boolean");
+	for (int n = SCIM_SCHEMA_MAX_ATTRS + 1; n >= SCIM_SCHEMA_MAX_ATTRS; n--)
+	{
+		char	   *many = malloc(64 + 20 * (size_t) n);
+		size_t		len = (size_t) sprintf(many, START);
+		ScimError	err;
+
+		for (int i = 0; i < n; i++)
+			len += (size_t) sprintf(many + len, "%s{\"name\":\"a%d\"}", i ? "," : "", i);
+		strcpy(many + len, END);
+		memset(&err, 0, sizeof(err));
+		if (n > SCIM_SCHEMA_MAX_ATTRS)
+			refused(registry, many, "at most");
+		else
+			unit_check(scim_registry_add_schema(registry, unit_parse_core(many), &err), "%d attributes: %s", n, err.detail);
+		free(many);
+	}
 	scim_arena_reset();
 }
 

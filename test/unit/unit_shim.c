@@ -68,6 +68,29 @@ test_budget(void)
 }
 
 static void
+test_keep(void)
+{
+	char	   *old = scim_strndup("old", 3);
+	char	   *older;
+
+	scim_alloc(10);
+	older = scim_strndup("older", 5);
+	scim_arena_keep();
+	for (int i = 0; i < 3; i++)
+	{
+		scim_alloc(10);
+		scim_arena_reset();
+	}
+	unit_check(strcmp(old, "old") == 0 && strcmp(older, "older") == 0, "what was kept is there");
+	scim_free(older);
+	scim_alloc(10);
+	scim_arena_reset();
+	unit_check(strcmp(old, "old") == 0, "also when the newest of it is freed");
+	scim_free(old);
+	scim_arena_reset();
+}
+
+static void
 test_failing(void)
 {
 	scim_alloc_fail_at(3);
@@ -77,6 +100,72 @@ test_failing(void)
 	unit_check(scim_alloc(1) && !scim_alloc(1) && scim_alloc(1), "the second alone");
 	scim_alloc_fail_at(0);
 	unit_check(scim_alloc(1) != NULL && scim_alloc_count() == 1, "none");
+	scim_arena_reset();
+}
+
+/* jansson's memory, cut from one piece and freed whenever. */
+static void
+test_reserve(void)
+{
+	ScimCoreFrame frame;
+	json_t	   *list;
+	json_t	   *own;
+	size_t		left;
+
+	scim_core_enter(&frame);
+	scim_alloc_fail_at(0);
+	unit_check(scim_reserve_begin(1000) && scim_alloc_count() == 1, "one allocation");
+	list = json_pack("[s, i]", "text", 7);
+	left = scim_reserve_end();
+	unit_check(list != NULL && scim_alloc_count() == 1 && left < 1000 && left % 8 == 0, "%zu bytes left", left);
+	/* replaced, grown, freed: what jansson gives back later is no allocation of its own */
+	for (int i = 0; i < 20; i++)
+		json_array_append_new(list, json_integer(i));
+	json_array_set_new(list, 0, json_string("another"));
+	json_array_remove(list, 1);
+	unit_check(json_array_size(list) == 21 && strcmp(json_string_value(json_array_get(list, 0)), "another") == 0, "values go on");
+	json_decref(list);
+
+	/* what does not fit is allocated one by one */
+	scim_alloc_fail_at(0);
+	unit_check(scim_reserve_begin(SCIM_PIECE(1)), "a small one");
+	own = json_pack("[s, i]", "text", 7);
+	scim_reserve_end();
+	unit_check(own != NULL && scim_alloc_count() > 3 && json_array_size(own) == 2, "%ld allocations", scim_alloc_count());
+	json_decref(own);
+
+	/* given back when nothing in it is in use: at its end, or with the last piece */
+	scim_heap_begin(1000);
+	for (int i = 0; i < 20; i++)
+	{
+		unit_check(scim_reserve_begin(900), "within the budget");
+		json_decref(json_pack("[i]", 1));
+		own = json_pack("[i]", 2);
+		if (i % 2 == 0)
+			json_decref(own);
+		scim_reserve_end();
+		if (i % 2)
+		{
+			unit_check(scim_alloc(900) == NULL, "in use");
+			json_decref(own);
+		}
+	}
+	scim_heap_begin(1000);
+	unit_check(!scim_reserve_begin(SIZE_MAX) && !scim_reserve_begin(1001) && scim_alloc_failed(), "over the budget");
+	scim_heap_begin(SIZE_MAX);
+	scim_core_leave(&frame);
+	scim_arena_reset();
+
+	/* an error has jumped over its end */
+	scim_core_enter(&frame);
+	scim_reserve_begin(1000);
+	scim_core_reset();
+	scim_arena_reset();
+	scim_core_enter(&frame);
+	scim_alloc_fail_at(0);
+	own = json_pack("[]");
+	unit_check(own != NULL && scim_alloc_count() > 0, "the reserve is forgotten");
+	scim_core_leave(&frame);
 	scim_arena_reset();
 }
 
@@ -212,7 +301,9 @@ main(void)
 {
 	unit_run("arena", test_arena);
 	unit_run("budget", test_budget);
+	unit_run("keep", test_keep);
 	unit_run("failing", test_failing);
+	unit_run("reserve", test_reserve);
 	unit_run("brackets", test_brackets);
 	unit_run("errors", test_errors);
 	return unit_finish();

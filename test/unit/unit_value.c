@@ -175,7 +175,7 @@ test_base64(void)
 	};
 	static const char *const bad[] = {
 		"A", "AAAAA", "=", "==", "====", "A=", "A==", "A===", "AA=", "AA===", "AAA==", "AAAA=", "AAAA==", "AAAA====", "A=AA",
-		"=AAA", "AA AA", "AAA\n", " AAAA", "***", "AA+_", "+/-_", "AAAA,", "\xC3\xA9" "AA", "AA==AA=="
+		"=AAA", "AA AA", "AAA\n", " AAAA", "***", "AA+_", "+/-_", "AAAA,", ("\xC3\xA9" "AA"), "AA==AA=="
 	};
 
 	for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++)
@@ -354,7 +354,7 @@ test_same(void)
 		{"User", "emails", "[\"a\",{\"value\":\"a\"}]", "[{\"value\":\"a\"},\"a\"]", true},
 		{"User", "emails", "[null,1]", "[1,null]", true}, {"User", "emails", "[null]", "[{}]", false},
 		{"Device", "codes", "[1,2,3]", "[3,1,2]", true}, {"Device", "codes", "[1,2,3]", "[3,1,1]", false},
-		{"Device", "codes", "[1,2.0]", "[2,1.0]", true}, {"Device", "codes", "[0]", "[-0.0]", true}, {"Device", "codes", "[1]", "[1.5]", false},
+		{"Device", "codes", "[1,2.0]", "[2,1.0]", true}, {"Device", "codes", "[0]", "[-0.0]", true}, {"Device", "codes", "[1,-0.0]", "[0,1]", true}, {"Device", "codes", "[1]", "[1.5]", false},
 		{"Device", "codes", "[1]", "[\"1\"]", false}, {"Device", "codes", "[[1,2]]", "[[1,2]]", true}, {"Device", "codes", "[[1],3]", "[3,[1]]", true},
 		{"Device", "flags", "[true,false]", "[false,true]", true}, {"Device", "flags", "[true,true]", "[false,true]", false},
 		/* exactly, an instant written in another way is a change */

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core_schema.h"
+#include "core_validate.h"
 
 /* Where the JSON files are; tests run in test/unit or test/fuzz. */
 #ifndef SCIM_TEST_DATA
@@ -314,6 +315,18 @@ unit_same_state(const json_t *a, const json_t *b, bool schemas)
 	json_decref(x);
 	json_decref(y);
 	return same;
+}
+
+/* How often compat made a rewrite of that name. */
+static inline int
+unit_rewrites(const ScimReport *report, const char *name)
+{
+	for (int i = 0; i < report->nkinds; i++)
+	{
+		if (strcmp(report->kinds[i].name, name) == 0)
+			return report->kinds[i].count;
+	}
+	return 0;
 }
 
 #endif							/* UNIT_WORLD_H */

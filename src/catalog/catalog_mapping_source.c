@@ -1,0 +1,888 @@
+/*
+ * catalog_mapping_source.c
+ *		Where a value lives: from the text or JSON of a mapping to a source.
+ *
+ * Every identifier comes out of the catalogs through quote_identifier.  An
+ * expression is parsed as one expression, analysed against its relation alone
+ * and printed again from the tree, so that each column stands behind its alias
+ * and each name is the one that was found (threat-and-fault-model I5, I7).
+ */
+#include "postgres.h"
+
+#include "access/htup_details.h"
+#include "access/table.h"
+#include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
+#include "catalog/pg_collation.h"
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "parser/parse_collate.h"
+#include "parser/parse_expr.h"
+#include "parser/parse_relation.h"
+#include "parser/parser.h"
+#include "rewrite/rewriteHandler.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/rel.h"
+#include "utils/ruleutils.h"
+#include "utils/syscache.h"
+
+#include "catalog_mapping_internal.h"
+
+void
+scim_mapping_error(const ScimResolve *ctx, const char *path, int sqlstate, const char *problem)
+{
+	ereport(ERROR,
+			(errcode(sqlstate),
+			 errmsg("attribute \"%s\" of mapping \"%s\": %s", path, ctx->row->name, problem)));
+}
+
+void
+scim_mapping_members(ScimResolve *ctx, const char *path, const json_t *object, const char *const *known)
+{
+	void	   *iter;
+
+	for (iter = json_object_iter(unconstify(json_t *, object)); iter;
+		 iter = json_object_iter_next(unconstify(json_t *, object), iter))
+	{
+		const char *name = json_object_iter_key(iter);
+		bool		found = false;
+
+		for (int i = 0; known[i] && !found; i++)
+			found = strcmp(known[i], name) == 0;
+		if (!found)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
+							   psprintf("\"%s\" is nothing that can be said here", name));
+	}
+}
+
+/* ---- types ---- */
+
+static ScimSqlClass
+sql_class(Oid typid)
+{
+	Oid			base = getBaseType(typid);
+	char		category;
+	bool		preferred;
+
+	switch (base)
+	{
+		case TEXTOID:
+		case VARCHAROID:
+		case BPCHAROID:
+		case NAMEOID:
+			return SCIM_SQL_TEXT;
+		case BOOLOID:
+			return SCIM_SQL_BOOLEAN;
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return SCIM_SQL_INTEGER;
+		case NUMERICOID:
+		case FLOAT4OID:
+		case FLOAT8OID:
+			return SCIM_SQL_NUMERIC;
+		case TIMESTAMPTZOID:
+			return SCIM_SQL_TIMESTAMPTZ;
+		case UUIDOID:
+			return SCIM_SQL_UUID;
+	}
+	get_type_category_preferred(base, &category, &preferred);
+	if (category == TYPCATEGORY_STRING || category == TYPCATEGORY_ENUM)
+		return SCIM_SQL_TEXT;
+	return SCIM_SQL_OTHER;
+}
+
+/* The quoted schema of citext, if a type is that; NULL else. */
+static const char *
+citext_schema(Oid typid)
+{
+	HeapTuple	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(getBaseType(typid)));
+	const char *schema = NULL;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_type type = (Form_pg_type) GETSTRUCT(tuple);
+
+		if (strcmp(NameStr(type->typname), "citext") == 0)
+			schema = pstrdup(quote_identifier(get_namespace_name(type->typnamespace)));
+		ReleaseSysCache(tuple);
+	}
+	return schema;
+}
+
+static void
+set_source_type(ScimSource *src, Oid typid)
+{
+	src->typid = typid;
+	src->cls = sql_class(typid);
+	src->pads = getBaseType(typid) == BPCHAROID;
+	src->citext = citext_schema(typid);
+	/*
+	 * Without a type modifier: a cast to varchar(3) would cut in silence.  And
+	 * "character" would be character(1).
+	 */
+	src->type_name = format_type_extended(typid, -1, FORMAT_TYPE_TYPEMOD_GIVEN | FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+bool
+scim_column_source(Oid relid, const char *alias, const char *name, ScimSource *src)
+{
+	AttrNumber	attnum = get_attnum(relid, name);
+	HeapTuple	tuple;
+	Form_pg_attribute att;
+	bool		generated;
+	Oid			base;
+	int32		typmod;
+
+	if (attnum <= 0)
+		return false;
+	tuple = SearchSysCache2(ATTNUM, ObjectIdGetDatum(relid), Int16GetDatum(attnum));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	att = (Form_pg_attribute) GETSTRUCT(tuple);
+	memset(src, 0, sizeof(*src));
+	set_source_type(src, att->atttypid);
+	src->column_type = src->type_name;
+	/* also of a domain, a cast to which would cut */
+	typmod = att->atttypmod;
+	base = getBaseTypeAndTypmod(att->atttypid, &typmod);
+	if ((base == VARCHAROID || base == BPCHAROID) && typmod > VARHDRSZ)
+		src->max_length = typmod - VARHDRSZ;
+	src->not_null = att->attnotnull;
+	src->has_default = att->atthasdef || att->attidentity != '\0';
+	generated = att->attgenerated != '\0' || att->attidentity == ATTRIBUTE_IDENTITY_ALWAYS;
+	ReleaseSysCache(tuple);
+
+	src->attnum = attnum;
+	src->expr = psprintf("%s.%s", alias, quote_identifier(name));
+	if (!generated)
+		src->column = pstrdup(quote_identifier(name));
+	return true;
+}
+
+/* ---- expressions ---- */
+
+/*
+ * Is the text one SQL expression and nothing else?  The parser decides, on
+ * "SELECT (text)": what closes the parenthesis early does not survive it.
+ * NULL: it is not.
+ */
+static Node *
+single_expression(const char *text)
+{
+	List	   *parsed = raw_parser(psprintf("SELECT (%s\n)", text), RAW_PARSE_DEFAULT);
+	SelectStmt *select;
+
+	if (list_length(parsed) != 1)
+		return NULL;
+	select = (SelectStmt *) linitial_node(RawStmt, parsed)->stmt;
+	if (IsA(select, SelectStmt) && list_length(select->targetList) == 1 &&
+		select->fromClause == NIL && select->whereClause == NULL && select->sortClause == NIL &&
+		select->intoClause == NULL && select->op == SETOP_NONE && select->withClause == NULL &&
+		select->limitCount == NULL && select->limitOffset == NULL && select->lockingClause == NIL &&
+		select->groupClause == NIL && select->havingClause == NULL && select->valuesLists == NIL &&
+		select->windowClause == NIL && select->distinctClause == NIL)
+		return linitial_node(ResTarget, select->targetList)->val;
+	return NULL;
+}
+
+bool
+scim_is_single_expression(const char *text)
+{
+	return single_expression(text) != NULL;
+}
+
+/* "NOT column", which can be written as well; the column's name or NULL. */
+static const char *
+negated_column(const Node *expression)
+{
+	const BoolExpr *not = (const BoolExpr *) expression;
+	ColumnRef  *ref;
+
+	if (!IsA(expression, BoolExpr) || not->boolop != NOT_EXPR || !IsA(linitial(not->args), ColumnRef))
+		return NULL;
+	ref = (ColumnRef *) linitial(not->args);
+	if (list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
+		return NULL;
+	return strVal(linitial(ref->fields));
+}
+
+/* Analyse an expression over one relation, for a column of type "target" (or any), and print it again. */
+static char *
+print_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, Node *raw, Oid target, Oid *typid)
+{
+	ParseState *pstate = make_parsestate(NULL);
+	Relation	rel = table_open(relid, AccessShareLock);
+	Node	   *node;
+	char	   *text;
+
+	addNSItemToQuery(pstate, addRangeTableEntryForRelation(pstate, rel, AccessShareLock, makeAlias(alias, NIL), false, true),
+					 false, true, true);
+	node = transformExpr(pstate, raw, EXPR_KIND_SELECT_TARGET);
+	if (!OidIsValid(target) && exprType(node) == UNKNOWNOID)
+		target = TEXTOID;
+	if (OidIsValid(target))
+		node = coerce_to_target_type(pstate, node, exprType(node), target, -1, COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (node == NULL)
+		scim_mapping_error(ctx, path, ERRCODE_DATATYPE_MISMATCH,
+						   psprintf("an expression is not of type %s, as its column is", format_type_be(target)));
+	assign_expr_collations(pstate, node);
+	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
+						   "an expression must not aggregate, and must not return a set");
+	if (typid)
+		*typid = exprType(node);
+	text = psprintf("(%s)", deparse_expression(node, deparse_context_for(alias, relid), true, false));
+	free_parsestate(pstate);
+	table_close(rel, NoLock);
+	return text;
+}
+
+/*
+ * What the parser has to say comes with the attribute's name: call inside
+ * PG_CATCH.
+ */
+static void
+rethrow_named(ScimResolve *ctx, const char *path, MemoryContext caller)
+{
+	ErrorData  *edata;
+
+	MemoryContextSwitchTo(caller);
+	edata = CopyErrorData();
+	FlushErrorState();
+	if (strncmp(edata->message, "attribute \"", 11) != 0)
+		edata->message = psprintf("attribute \"%s\" of mapping \"%s\": %s", path, ctx->row->name, edata->message);
+	edata->cursorpos = edata->internalpos = 0;
+	ReThrowError(edata);
+}
+
+/* The same for a text that is to be one expression. */
+static char *
+parse_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid target, Oid *typid)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	char	   *volatile result = NULL;
+
+	PG_TRY();
+	{
+		Node	   *raw = single_expression(text);
+
+		if (raw == NULL)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
+							   "its source is neither a column nor one SQL expression");
+		result = print_expression(ctx, path, relid, alias, raw, target, typid);
+	}
+	PG_CATCH();
+	{
+		rethrow_named(ctx, path, caller);
+	}
+	PG_END_TRY();
+	return result;
+}
+
+char *
+scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid *typid)
+{
+	return parse_expression(ctx, path, relid, alias, text, InvalidOid, typid);
+}
+
+/*
+ * An expression over "value" and the columns of "relid" as they were: it is
+ * only analysed here, and stands in a sub-select where "value" comes first.
+ */
+static char *
+write_expression(ScimResolve *ctx, const char *path, Oid relid, const char *value_type, const char *text)
+{
+	MemoryContext caller = CurrentMemoryContext;
+
+	PG_TRY();
+	{
+		SPIPlanPtr	plan;
+
+		if (single_expression(text) == NULL)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "what is written is no SQL expression");
+		plan = SPI_prepare(psprintf("SELECT (SELECT (%s\n) FROM (SELECT NULL::%s AS value) v) FROM %s r",
+									text, value_type, scim_qualified_relation(relid)), 0, NULL);
+		if (plan == NULL)
+			elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+		SPI_freeplan(plan);
+		MemoryContextSwitchTo(caller);	/* SPI leaves its own current */
+	}
+	PG_CATCH();
+	{
+		rethrow_named(ctx, path, caller);
+	}
+	PG_END_TRY();
+	return pstrdup(text);
+}
+
+/* A column without a time zone is UTC. */
+static void
+set_time_zone(ScimSource *src)
+{
+	if (src->expr == NULL || getBaseType(src->typid) != TIMESTAMPOID)
+		return;
+	src->raw = src->expr;
+	src->expr = psprintf("(%s AT TIME ZONE 'UTC')", src->expr);
+	src->time = SCIM_TIME_UTC;
+	set_source_type(src, TIMESTAMPTZOID);
+}
+
+void
+scim_text_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, ScimSource *src)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	const char *column;
+	Oid			typid;
+	char	   *expr;
+
+	if (!scim_column_source(relid, alias, text, src))
+	{
+		expr = scim_mapping_expression(ctx, path, relid, alias, text, &typid);
+		column = negated_column(single_expression(text));
+		MemoryContextSwitchTo(caller);
+		if (column && scim_column_source(relid, alias, column, src) && src->cls == SCIM_SQL_BOOLEAN)
+		{
+			src->expr = psprintf("(NOT %s.%s)", alias, quote_identifier(column));
+			src->negated = true;
+			return;
+		}
+		memset(src, 0, sizeof(*src));
+		set_source_type(src, typid);
+		src->expr = expr;
+	}
+	set_time_zone(src);
+}
+
+void
+scim_constant_source(const json_t *value, ScimSource *src)
+{
+	memset(src, 0, sizeof(*src));
+	set_source_type(src, TEXTOID);
+	if (json_is_string(value))
+		src->constant = pstrdup(json_string_value(value));
+	else
+	{
+		size_t		len;
+
+		src->constant = scim_json_print(value, &len);
+	}
+}
+
+void
+scim_text_expression(const char *expr, ScimSource *src)
+{
+	memset(src, 0, sizeof(*src));
+	set_source_type(src, TEXTOID);
+	src->expr = expr;
+}
+
+const char *
+scim_mapping_scalar(ScimResolve *ctx, const char *path, const json_t *value)
+{
+	size_t		len;
+
+	if (json_is_string(value))
+		return pstrdup(json_string_value(value));
+	if (value == NULL || json_is_object(value) || json_is_array(value) || json_is_null(value))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a value of a column is a text, a number or a boolean");
+	return scim_json_print(value, &len);
+}
+
+/* ---- lists of columns ---- */
+
+ScimSetting *
+scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, const char *alias,
+					  const json_t *value, int *n)
+{
+	ScimSetting *settings;
+	void	   *iter;
+
+	*n = 0;
+	if (value == NULL)
+		return NULL;
+	if (!json_is_object(value))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "columns to be set are given as {\"column\": \"expression\"}");
+	settings = palloc0(sizeof(ScimSetting) * (json_object_size(value) + 1));
+	for (iter = json_object_iter(unconstify(json_t *, value)); iter;
+		 iter = json_object_iter_next(unconstify(json_t *, value), iter))
+	{
+		ScimSource	src;
+		ScimSetting *setting = &settings[(*n)++];
+
+		if (!scim_column_source(relid, "r", json_object_iter_key(iter), &src) || src.column == NULL)
+			scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
+							   psprintf("there is no column \"%s\" that can be set", json_object_iter_key(iter)));
+		setting->column = src.column;
+		setting->attnum = src.attnum;
+		if (json_is_string(json_object_iter_value(iter)))
+			setting->expr = parse_expression(ctx, path, over, alias, json_string_value(json_object_iter_value(iter)), src.typid, NULL);
+		else if (json_is_null(json_object_iter_value(iter)))
+			setting->expr = "NULL";
+		else
+			setting->expr = quote_literal_cstr(scim_mapping_scalar(ctx, path, json_object_iter_value(iter)));
+	}
+	return settings;
+}
+
+/* ---- JSON documents ---- */
+
+const char **
+scim_mapping_json_path(ScimResolve *ctx, const char *path, const json_t *value, int *n)
+{
+	const char **parts;
+
+	*n = 0;
+	if (json_is_string(value))
+	{
+		char	   *text = pstrdup(json_string_value(value));
+
+		parts = palloc(sizeof(char *) * (strlen(text) + 1));
+		for (char *part = text; part;)
+		{
+			char	   *dot = strchr(part, '.');
+
+			if (dot)
+				*dot++ = '\0';
+			parts[(*n)++] = part;
+			part = dot;
+		}
+		return parts;
+	}
+	if (!json_is_array(value))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" is a text or a list of texts");
+	parts = palloc(sizeof(char *) * (json_array_size(value) + 1));
+	for (size_t i = 0; i < json_array_size(value); i++)
+	{
+		if (!json_is_string(json_array_get(value, i)))
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" is a text or a list of texts");
+		parts[(*n)++] = pstrdup(json_string_value(json_array_get(value, i)));
+	}
+	return parts;
+}
+
+const char *
+scim_mapping_path_sql(const char *const *path, int n)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "ARRAY[");
+	for (int i = 0; i < n; i++)
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "", quote_literal_cstr(path[i]));
+	appendStringInfoString(&text, "]::pg_catalog.text[]");
+	return text.data;
+}
+
+/* The default of a column as SQL; NULL: it has none. */
+static const char *
+column_default(Oid relid, AttrNumber attnum)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Node	   *expr = build_column_default(rel, attnum);
+	const char *text = expr ? psprintf("(%s)", deparse_expression(expr, NIL, false, false)) : NULL;
+
+	table_close(rel, NoLock);
+	return text;
+}
+
+static const char *
+document_in(const char *column, Oid typid)
+{
+	switch (typid)
+	{
+		case JSONBOID:
+			return column;
+		case JSONOID:
+			return psprintf("%s::pg_catalog.jsonb", column);
+		case TEXTOID:
+		case VARCHAROID:
+			return psprintf("nullif(%s::pg_catalog.text, '')::pg_catalog.jsonb", column);
+	}
+	return NULL;
+}
+
+void
+scim_mapping_document(ScimResolve *ctx, const char *path, Oid relid, ScimSource *src)
+{
+	const char *value = src->has_default ? column_default(relid, src->attnum) : NULL;
+
+	src->document = document_in(src->expr, getBaseType(src->typid));
+	if (src->document == NULL || src->attnum == 0)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" needs a column of type jsonb, json or text");
+	src->new_document = value ? document_in(value, getBaseType(src->typid)) : "NULL::pg_catalog.jsonb";
+}
+
+/* The value at a path, of the attribute's type; what is of another type there is none. */
+static void
+set_json(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, const json_t *spec, ScimSource *src)
+{
+	const char *where;
+
+	scim_mapping_document(ctx, path, relid, src);
+	src->json_path = scim_mapping_json_path(ctx, path, spec, &src->njson);
+	if (src->njson == 0)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" is empty");
+	where = scim_mapping_path_sql(src->json_path, src->njson);
+	src->max_length = 0;
+	switch (attr->type)
+	{
+		case SCIM_TYPE_BOOLEAN:
+			src->expr = psprintf("(CASE pg_catalog.jsonb_typeof(%s OPERATOR(pg_catalog.#>) %s) WHEN 'boolean' THEN (%s OPERATOR(pg_catalog.#>>) %s)::pg_catalog.bool END)",
+								 src->document, where, src->document, where);
+			set_source_type(src, BOOLOID);
+			break;
+		case SCIM_TYPE_INTEGER:
+		case SCIM_TYPE_DECIMAL:
+			src->expr = psprintf("(CASE pg_catalog.jsonb_typeof(%s OPERATOR(pg_catalog.#>) %s) WHEN 'number' THEN (%s OPERATOR(pg_catalog.#>>) %s)::pg_catalog.numeric END)",
+								 src->document, where, src->document, where);
+			set_source_type(src, NUMERICOID);
+			break;
+		default:
+			src->expr = psprintf("(%s OPERATOR(pg_catalog.#>>) %s)", src->document, where);
+			set_source_type(src, TEXTOID);
+			break;
+	}
+}
+
+/* ---- what a column holds instead of the value ---- */
+
+static void
+add_code(ScimResolve *ctx, const char *path, const ScimAttr *attr, const char *code, const json_t *label, ScimSource *src)
+{
+	size_t		len;
+
+	if (attr->type == SCIM_TYPE_BOOLEAN ? !json_is_boolean(label) : !json_is_string(label))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
+						   "\"codes\" are given as {\"code\": label}, or as [[code, label], ...]; a label is of the attribute's type");
+	src->codes[src->ncodes].code = code;
+	src->codes[src->ncodes++].label = json_is_string(label) ? pstrdup(json_string_value(label)) : scim_json_print(label, &len);
+}
+
+/*
+ * Codes: {"1": "admin", "2": "member"}; where several codes have one label, a
+ * list of pairs says by its order which is written.
+ */
+static void
+set_codes(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *spec, ScimSource *src)
+{
+	StringInfoData expr;
+	void	   *iter;
+	bool		boolean = attr->type == SCIM_TYPE_BOOLEAN;
+
+	if (json_is_object(spec))
+	{
+		src->codes = palloc(sizeof(ScimCode) * (json_object_size(spec) + 1));
+		for (iter = json_object_iter(unconstify(json_t *, spec)); iter; iter = json_object_iter_next(unconstify(json_t *, spec), iter))
+			add_code(ctx, path, attr, pstrdup(json_object_iter_key(iter)), json_object_iter_value(iter), src);
+	}
+	else
+	{
+		src->codes = palloc(sizeof(ScimCode) * (json_array_size(spec) + 1));
+		for (size_t i = 0; i < json_array_size(spec); i++)
+			add_code(ctx, path, attr, scim_mapping_scalar(ctx, path, json_array_get(json_array_get(spec, i), 0)),
+					 json_array_get(json_array_get(spec, i), 1), src);
+	}
+	if (src->ncodes == 0)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"codes\" is empty");
+
+	initStringInfo(&expr);
+	src->raw = src->expr;
+	appendStringInfo(&expr, "(CASE %s", src->expr);
+	for (int i = 0; i < src->ncodes; i++)
+		appendStringInfo(&expr, " WHEN %s::%s THEN %s", quote_literal_cstr(src->codes[i].code), src->column_type,
+						 boolean ? src->codes[i].label : quote_literal_cstr(src->codes[i].label));
+	appendStringInfoString(&expr, " END)");
+	src->expr = expr.data;
+	src->max_length = 0;
+	set_source_type(src, boolean ? BOOLOID : TEXTOID);
+}
+
+static void
+set_time(ScimResolve *ctx, const char *path, const json_t *spec, ScimSource *src)
+{
+	const char *form = json_string_value(spec);
+
+	if (form && strcmp(form, "utc") == 0)
+	{
+		if (src->cls != SCIM_SQL_TIMESTAMPTZ)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\": \"utc\" needs a column of type timestamp");
+		return;
+	}
+	if (form == NULL || (strcmp(form, "epoch") != 0 && strcmp(form, "epoch_ms") != 0))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\" is \"utc\", \"epoch\" or \"epoch_ms\"");
+	src->whole = src->cls == SCIM_SQL_INTEGER;
+	if (!src->whole && src->cls != SCIM_SQL_NUMERIC)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "seconds since 1970 need a column that is a number");
+	src->time = strcmp(form, "epoch") == 0 ? SCIM_TIME_SECONDS : SCIM_TIME_MILLISECONDS;
+	src->raw = src->raw ? src->raw : src->expr;
+	/* an interval counts microseconds: exact, unlike to_timestamp */
+	src->expr = psprintf("('1970-01-01Z'::pg_catalog.timestamptz OPERATOR(pg_catalog.+) (%s::pg_catalog.float8 OPERATOR(pg_catalog.*) '%s'::pg_catalog.interval))",
+						 src->expr, src->time == SCIM_TIME_SECONDS ? "1 second" : "1 millisecond");
+	set_source_type(src, TIMESTAMPTZOID);
+}
+
+static const char *
+value_type_of(const ScimAttr *attr)
+{
+	switch (attr->type)
+	{
+		case SCIM_TYPE_BOOLEAN:
+			return "pg_catalog.bool";
+		case SCIM_TYPE_INTEGER:
+			return "pg_catalog.int8";
+		case SCIM_TYPE_DECIMAL:
+			return "pg_catalog.numeric";
+		case SCIM_TYPE_DATETIME:
+			return "pg_catalog.timestamptz";
+		default:
+			return "pg_catalog.text";
+	}
+}
+
+/* {"column": "expression over value"}: more places that a value is written to. */
+static void
+set_writes(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, const json_t *spec, ScimSource *src)
+{
+	void	   *iter;
+
+	if (!json_is_object(spec))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"write\" is given as {\"column\": \"expression over value\"}");
+	src->value_type = value_type_of(attr);
+	src->writes = palloc0(sizeof(ScimWrite) * (json_object_size(spec) + 1));
+	for (iter = json_object_iter(unconstify(json_t *, spec)); iter; iter = json_object_iter_next(unconstify(json_t *, spec), iter))
+	{
+		ScimSource	column;
+		ScimWrite  *write = &src->writes[src->nwrites++];
+
+		if (!scim_column_source(relid, "r", json_object_iter_key(iter), &column) || column.column == NULL)
+			scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
+							   psprintf("there is no column \"%s\" that can be set", json_object_iter_key(iter)));
+		if (!json_is_string(json_object_iter_value(iter)))
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"write\" is given as {\"column\": \"expression over value\"}");
+		write->column = column.column;
+		write->attnum = column.attnum;
+		write->expr = write_expression(ctx, path, relid, src->value_type, json_string_value(json_object_iter_value(iter)));
+	}
+}
+
+/* A source in "relid", whose rows have "alias". */
+static void
+object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const ScimAttr *attr,
+			  const json_t *spec, ScimSource *src)
+{
+	const json_t *column = json_object_get(spec, "column");
+	const json_t *read = json_object_get(spec, "read");
+	const json_t *null_value = json_object_get(spec, "null");
+
+	if (json_is_string(column) && read == NULL)
+	{
+		if (!scim_column_source(relid, alias, json_string_value(column), src))
+			scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
+							   psprintf("column \"%s\" does not exist", json_string_value(column)));
+		set_time_zone(src);
+	}
+	else if (json_is_string(read) && column == NULL)
+		scim_text_source(ctx, path, relid, alias, json_string_value(read), src);
+	else
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a source has one of \"column\", \"read\" and \"constant\"");
+
+	if (json_object_get(spec, "path"))
+		set_json(ctx, path, relid, attr, json_object_get(spec, "path"), src);
+	if (null_value)
+	{
+		if (src->column == NULL || src->json_path)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"null\" needs a column");
+		src->null_text = scim_mapping_scalar(ctx, path, null_value);
+	}
+	if (json_object_get(spec, "codes"))
+		set_codes(ctx, path, attr, json_object_get(spec, "codes"), src);
+	if (src->null_text && src->ncodes == 0)
+	{
+		src->raw = src->raw ? src->raw : src->expr;
+		src->expr = psprintf("nullif(%s, %s::%s)::%s", src->expr, quote_literal_cstr(src->null_text), src->type_name, src->type_name);
+	}
+	if (json_object_get(spec, "time"))
+		set_time(ctx, path, json_object_get(spec, "time"), src);
+	if (json_object_get(spec, "fold"))
+	{
+		const char *fold = json_string_value(json_object_get(spec, "fold"));
+
+		if (fold == NULL || strcmp(fold, "lower") != 0 || src->cls != SCIM_SQL_TEXT)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"fold\" is \"lower\", of a text");
+		src->lower = true;
+	}
+	if (json_object_get(spec, "ref"))
+	{
+		if (!json_is_string(json_object_get(spec, "ref")))
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"ref\" is the name of a resource type");
+		src->ref_type = pstrdup(json_string_value(json_object_get(spec, "ref")));
+	}
+	src->required = json_is_true(json_object_get(spec, "required"));
+	if (!json_object_get(spec, "table"))
+		src->initial = json_object_get(spec, "default");
+	if (json_object_get(spec, "write"))
+		set_writes(ctx, path, relid, attr, json_object_get(spec, "write"), src);
+}
+
+/* ---- rows beside the resource ---- */
+
+/* The side row that an object describes, made when it is not there yet. */
+static ScimSide *
+find_side(ScimResolve *ctx, const char *path, const json_t *spec)
+{
+	ScimMapping *m = ctx->mapping;
+	Oid			relid = scim_mapping_table(ctx, path, spec);
+	const char *parent = json_string_value(json_object_get(spec, "parent"));
+	const json_t *where = json_object_get(spec, "where");
+	size_t		len;
+	const char *key;
+	ScimSide   *side;
+	ScimSource	src;
+
+	if (parent == NULL || !scim_column_source(relid, "c", parent, &src) || src.column == NULL)
+		scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN, "\"parent\" does not name a column of its table");
+	key = psprintf("%u %s %s", relid, parent, where ? scim_json_print(where, &len) : "");
+	for (int i = 0; i < m->nsides; i++)
+		if (strcmp(m->sides[i].spec, key) == 0)
+			return &m->sides[i];
+	side = &m->sides[m->nsides++];
+	memset(side, 0, sizeof(*side));
+	side->relid = relid;
+	side->relation = scim_qualified_relation(relid);
+	side->parent = src.column;
+	side->parent_attnum = src.attnum;
+	side->spec = key;
+	/* one row may be a resource of several scopes, or its key be one in each */
+	if (relid == scim_own_relid("resource_state"))
+	{
+		side->by_text = true;
+		side->by_scope = m->membership || m->shared || get_rel_relkind(m->relid) == RELKIND_VIEW ||
+			!OidIsValid(scim_mapping_index(m, m->relid, "r", m->key.expr, NULL, true));
+		side->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
+	}
+	else
+		side->scope = scim_mapping_scope_of(ctx, relid);
+	scim_mapping_fixed(ctx, path, relid, where, &side->nfixed, &side->fixed_columns, &side->fixed_values, &side->fixed_types);
+	return side;
+}
+
+static void
+side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *spec, ScimSource *src)
+{
+	ScimMapping *m = ctx->mapping;
+	ScimSide   *side = find_side(ctx, path, spec);
+	ScimSource *inner = palloc(sizeof(ScimSource));
+	const json_t *missing = json_object_get(spec, "default");
+	StringInfoData expr;
+
+	object_source(ctx, path, side->relid, "c", attr, spec, inner);
+	initStringInfo(&expr);
+	if (missing)
+		appendStringInfoString(&expr, "coalesce(");
+	appendStringInfo(&expr, "(SELECT %s FROM %s c WHERE ", inner->expr, side->relation);
+	scim_mapping_side_join(m, side, &expr);
+	appendStringInfoString(&expr, " LIMIT 1)");
+	if (missing)
+		appendStringInfo(&expr, ", %s::%s)", quote_literal_cstr(scim_mapping_scalar(ctx, path, missing)), inner->type_name);
+	*src = *inner;
+	src->expr = expr.data;
+	src->raw = NULL;
+	src->attnum = 0;
+	src->not_null = inner->not_null;
+	src->side = side;
+	src->inner = missing ? NULL : inner;
+}
+
+const char *
+scim_mapping_scope_text(const ScimMapping *m, int first)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "pg_catalog.concat_ws('~', ''");
+	for (int i = 0; i < m->nscope; i++)
+		appendStringInfo(&text, ", $%d", first + i);
+	appendStringInfoChar(&text, ')');
+	return text.data;
+}
+
+void
+scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out)
+{
+	appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) %s%s", side->parent, m->key.expr, side->by_text ? "::pg_catalog.text" : "");
+	if (side->by_text)
+		appendStringInfo(out, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, 1) : "''");
+	for (int i = 0; i < side->nfixed; i++)
+		appendStringInfo(out, " AND c.%s OPERATOR(pg_catalog.=) %s::%s", side->fixed_columns[i], side->fixed_values[i], side->fixed_types[i]);
+	for (int i = 0; i < m->nscope; i++)
+	{
+		if (side->scope[i] == NULL)
+			continue;
+		/* the parameters of the scope are the first of every statement */
+		if (m->scope_columns[i])
+			appendStringInfo(out, " AND c.%s OPERATOR(pg_catalog.=) r.%s", side->scope[i], m->scope_columns[i]);
+		else
+			appendStringInfo(out, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", side->scope[i], i + 1, m->scope_types[i]);
+	}
+}
+
+void
+scim_json_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *value, ScimSource *src)
+{
+	static const char *const known[] = {
+		"column", "read", "write", "constant", "codes", "null", "time", "path", "fold", "required", "ref",
+		"table", "parent", "where", "default", NULL
+	};
+	const json_t *constant;
+
+	if (json_is_string(value))
+	{
+		scim_text_source(ctx, path, ctx->mapping->relid, "r", json_string_value(value), src);
+		return;
+	}
+	if (!json_is_object(value))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "its source is a text or an object");
+	scim_mapping_members(ctx, path, value, known);
+	constant = json_object_get(value, "constant");
+	if (constant)
+	{
+		if (json_object_size(value) > 1)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a constant is read-only, and nothing more can be said of it");
+		scim_constant_source(constant, src);
+		if (attr->type == SCIM_TYPE_BOOLEAN && json_is_boolean(constant))
+			set_source_type(src, BOOLOID);
+		else if (attr->type == SCIM_TYPE_INTEGER || attr->type == SCIM_TYPE_DECIMAL)
+			set_source_type(src, NUMERICOID);
+		src->expr = psprintf("%s::%s", quote_literal_cstr(src->constant), src->type_name);
+		return;
+	}
+	if (json_object_get(value, "table"))
+		side_source(ctx, path, attr, value, src);
+	else
+		object_source(ctx, path, ctx->mapping->relid, "r", attr, value, src);
+}
+
+void
+scim_child_source(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, const json_t *value,
+				  ScimSource *src)
+{
+	static const char *const known[] = {"column", "codes", "null", "time", "fold", "required", NULL};
+
+	if (json_is_string(value))
+	{
+		if (!scim_column_source(relid, "c", json_string_value(value), src))
+			scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
+							   psprintf("its child table has no column \"%s\"", json_string_value(value)));
+		set_time_zone(src);
+		return;
+	}
+	if (!json_is_object(value))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "its source is a text or an object");
+	scim_mapping_members(ctx, path, value, known);
+	object_source(ctx, path, relid, "c", attr, value, src);
+}

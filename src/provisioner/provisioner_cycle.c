@@ -1,0 +1,352 @@
+/*
+ * provisioner_cycle.c
+ *		One sync in one transaction: answers, queue, reconcile, what is due
+ *		(provisioning-engine 2.4, 2.5, 2.9).
+ */
+#include "postgres.h"
+
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/timestamp.h"
+
+#include "provisioner_guard.h"
+#include "provisioner_run.h"
+#include "../scim_guc.h"
+
+/* Rows that one transaction takes up, and keys of one page of a reconcile. */
+#define MAX_CLAIM 200
+#define RECONCILE_PAGE 1000
+
+/*
+ * In ten minutes so many rows, and more than this share of them refused for
+ * good, are no matter of rows any more.
+ */
+#define WINDOW_MS (10 * 60 * 1000)
+#define WINDOW_ROWS 50
+#define WINDOW_PERCENT 40
+
+/* Rows that wait for others are looked at so long after one of those was linked. */
+#define WAITING_MS 1000
+
+/* Links that somebody has locked are looked at again after this. */
+#define LOCKED_MS 5
+
+/* 403 for so many rows, one after the other, is about the token. */
+#define MAX_FORBIDDEN 3
+
+static void
+set_reconciled(ScimProvisioner *p, ScimSyncRun *run, const char *key)
+{
+	if (run->reconciled)
+		pfree(run->reconciled);
+	run->reconciled = key ? MemoryContextStrdup(p->context, key) : NULL;
+}
+
+/* Into quarantine: after this transaction the sync sends nothing more. */
+static void
+stop(ScimSyncRun *run, const ScimSync *sync, const char *reason)
+{
+	if (!run->wanted)
+		return;
+	run->wanted = false;
+	scim_guard_quarantine(sync, reason);
+}
+
+/* Is it still a matter of single rows? */
+static void
+weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
+{
+	if (now - run->window_at > WINDOW_MS)
+	{
+		run->window_at = now;
+		run->finished = run->parked = 0;
+	}
+	run->finished++;
+	run->parked += parked;
+	if (run->finished >= WINDOW_ROWS && run->parked * 100 > run->finished * WINDOW_PERCENT)
+		stop(run, sync, psprintf("the target has refused %d of %d rows", run->parked, run->finished));
+}
+
+/* What an answer says of the target. */
+static void
+hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 now)
+{
+	ScimTargetRun *target = run->target;
+
+	if (news->wait_ms > 0)
+		scim_target_block(target, now + news->wait_ms);
+	switch (news->verdict)
+	{
+		case SCIM_VERDICT_UNREACHED:
+			if (scim_target_unreached(target, now))
+				scim_run_tell(sync, news->reason);
+			return;
+		case SCIM_VERDICT_UNAUTHORIZED:
+			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
+			return;
+		case SCIM_VERDICT_FORBIDDEN:
+			if (++run->forbidden >= MAX_FORBIDDEN || run->probing)
+				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
+			return;
+		case SCIM_VERDICT_OK:
+			run->forbidden = 0;
+			/* FALLTHROUGH */
+		default:
+			scim_target_reached(target);
+	}
+}
+
+static void
+look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
+{
+	dlist_mutable_iter iter;
+	bool		linked = false;
+
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+		ScimTargetNews news;
+		bool		over;
+
+		if (flight->response == NULL)
+			continue;
+		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
+		if (flight->phase == SCIM_PHASE_SCAN && over && !run->draining)
+			scim_list_take(p, run, view, news.page, now);
+		scim_run_forget_answer(run, flight);
+		hear(run, view->sync, &news, now);
+		if (news.learned)
+			p->refresh_at = now;
+		if (news.rescan && run->scan.state == SCIM_SCAN_DONE)
+			run->scan.state = SCIM_SCAN_NONE;
+		linked = linked || news.linked;
+		if (news.probed)
+		{
+			/* what comes next shows whether it is over */
+			scim_sync_set_state(view->sync->id, SCIM_SYNC_ACTIVE, NULL);
+			run->probing = false;
+		}
+		else if (run->probing)
+			stop(run, view->sync, view->sync->state_reason);
+		if (over && flight->key)
+			weigh(run, view->sync, news.parked, now);
+		if (over || run->draining)
+			scim_run_forget_flight(p, run, flight);
+	}
+	if (!linked)
+		return;
+	/* rows that refer to these can go on, also those of other syncs */
+	scim_links_wake_waiting(view->sync->server);
+	dlist_foreach_modify(iter, &p->syncs)
+	{
+		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);
+
+		if (other->target == run->target)
+			other->due_at = Min(other->due_at, now + WAITING_MS);
+	}
+}
+
+/* The entries of the queue that this reconcile serves. */
+static void
+begin_reconcile(ScimProvisioner *p, ScimSyncRun *run)
+{
+	Datum		entries = scim_links_full_entries(run->id);
+	MemoryContext saved = MemoryContextSwitchTo(p->context);
+
+	if (run->full_entries)
+		pfree(DatumGetPointer(run->full_entries));
+	run->full_entries = datumCopy(entries, false, -1);
+	MemoryContextSwitchTo(saved);
+}
+
+/*
+ * A reconcile, page by page: first every row gets a link that has none, then
+ * every link is held against its row.  What is as it should be is not touched.
+ */
+static void
+reconcile_rows(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
+{
+	const char **keys;
+	int			n = scim_store_keys(&view->target, run->reconciled, RECONCILE_PAGE, &keys);
+
+	if (run->reconciled == NULL)
+		begin_reconcile(p, run);
+	if (run->reconciled == NULL && n == 0)
+		/* an empty source is more likely a mistake than the end of everybody */
+		scim_guard_stage_all(run->id);
+	if (n > 0)
+		scim_links_add(run->id, keys, n);
+	set_reconciled(p, run, n == RECONCILE_PAGE ? keys[n - 1] : NULL);
+	run->reconcile_links = n < RECONCILE_PAGE;
+}
+
+static void
+reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
+{
+	int			n;
+	ScimLink   *links = scim_links_page(run->id, run->reconciled, RECONCILE_PAGE, &n);
+	const char **keys = palloc(sizeof(char *) * Max(n, 1));
+	ScimDocument *documents;
+	int			nmarked = 0;
+
+	for (int i = 0; i < n; i++)
+		keys[i] = links[i].key;
+	documents = scim_documents_read(view, keys, n);
+	for (int i = 0; i < n; i++)
+		if (scim_link_needs_look(&links[i], &documents[i]))
+			keys[nmarked++] = links[i].key;
+	if (nmarked > 0)
+		scim_links_mark(run->id, keys, nmarked);
+	set_reconciled(p, run, n == RECONCILE_PAGE ? links[n - 1].key : NULL);
+	if (n < RECONCILE_PAGE)
+	{
+		scim_links_forget_full(run->id, run->full_entries);
+		run->reconcile_links = false;
+	}
+}
+
+/*
+ * Take up links that are due, while there is room for flights.  True: there may
+ * be more.
+ */
+static bool
+take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room)
+{
+	/* in a reconcile nearly all rows are as they should be: then read many */
+	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
+	int			begun = 0;
+	int			n;
+	bool		rescan = false;
+	ScimLink   *links = scim_links_due(run->id, scim_list_awaited(run, view), limit, &n);
+	const char **keys = palloc(sizeof(char *) * Max(n, 1));
+	ScimDocument *documents;
+	TimestampTz now = GetCurrentTimestamp();
+	ScimDeleteGuard guard;
+
+	for (int i = 0; i < n; i++)
+		keys[i] = links[i].key;
+	documents = scim_documents_read(view, keys, n);
+	memset(&guard, 0, sizeof(guard));
+	for (int i = 0; i < n; i++)
+	{
+		ScimDecision *decision;
+		ScimFlight *flight;
+
+		scim_heap_begin((size_t) scim_request_memory * 1024);
+		decision = scim_decide(view, &links[i], &documents[i], now);
+		if (decision->action != SCIM_ACTION_NONE && begun >= room)
+			continue;
+		scim_guard_check(view, &guard, &links[i], decision);
+		if (decision->action == SCIM_ACTION_NONE)
+		{
+			scim_link_store(run->id, &decision->after);
+			continue;
+		}
+		begun++;
+		scim_link_intend(run->id, links[i].key,
+						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
+		flight = scim_flight_begin(p->context, &links[i], decision);
+		if (decision->action == SCIM_ACTION_CREATE && run->scan.state == SCIM_SCAN_DONE &&
+			(links[i].doubt == 0 || view->server->list_scan))
+		{
+			ScimTargetNews news;
+			bool		over = scim_flight_match_list(view, flight, &news);
+
+			rescan = rescan || news.rescan;
+			if (over)
+			{
+				scim_flight_end(flight);
+				continue;
+			}
+		}
+		scim_run_begin_flight(run, flight);
+	}
+	if (rescan)
+		run->scan.state = SCIM_SCAN_NONE;
+	run->idle_rows = begun < n / 4;
+	return n == limit;
+}
+
+/* What another process has left: rows in flight, and what it was told to wait for. */
+static void
+recover(ScimSyncRun *run, const ScimSync *sync, int64 now)
+{
+	TimestampTz held = scim_attempts_held(sync->server);
+
+	if (held != 0)
+		scim_target_block(run->target, now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), held) + 1);
+	(void) scim_links_recover(run->id);
+	run->recovered = true;
+}
+
+void
+scim_cycle_drain(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
+{
+	look_at_answers(p, run, scim_sync_view(sync), scim_run_now());
+	run->due_at = PG_INT64_MAX;
+}
+
+void
+scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
+{
+	const ScimSyncView *view = scim_sync_view(sync);
+	int64		now = scim_run_now();
+	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
+	bool		more = false;
+	bool		full = false;
+	bool		listing;
+
+	if (!run->recovered)
+		recover(run, sync, now);
+	look_at_answers(p, run, view, now);
+	if (!run->wanted)
+		return;
+	if (run->probing)
+	{
+		if (run->nflights == 0)
+			scim_run_begin_flight(run, scim_flight_probe(p->context, view));
+		run->due_at = PG_INT64_MAX;
+		return;
+	}
+
+	if (scim_links_absorb(run->id, &full) > 0)
+		more = true;
+	if (full)
+	{
+		/* a new cycle: what was read before is of the last one */
+		if (!run->reconcile_links && run->reconciled == NULL && run->scan.state != SCIM_SCAN_RUNNING)
+			run->scan.state = SCIM_SCAN_NONE;
+		if (run->reconcile_links)
+			reconcile_links(p, run, view);
+		else
+			reconcile_rows(p, run, view);
+		more = true;
+	}
+	scim_list_want(p, run, view, now);
+	listing = scim_list_awaited(run, view);
+	/* while the target must not be asked, rows are better read later */
+	if (room > 0 && run->target->blocked_until <= now && (!listing || run->linked_at <= now))
+	{
+		run->linked_at = now + SCIM_LIST_MS;
+		more = take_up(p, run, view, room) || more;
+	}
+
+	if (run->target->blocked_until > now)
+		run->due_at = run->target->blocked_until;
+	else if (run->nflights >= 2 * run->target->concurrency)
+		run->due_at = PG_INT64_MAX;	/* an answer comes first */
+	else if (listing)
+		run->due_at = full ? now : now + SCIM_LIST_MS;
+	else if (more)
+		run->due_at = now;
+	else
+	{
+		TimestampTz next = scim_links_next(run->id);
+
+		if (run->nflights == 0)
+			run->scan.state = SCIM_SCAN_NONE;
+		/* what is due and was not taken up is locked by somebody, for a moment */
+		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
+			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, LOCKED_MS);
+	}
+}

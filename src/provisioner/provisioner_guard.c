@@ -1,0 +1,258 @@
+/*
+ * provisioner_guard.c
+ *		What keeps a sync from doing harm (see provisioner_guard.h).
+ */
+#include "postgres.h"
+
+#include <sys/stat.h>
+
+#include "access/xlog.h"
+#include "catalog/pg_type.h"
+#include "common/sha2.h"
+#include "commands/trigger.h"
+#include "executor/spi.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+#include "provisioner_guard.h"
+#include "../scim_guc.h"
+
+/* Probes of four weeks. */
+#define MAX_PROBES 33
+
+PG_FUNCTION_INFO_V1(scim_secret_changed);
+
+/* ---- home ---- */
+
+/* First line of a small file; "": it can't be read. */
+static char *
+file_line(const char *path)
+{
+	FILE	   *file = AllocateFile(path, "r");
+	char		line[256] = "";
+
+	if (file)
+	{
+		if (fgets(line, sizeof(line), file) == NULL)
+			line[0] = '\0';
+		FreeFile(file);
+	}
+	line[strcspn(line, "\r\n")] = '\0';
+	return pstrdup(line);
+}
+
+char *
+scim_guard_home(void)
+{
+	StringInfoData text;
+	struct stat st;
+
+	initStringInfo(&text);
+	if (scim_node_identity[0] != '\0')
+		appendStringInfo(&text, "named|%s", scim_node_identity);
+	else
+	{
+		/* a copy of the files has other inodes, a copy of the machine another id */
+		memset(&st, 0, sizeof(st));
+		(void) stat(psprintf("%s/PG_VERSION", DataDir), &st);
+		appendStringInfo(&text, "machine|%s|%s|%ld", file_line("/etc/machine-id"), DataDir, (long) st.st_ino);
+	}
+	appendStringInfo(&text, "|" UINT64_FORMAT "|%u", GetSystemIdentifier(), MyDatabaseId);
+	return scim_text_hash(text.data);
+}
+
+void
+scim_guard_settle(int64 sync_id)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(scim_guard_home())};
+
+	if (scim_own_execute("settle", "UPDATE scim._syncs SET home = $2 WHERE id OPERATOR(pg_catalog.=) $1",
+						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._syncs");
+}
+
+/* ---- disables and deletes ---- */
+
+/* What this hour still allows. */
+static void
+count(const ScimSyncView *view, ScimDeleteGuard *guard)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(view->sync->id)};
+	bool		isnull;
+	int64		linked;
+	int64		done;
+
+	if (guard->counted)
+		return;
+	guard->counted = true;
+	if (scim_own_execute("guard",
+						 "SELECT (SELECT pg_catalog.count(*) FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
+						 " AND l.remote_id IS NOT NULL AND l.state OPERATOR(pg_catalog.<>) 'disabled'),"
+						 " (SELECT pg_catalog.count(*) FROM scim._removals r WHERE r.sync_id OPERATOR(pg_catalog.=) $1"
+						 " AND r.at OPERATOR(pg_catalog.>) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 hour'))",
+						 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._links");
+	linked = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	done = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	/* the share is of what was there at the beginning of the hour */
+	guard->left = Max(view->sync->guard_count, (int64) ((linked + done) * view->sync->guard_percent / 100)) - done;
+}
+
+static void
+note_removal(const ScimSyncView *view, const char *key)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(view->sync->id), CStringGetTextDatum(key)};
+
+	(void) scim_own_execute("forget removals",
+							"DELETE FROM scim._removals WHERE sync_id OPERATOR(pg_catalog.=) $1"
+							" AND at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 hour')",
+							1, types, values, NULL, false, 0);
+	if (scim_own_execute("note removal",
+						 "INSERT INTO scim._removals (sync_id, source_key, at) VALUES ($1, $2, pg_catalog.now())"
+						 " ON CONFLICT (sync_id, source_key) DO UPDATE SET at = EXCLUDED.at",
+						 2, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._removals");
+}
+
+void
+scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, const ScimLink *link, ScimDecision *decision)
+{
+	const char *action = decision->action == SCIM_ACTION_DELETE ? "delete" : "disable";
+	bool		staged;
+
+	if (decision->action != SCIM_ACTION_DISABLE && decision->action != SCIM_ACTION_DELETE && !decision->deactivates)
+		return;
+	/* whoever has decided about one removal has decided about the other */
+	staged = link->staged && strcmp(link->staged, "adopt") != 0;
+	if (staged && link->approval && strcmp(link->approval, "rejected") == 0)
+	{
+		scim_decide_nothing(decision, link, "linked", "rejected: it stays as it is", 0);
+		decision->after.staged = link->staged;
+		decision->after.approval = link->approval;
+		return;
+	}
+	if (staged && link->approval)
+		return;
+	if (staged && strcmp(link->state, "staged") == 0)
+	{
+		scim_decide_nothing(decision, link, "staged", link->reason, 0);
+		decision->after.staged = link->staged;
+		return;
+	}
+	if (decision->action == SCIM_ACTION_DELETE && view->server->delete_means == SCIM_DELETE_IRREVERSIBLE)
+	{
+		scim_decide_nothing(decision, link, "staged", "delete waits for scim.approve(): this target can't undo it", 0);
+		decision->after.staged = action;
+		return;
+	}
+	/* what follows a disable is no further loss, and was waited for */
+	if (decision->action == SCIM_ACTION_DELETE && strcmp(link->state, "disabled") == 0)
+		return;
+	count(view, guard);
+	if (guard->left > 0)
+	{
+		guard->left--;
+		note_removal(view, link->key);
+		return;
+	}
+	scim_decide_nothing(decision, link, "staged",
+						psprintf("%s waits for scim.approve(): there were as many in this hour as the guard allows", action), 0);
+	decision->after.staged = action;
+}
+
+void
+scim_guard_stage_all(int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(sync_id)};
+
+	(void) scim_own_execute("stage all",
+							"UPDATE scim._links SET state = 'staged', staged = 'disable', approval = NULL, next_at = NULL,"
+							" reason = 'disable waits for scim.approve(): the source has no rows'"
+							" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'linked' AND intent IS NULL",
+							1, types, values, NULL, false, 0);
+}
+
+/* ---- quarantine ---- */
+
+void
+scim_guard_quarantine(const ScimSync *sync, const char *reason)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(sync->id)};
+	bool		told = sync->state == SCIM_SYNC_QUARANTINED && sync->state_reason && strcmp(sync->state_reason, reason) == 0;
+
+	/* 1 min, 5 min, 30 min, 1 h, 6 h, 12 h, then 24 h; after four weeks it is given up */
+	if (scim_own_execute("quarantine",
+						 "UPDATE scim._syncs SET probes = probes OPERATOR(pg_catalog.+) 1,"
+						 " probe_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
+						 " (ARRAY['1 min', '5 min', '30 min', '1 hour', '6 hours', '12 hours', '24 hours']::interval[])"
+						 "[LEAST(probes OPERATOR(pg_catalog.+) 1, 7)]"
+						 " WHERE id OPERATOR(pg_catalog.=) $1 RETURNING probes",
+						 1, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
+		elog(ERROR, "could not write scim._syncs");
+	if (SPI_processed > 0)
+	{
+		bool		isnull;
+		int			probes = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+
+		scim_sync_set_state(sync->id, probes > MAX_PROBES ? SCIM_SYNC_DISABLED : SCIM_SYNC_QUARANTINED, reason);
+	}
+	if (!told)
+		ereport(WARNING,
+				(errmsg("scim: sync \"%s\" is quarantined: %s", sync->name, reason),
+				 errhidestmt(true), errhidecontext(true)));
+}
+
+/*
+ * Row trigger of scim._secrets: runs as the owner of our tables.
+ */
+Datum
+scim_secret_changed(PG_FUNCTION_ARGS)
+{
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+	TupleDesc	tupdesc;
+	HeapTuple	row;
+	int64	   *ids;
+	int			n;
+
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event))
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("scim._secret_changed can only be called as a row trigger")));
+	tupdesc = RelationGetDescr(trigger->tg_relation);
+	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
+
+	/* also for those that only wait for a secret, or that have to do without */
+	scim_sync_wake_at_commit();
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return PointerGetDatum(NULL);
+
+	SPI_connect();
+	values[0] = CStringGetTextDatum(SPI_getvalue(row, tupdesc, SPI_fnumber(tupdesc, "server")));
+	if (scim_own_execute("quarantined syncs of server",
+						 "SELECT id FROM scim._syncs WHERE server OPERATOR(pg_catalog.=) $1"
+						 " AND state OPERATOR(pg_catalog.=) 'quarantined' ORDER BY id",
+						 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._syncs");
+	n = (int) SPI_processed;
+	ids = palloc(sizeof(int64) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		ids[i] = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+	}
+	for (int i = 0; i < n; i++)
+		scim_sync_set_state(ids[i], SCIM_SYNC_ACTIVE, NULL);
+	SPI_finish();
+	return PointerGetDatum(NULL);
+}

@@ -1,0 +1,646 @@
+/*
+ * provisioner_link.c
+ *		Fixed statements on the queue, the links and the log.
+ *
+ * All run as the owner of these tables (scim_own_execute), in the transaction
+ * and the snapshot of whoever calls.
+ */
+#include "postgres.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/timestamp.h"
+
+#include "provisioner_engine.h"
+#include "../scim_guc.h"
+
+/* Entries of the queue that one transaction takes; each is up to 1,000 keys. */
+#define MAX_QUEUE_ENTRIES 8
+
+#define LANES 3
+
+static Datum
+text_array(const char *const *values, int n)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		elements[i] = CStringGetTextDatum(values[i]);
+	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
+static Datum
+list_array(List *list)
+{
+	const char **values = palloc(sizeof(char *) * Max(list_length(list), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, list)
+		values[n++] = (const char *) lfirst(lc);
+	return text_array(values, n);
+}
+
+static Datum
+text_or_null(const char *value, char *isnull)
+{
+	*isnull = value == NULL ? 'n' : ' ';
+	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
+}
+
+static Datum
+time_or_null(TimestampTz value, char *isnull)
+{
+	*isnull = value == 0 ? 'n' : ' ';
+	return TimestampTzGetDatum(value);
+}
+
+/* Text of a column of the i-th row, in the current context; NULL. */
+static const char *
+row_text(int i, int column)
+{
+	return SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column);
+}
+
+static Datum
+row_datum(int i, int column, bool *isnull)
+{
+	return SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column, isnull);
+}
+
+static int
+execute(const char *key, const char *sql, int nargs, const Oid *types, Datum *values, const char *nulls, int expected)
+{
+	int			code = scim_own_execute(key, sql, nargs, types, values, nulls, false, 0);
+
+	if (code != expected)
+		elog(ERROR, "%s failed: %s", key, SPI_result_code_string(code));
+	return (int) SPI_processed;
+}
+
+/*
+ * Take entries off the queue and make the links of their rows due, also of
+ * rows that have none yet.  Exactly the entries that were read go: what is
+ * committed meanwhile stays.  Returns how many; *full: one of those that stay
+ * says that all rows are to be looked at.
+ */
+int
+scim_links_absorb(int64 sync_id, bool *full)
+{
+	Oid			read_types[2] = {INT8OID, INT8OID};
+	Datum		read_values[2] = {Int64GetDatum(sync_id), Int64GetDatum(MAX_QUEUE_ENTRIES)};
+	Oid			types[2] = {INT8OID, INT8ARRAYOID};
+	Datum		values[2];
+	Datum		ids[MAX_QUEUE_ENTRIES];
+	int			n;
+	int			taken = 0;
+
+	n = execute("read the queue",
+				"SELECT id, keys IS NULL FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1"
+				" ORDER BY keys IS NULL, id LIMIT $2",
+				2, read_types, read_values, NULL, SPI_OK_SELECT);
+	*full = false;
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		if (DatumGetBool(row_datum(i, 2, &isnull)))
+			*full = true;
+		else
+			ids[taken++] = Int64GetDatum(DatumGetInt64(row_datum(i, 1, &isnull)));
+	}
+	if (taken == 0)
+		return 0;
+
+	values[0] = Int64GetDatum(sync_id);
+	values[1] = PointerGetDatum(construct_array(ids, taken, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	(void) execute("absorb the queue",
+				   "WITH d AS (DELETE FROM scim._dirty WHERE id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys, reason)"
+				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at, lane)"
+				   " SELECT $1, k, pg_catalog.clock_timestamp(), pg_catalog.min(CASE d.reason WHEN 'delete' THEN 0 ELSE 2 END)"
+				   " FROM d, pg_catalog.unnest(d.keys) k GROUP BY k"
+				   " ON CONFLICT (sync_id, source_key) DO UPDATE SET"
+				   " lane = CASE WHEN l.remote_id IS NULL THEN 2 WHEN EXCLUDED.lane OPERATOR(pg_catalog.=) 0 THEN 0 ELSE 1 END,"
+				   " dirty = l.intent IS NOT NULL OR l.state OPERATOR(pg_catalog.=) 'parked',"
+				   " next_at = CASE WHEN l.intent IS NULL THEN EXCLUDED.next_at ELSE l.next_at END",
+				   2, types, values, NULL, SPI_OK_INSERT);
+	return taken;
+}
+
+/* Make links for rows that have none. */
+void
+scim_links_add(int64 sync_id, const char *const *keys, int n)
+{
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, n)};
+
+	(void) execute("add links",
+				   "INSERT INTO scim._links (sync_id, source_key, next_at)"
+				   " SELECT $1, k, pg_catalog.clock_timestamp() FROM pg_catalog.unnest($2) k"
+				   " ON CONFLICT DO NOTHING",
+				   2, types, values, NULL, SPI_OK_INSERT);
+}
+
+/* Make some links due, in the lane of changes. */
+void
+scim_links_mark(int64 sync_id, const char *const *keys, int n)
+{
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, n)};
+
+	(void) execute("mark links",
+				   "UPDATE scim._links SET lane = 1, dirty = intent IS NOT NULL OR state OPERATOR(pg_catalog.=) 'parked',"
+				   " next_at = CASE WHEN intent IS NULL THEN pg_catalog.clock_timestamp() ELSE next_at END"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) ANY ($2)",
+				   2, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/* Entries of the queue that ask for all rows, as an array of their ids. */
+Datum
+scim_links_full_entries(int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(sync_id)};
+	bool		isnull;
+
+	(void) execute("full entries",
+				   "SELECT coalesce(pg_catalog.array_agg(id), '{}') FROM scim._dirty"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND keys IS NULL",
+				   1, types, values, NULL, SPI_OK_SELECT);
+	return datumCopy(row_datum(0, 1, &isnull), false, -1);
+}
+
+/* They are served.  (One that came meanwhile is about rows that were looked at before it.) */
+void
+scim_links_forget_full(int64 sync_id, Datum entries)
+{
+	Oid			types[2] = {INT8OID, INT8ARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), entries};
+
+	(void) execute("forget full",
+				   "DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2)",
+				   2, types, values, NULL, SPI_OK_DELETE);
+}
+
+#define LINK_COLUMNS \
+	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
+	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
+	" refused, refused_until"
+
+/* A column of text[] as a list of char *. */
+static List *
+row_list(int i, int column)
+{
+	bool		isnull;
+	Datum		array = row_datum(i, column, &isnull);
+	Datum	   *elements;
+	int			n;
+	List	   *list = NIL;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	for (int j = 0; j < n; j++)
+		list = lappend(list, TextDatumGetCString(elements[j]));
+	return list;
+}
+
+static ScimLink *
+collect_links(int n)
+{
+	ScimLink   *links = palloc0(sizeof(ScimLink) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+		Datum		gone_at;
+		Datum		refused_until;
+
+		links[i].key = row_text(i, 1);
+		links[i].remote_id = row_text(i, 2);
+		links[i].state = row_text(i, 3);
+		links[i].acked = row_text(i, 4);
+		links[i].wanted = row_text(i, 5);
+		links[i].acked_hash = row_text(i, 6);
+		links[i].wanted_hash = row_text(i, 7);
+		links[i].doubt = DatumGetInt32(row_datum(i, 8, &isnull));
+		links[i].attempts = DatumGetInt32(row_datum(i, 9, &isnull));
+		gone_at = row_datum(i, 10, &isnull);
+		links[i].gone_at = isnull ? 0 : DatumGetTimestampTz(gone_at);
+		links[i].dirty = DatumGetBool(row_datum(i, 11, &isnull));
+		links[i].staged = row_text(i, 12);
+		links[i].approval = row_text(i, 13);
+		links[i].reason = row_text(i, 14);
+		links[i].refused = row_list(i, 15);
+		refused_until = row_datum(i, 16, &isnull);
+		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
+	}
+	return links;
+}
+
+/*
+ * Links that are due and have no request in flight: what is gone before what
+ * has changed before what is new, the longest waiting first.
+ */
+ScimLink *
+scim_links_due(int64 sync_id, bool linked, int limit, int *n)
+{
+	Oid			types[3] = {INT8OID, INT2OID, INT8OID};
+	ScimLink   *links = palloc(sizeof(ScimLink) * Max(limit, 1));
+
+	*n = 0;
+	for (int lane = 0; lane < (linked ? LANES - 1 : LANES) && *n < limit; lane++)
+	{
+		Datum		values[3] = {Int64GetDatum(sync_id), Int16GetDatum(lane), Int64GetDatum(limit - *n)};
+		int			found = execute("due links",
+									"SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+									" AND lane OPERATOR(pg_catalog.=) $2"
+									" AND next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AND intent IS NULL"
+									" ORDER BY next_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED",
+									3, types, values, NULL, SPI_OK_SELECT);
+
+		memcpy(links + *n, collect_links(found), sizeof(ScimLink) * found);
+		*n += found;
+	}
+	return links;
+}
+
+/*
+ * What a reconcile has to know of links, by pages in the order of their keys:
+ * no documents, only their hashes.
+ */
+ScimLink *
+scim_links_page(int64 sync_id, const char *after, int limit, int *n)
+{
+	Oid			types[3] = {INT8OID, TEXTOID, INT8OID};
+	Datum		values[3];
+	char		nulls[3] = {' ', ' ', ' '};
+	ScimLink   *links;
+
+	values[0] = Int64GetDatum(sync_id);
+	values[1] = text_or_null(after, &nulls[1]);
+	values[2] = Int64GetDatum(limit);
+	*n = execute("page of links",
+				 "SELECT source_key, remote_id, state, pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), waiting"
+				 " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.>) coalesce($2, '')"
+				 " ORDER BY source_key LIMIT $3",
+				 3, types, values, nulls, SPI_OK_SELECT);
+	links = palloc0(sizeof(ScimLink) * Max(*n, 1));
+	for (int i = 0; i < *n; i++)
+	{
+		bool		isnull;
+
+		links[i].key = row_text(i, 1);
+		links[i].remote_id = row_text(i, 2);
+		links[i].state = row_text(i, 3);
+		links[i].acked_hash = row_text(i, 4);
+		links[i].wanted_hash = row_text(i, 5);
+		links[i].waiting = DatumGetBool(row_datum(i, 6, &isnull));
+	}
+	return links;
+}
+
+/* Links of some keys, those that exist, in no order. */
+ScimLink *
+scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n)
+{
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, nkeys)};
+
+	*n = execute("links by key",
+				 "SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+				 " AND source_key OPERATOR(pg_catalog.=) ANY ($2)",
+				 2, types, values, NULL, SPI_OK_SELECT);
+	return collect_links(*n);
+}
+
+ScimLink *
+scim_link_lock(int64 sync_id, const char *key)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
+	ScimLink   *link;
+
+	scim_links_add(sync_id, &key, 1);
+	if (execute("lock link",
+				"SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+				" AND source_key OPERATOR(pg_catalog.=) $2 AND intent IS NULL FOR NO KEY UPDATE SKIP LOCKED",
+				2, types, values, NULL, SPI_OK_SELECT) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("a request for the row with key %s is in flight", key),
+				 errhint("Try again in a moment.")));
+	link = collect_links(1);
+	return link;
+}
+
+/* Before the first request is sent: what it is meant to lead to. */
+void
+scim_link_intend(int64 sync_id, const char *key, const char *intent)
+{
+	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
+	Datum		values[3] = {Int64GetDatum(sync_id), CStringGetTextDatum(key), CStringGetTextDatum(intent)};
+
+	(void) execute("intend",
+				   "UPDATE scim._links SET intent = $3, intent_at = pg_catalog.clock_timestamp(), dirty = false,"
+				   " changed_at = pg_catalog.clock_timestamp()"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
+				   3, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/* Before a POST is sent: from now on there may be a resource that is not known here. */
+void
+scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
+{
+	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
+	Datum		values[3] = {Int64GetDatum(sync_id), CStringGetTextDatum(key), CStringGetTextDatum(wanted)};
+
+	(void) execute("intend create",
+				   "UPDATE scim._links SET intent = 'create', wanted = $3::pg_catalog.jsonb,"
+				   " changed_at = pg_catalog.clock_timestamp()"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
+				   3, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/*
+ * After the last answer: what is known now.  A row that has changed meanwhile
+ * is due at once.
+ */
+void
+scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
+{
+	Oid			types[18] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[18];
+	char		nulls[18];
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(sync_id);
+	values[1] = CStringGetTextDatum(update->key);
+	if (update->state == NULL)
+	{
+		/* a row that has come back meanwhile begins anew */
+		(void) execute("drop link",
+					   "WITH d AS (DELETE FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+					   " AND source_key OPERATOR(pg_catalog.=) $2 RETURNING dirty)"
+					   " INSERT INTO scim._dirty (sync_id, keys, reason) SELECT $1, ARRAY[$2], 'update' FROM d WHERE d.dirty",
+					   2, types, values, nulls, SPI_OK_INSERT);
+		return;
+	}
+	values[2] = CStringGetTextDatum(update->state);
+	values[3] = text_or_null(update->remote_id, &nulls[3]);
+	values[4] = text_or_null(update->acked, &nulls[4]);
+	values[5] = text_or_null(update->wanted, &nulls[5]);
+	values[6] = text_or_null(update->wanted_hash, &nulls[6]);
+	values[7] = text_or_null(update->reason, &nulls[7]);
+	values[8] = Int32GetDatum(update->doubt);
+	values[9] = Int32GetDatum(update->attempts);
+	values[10] = time_or_null(update->next_at, &nulls[10]);
+	values[11] = time_or_null(update->gone_at, &nulls[11]);
+	values[12] = BoolGetDatum(update->waiting);
+	values[13] = text_or_null(update->staged, &nulls[13]);
+	values[14] = text_or_null(update->approval, &nulls[14]);
+	values[15] = text_or_null(update->acked ? scim_text_hash(update->acked) : NULL, &nulls[15]);
+	values[16] = list_array(update->refused);
+	nulls[16] = update->refused == NIL ? 'n' : ' ';
+	values[17] = time_or_null(update->refused_until, &nulls[17]);
+	(void) execute("store link",
+				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
+				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
+				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13, staged = $14, approval = $15,"
+				   " refused = $17, refused_until = $18,"
+				   " acked_hash = CASE WHEN $5 IS NULL THEN acked_hash ELSE pg_catalog.decode($16, 'hex') END,"
+				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
+				   18, types, values, nulls, SPI_OK_UPDATE);
+}
+
+/* The key that a resource of the target belongs to, or NULL. */
+const char *
+scim_link_of_remote(int64 sync_id, const char *remote_id)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(remote_id)};
+
+	if (execute("link of remote",
+				"SELECT source_key FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+				" AND remote_id OPERATOR(pg_catalog.=) $2",
+				2, types, values, NULL, SPI_OK_SELECT) == 0)
+		return NULL;
+	return row_text(0, 1);
+}
+
+/*
+ * Whoever sent the requests in flight is gone, and nobody knows what became of
+ * them: they are looked at again, and nothing is created before the target has
+ * said three times that it is not there.
+ */
+int
+scim_links_recover(int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(sync_id)};
+
+	return execute("recover links",
+				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3 ELSE doubt END,"
+				   " intent = NULL, intent_at = NULL, dirty = false, next_at = pg_catalog.clock_timestamp()"
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL",
+				   1, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/* ids at the target of some keys, in their order; NULL: none is known. */
+const char **
+scim_links_remote_ids(int64 sync_id, const char *const *keys, int n)
+{
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, n)};
+	const char **ids = palloc(sizeof(char *) * Max(n, 1));
+
+	(void) execute("remote ids",
+				   "SELECT l.remote_id FROM pg_catalog.unnest($2) WITH ORDINALITY u(k, n)"
+				   " LEFT JOIN scim._links l ON l.sync_id OPERATOR(pg_catalog.=) $1 AND l.source_key OPERATOR(pg_catalog.=) u.k"
+				   " ORDER BY u.n",
+				   2, types, values, NULL, SPI_OK_SELECT);
+	for (int i = 0; i < n; i++)
+		ids[i] = row_text(i, 1);
+	return ids;
+}
+
+/*
+ * A row has come to be known at the target: those that wait for such a row are
+ * looked at in a moment, together with what else comes meanwhile.
+ */
+void
+scim_links_wake_waiting(const char *server)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(server)};
+
+	(void) execute("wake waiting",
+				   "UPDATE scim._links l SET next_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'"
+				   " FROM scim._syncs s WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id AND l.waiting"
+				   " AND l.intent IS NULL AND (l.next_at IS NULL"
+				   " OR l.next_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'))",
+				   1, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/*
+ * Other syncs to the same server, whose resources this sync's may refer to: a
+ * ScimReferee for each further resource type, and the names of their mappings.
+ */
+List *
+scim_links_partners(const ScimSync *sync, List **mappings)
+{
+	Oid			types[3] = {TEXTOID, INT8OID, OIDOID};
+	Datum		values[3] = {CStringGetTextDatum(sync->server), Int64GetDatum(sync->id), ObjectIdGetDatum(sync->owner)};
+	List	   *partners = NIL;
+	int			n;
+
+	n = execute("partners",
+				"SELECT DISTINCT ON (m.resource_type) s.id, m.resource_type, m.name"
+				" FROM scim._syncs s JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) s.mapping_id"
+				" WHERE s.server OPERATOR(pg_catalog.=) $1 AND m.owner OPERATOR(pg_catalog.=) $3 AND m.resource_type OPERATOR(pg_catalog.<>)"
+				" (SELECT o.resource_type FROM scim._syncs t JOIN scim._mappings o ON o.id OPERATOR(pg_catalog.=) t.mapping_id"
+				" WHERE t.id OPERATOR(pg_catalog.=) $2)"
+				" ORDER BY m.resource_type, s.id",
+				3, types, values, NULL, SPI_OK_SELECT);
+	*mappings = NIL;
+	for (int i = 0; i < n; i++)
+	{
+		ScimReferee *referee = palloc(sizeof(ScimReferee));
+		bool		isnull;
+
+		referee->sync_id = DatumGetInt64(row_datum(i, 1, &isnull));
+		referee->type = row_text(i, 2);
+		partners = lappend(partners, referee);
+		*mappings = lappend(*mappings, unconstify(char *, row_text(i, 3)));
+	}
+	return partners;
+}
+
+/* When the next link is due; DT_NOEND: none is. */
+TimestampTz
+scim_links_next(int64 sync_id)
+{
+	Oid			types[2] = {INT8OID, INT2OID};
+	TimestampTz next = DT_NOEND;
+
+	for (int lane = 0; lane < LANES; lane++)
+	{
+		Datum		values[2] = {Int64GetDatum(sync_id), Int16GetDatum(lane)};
+		bool		isnull;
+
+		if (execute("next link",
+					"SELECT next_at FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1 AND lane OPERATOR(pg_catalog.=) $2"
+					" AND next_at IS NOT NULL AND intent IS NULL ORDER BY next_at LIMIT 1",
+					2, types, values, NULL, SPI_OK_SELECT) > 0)
+			next = Min(next, DatumGetTimestampTz(row_datum(0, 1, &isnull)));
+	}
+	return next;
+}
+
+/* Is there an entry in the queue that asks for all rows? */
+bool
+scim_links_full_wanted(int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(sync_id)};
+
+	return execute("full wanted",
+				   "SELECT 1 FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND keys IS NULL LIMIT 1",
+				   1, types, values, NULL, SPI_OK_SELECT) > 0;
+}
+
+/*
+ * Keys behind "after" in their order: those that are queued or due some time,
+ * or (all) of every link.
+ */
+int
+scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const char ***keys)
+{
+	Oid			types[4] = {INT8OID, TEXTOID, INT8OID, BOOLOID};
+	Datum		values[4];
+	char		nulls[4] = {' ', ' ', ' ', ' '};
+	int			n;
+
+	values[0] = Int64GetDatum(sync_id);
+	values[1] = text_or_null(after, &nulls[1]);
+	values[2] = Int64GetDatum(limit);
+	values[3] = BoolGetDatum(all);
+	n = execute("keys of links",
+				"SELECT k FROM (SELECT source_key AS k FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
+				" AND ($4 OR next_at IS NOT NULL OR dirty)"
+				" UNION SELECT pg_catalog.unnest(keys) COLLATE \"C\" FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1) q"
+				" WHERE $2 IS NULL OR k OPERATOR(pg_catalog.>) $2 ORDER BY k LIMIT $3",
+				4, types, values, nulls, SPI_OK_SELECT);
+	*keys = palloc(sizeof(char *) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+		(*keys)[i] = row_text(i, 1);
+	return n;
+}
+
+void
+scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
+				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until)
+{
+	Oid			types[10] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID};
+	Datum		values[10];
+	char		nulls[10];
+	const char *filter = strchr(path, '?');
+
+	memset(nulls, ' ', sizeof(nulls));
+	values[0] = Int64GetDatum(sync_id);
+	values[1] = text_or_null(key, &nulls[1]);
+	values[2] = CStringGetTextDatum(action);
+	values[3] = CStringGetTextDatum(method);
+	/* values of a filter are personal data */
+	values[4] = CStringGetTextDatum(filter ? pnstrdup(path, filter - path) : path);
+	nulls[5] = response->status == 0 ? 'n' : ' ';
+	values[5] = Int32GetDatum(response->status);
+	values[6] = CStringGetTextDatum(scim_retry_verdict_name(verdict));
+	values[7] = text_or_null(detail && detail[0] ? detail : NULL, &nulls[7]);
+	values[8] = Float8GetDatum(response->ms);
+	values[9] = time_or_null(held_until, &nulls[9]);
+	(void) execute("log attempt",
+				   "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until)"
+				   " VALUES ($1, $2, pg_catalog.clock_timestamp(), $3, $4, $5, $6, $7, $8, $9, $10)",
+				   10, types, values, nulls, SPI_OK_INSERT);
+}
+
+/*
+ * Before what time a server wants no request, as far as the syncs that use it
+ * have heard: a process that begins anew knows nothing else of it.  0: none.
+ */
+TimestampTz
+scim_attempts_held(const char *server)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(server)};
+	Datum		held;
+	bool		isnull;
+
+	(void) execute("held until",
+				   "SELECT pg_catalog.max(a.held_until) FROM scim._attempts a JOIN scim._syncs s ON s.id OPERATOR(pg_catalog.=) a.sync_id"
+				   " WHERE s.server OPERATOR(pg_catalog.=) $1"
+				   " AND a.held_until OPERATOR(pg_catalog.>) pg_catalog.clock_timestamp()",
+				   1, types, values, NULL, SPI_OK_SELECT);
+	held = row_datum(0, 1, &isnull);
+	return isnull ? 0 : DatumGetTimestampTz(held);
+}
+
+/* Log entries that are old enough, some of them. */
+void
+scim_attempts_forget(void)
+{
+	Oid			types[1] = {INT4OID};
+	Datum		values[1] = {Int32GetDatum(scim_sync_log_days)};
+
+	(void) execute("forget attempts",
+				   "DELETE FROM scim._attempts WHERE id IN (SELECT a.id FROM scim._attempts a"
+				   " WHERE a.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1))"
+				   " ORDER BY a.at LIMIT 10000)",
+				   1, types, values, NULL, SPI_OK_DELETE);
+}

@@ -1,0 +1,139 @@
+/*
+ * provisioner_run.h
+ *		What the engine remembers between transactions: targets and what they
+ *		asked for, syncs and their flights.  Nothing of it has to survive the
+ *		process.
+ *
+ * Times are milliseconds of a clock that never jumps (scim_run_now).
+ */
+#ifndef SCIM_PROVISIONER_RUN_H
+#define SCIM_PROVISIONER_RUN_H
+
+#include "provisioner_flight.h"
+#include "provisioner_scan.h"
+
+/* While the target's list is read, rows are looked at as often. */
+#define SCIM_LIST_MS 1000
+
+typedef struct ScimTargetRun
+{
+	dlist_node	node;
+	MemoryContext context;		/* of the texts */
+	char	   *name;
+	char	   *secret;
+	ScimClientTarget wire;
+	double		rate;			/* requests a second; 0: no limit */
+	double		burst;
+	double		tokens;
+	int64		tokens_at;		/* ms */
+	double		creates_per_second; /* 0: no limit */
+	double		creates_burst;
+	double		creates;		/* that may go now */
+	int64		creates_at;		/* ms */
+	int			concurrency;	/* requests at the same time, at most, */
+	double		window;			/* and as many as go well */
+	int64		halved_at;		/* ms */
+	long		pace_ms;		/* between requests, while the target has few left; 0: none */
+	int64		pace_until;		/* ms */
+	int64		sent_at;		/* ms */
+	int64		blocked_until;	/* ms */
+	int			unreached;		/* in a row */
+	int			in_flight;
+} ScimTargetRun;
+
+typedef struct ScimSyncRun
+{
+	dlist_node	node;
+	int64		id;
+	char		name[NAMEDATALEN * 4];
+	ScimTargetRun *target;
+	dlist_head	flights;
+	int			nflights;
+	int			nanswers;		/* flights with an answer that nobody has looked at */
+	bool		idle_rows;		/* nearly all rows taken up last needed no request */
+	bool		claimed;		/* this process holds the lock of the sync */
+	bool		recovered;		/* what another process left in flight was looked at */
+	bool		wanted;			/* is among the active syncs */
+	bool		draining;		/* it has stopped: what is under way ends, and nothing begins */
+	bool		probing;		/* it is quarantined, and this is the probe */
+	int			forbidden;		/* 403 in a row */
+	int64		window_at;		/* ms: since when the next two count */
+	int			finished;		/* flights */
+	int			parked;			/* of these, refused for good */
+	int64		due_at;			/* ms: when there is something to do without an answer */
+	Datum		full_entries;	/* of the queue, that a reconcile serves (an array of ids); 0: none */
+	bool		reconcile_links;	/* the second half of a reconcile is under way */
+	ScimScan	scan;			/* of the target's list */
+	int64		scan_at;		/* ms: not again before */
+	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
+	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
+} ScimSyncRun;
+
+struct ScimProvisioner
+{
+	MemoryContext context;
+	dlist_head	targets;
+	dlist_head	syncs;
+	dlist_head	orphans;		/* flights whose answers nobody waits for any more */
+	int64		refresh_at;		/* ms: look again which syncs there are; 0: when woken */
+};
+
+extern int64 scim_run_now(void);
+
+/* ---- targets (provisioner_target.c) ---- */
+
+/* As the catalogs have it now; what is known of its state stays. */
+extern ScimTargetRun *scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *secret);
+
+/* Milliseconds until the target may be asked; 0: now; -1: when an answer has come. */
+extern long scim_target_wait(ScimTargetRun *target, int64 now);
+
+/* Milliseconds until it may be asked to create; 0: now. */
+extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
+
+/* A request is about to be sent; its answer has come, or will not (NULL). */
+extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);
+extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
+
+/* Ask nothing before that time. */
+extern void scim_target_block(ScimTargetRun *target, int64 until);
+
+/* It could not be reached, or was.  True: that it could not is news. */
+extern bool scim_target_unreached(ScimTargetRun *target, int64 now);
+extern void scim_target_reached(ScimTargetRun *target);
+
+/* ---- syncs and flights (provisioner_work.c) ---- */
+
+extern void scim_run_begin_flight(ScimSyncRun *run, ScimFlight *flight);
+extern void scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight);
+extern void scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight);
+
+/* A sync that works says nothing; another says what keeps it from it. */
+extern void scim_run_tell(const ScimSync *sync, const char *reason);
+
+/* ---- the target's list (provisioner_list.c) ---- */
+
+/*
+ * Where many rows are to be matched, or no query can do it, begin to read the
+ * target's list.  What was read counts until there is nothing more to do.
+ */
+extern void scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now);
+
+/* The answer to a request for a page; NULL: it is none. */
+extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const json_t *page, int64 now);
+
+/* Are rows without a resource to wait for it? */
+extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);
+
+/* Read no more of it. */
+extern void scim_list_stop(ScimSyncRun *run);
+
+/* ---- one sync (provisioner_cycle.c) ---- */
+
+/* All that there is to do for a sync now.  In a transaction, as the owner. */
+extern void scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync);
+
+/* Only look at answers; flights that would need another request end. */
+extern void scim_cycle_drain(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync);
+
+#endif							/* SCIM_PROVISIONER_RUN_H */

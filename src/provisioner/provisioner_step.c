@@ -1,0 +1,352 @@
+/*
+ * provisioner_step.c
+ *		Updates that a target does not take in one PATCH: steps of several, and
+ *		PUT of the resource as a whole (provisioning-engine 2.7).
+ *
+ * A step is a document part of the way between what the target has and what it
+ * should have.  It is sent and acknowledged like any other; then the link is
+ * looked at again, and the next step follows.
+ */
+#include "postgres.h"
+
+#include "provisioner_engine.h"
+#include "../core/core_multi.h"
+#include "../core/core_value.h"
+
+static void
+out_of_memory(void)
+{
+	ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+/* The object in which the attributes of a schema are, made if it is not there. */
+static json_t *
+part_of(const ScimResourceType *type, json_t *document, int ext)
+{
+	const char *uri;
+
+	if (ext == SCIM_EXT_CORE)
+		return document;
+	uri = type->exts[ext].schema->uri;
+	if (!json_is_object(json_object_get(document, uri)))
+		json_object_set_new(document, uri, scim_json_object());
+	return json_object_get(document, uri);
+}
+
+void
+scim_document_put(const ScimResourceType *type, json_t *document, const ScimAttr *attr, const json_t *value)
+{
+	json_t	   *part = part_of(type, document, attr->ext);
+
+	if (part == NULL)
+		out_of_memory();
+	if (value == NULL)
+	{
+		json_object_del(part, attr->name);
+		if (attr->ext != SCIM_EXT_CORE && json_object_size(part) == 0)
+			json_object_del(document, type->exts[attr->ext].schema->uri);
+	}
+	else if (json_object_set(part, attr->name, unconstify(json_t *, value)) != 0)
+		out_of_memory();
+}
+
+static bool
+is_managed(const ScimSyncView *view, const ScimAttr *attr)
+{
+	return view->selection->has[attr->ord];
+}
+
+/* ---- steps ---- */
+
+/* References of "list" that "other" holds, or (missing) does not hold. */
+static json_t *
+references(const ScimAttr *attr, const json_t *list, const json_t *other, bool missing)
+{
+	ScimMultiSet set;
+	ScimError	err;
+	json_t	   *result = json_array();
+
+	memset(&err, 0, sizeof(err));
+	scim_multi_init(&set, attr, true);
+	if (result == NULL || !scim_multi_add_all(&set, other, &err))
+		out_of_memory();
+	for (size_t i = 0; i < json_array_size(list); i++)
+	{
+		uint64_t	hash;
+		int			found = scim_multi_find(&set, json_array_get(list, i), &hash, &err);
+
+		if (found < -1 || ((found < 0) == missing && json_array_append(result, json_array_get(list, i)) != 0))
+			out_of_memory();
+	}
+	return result;
+}
+
+/*
+ * A list of references with at most "limit" changes towards "to"; with
+ * "one_kind" only additions, or only removals.
+ */
+static json_t *
+reference_step(const ScimAttr *attr, const json_t *from, const json_t *to, int limit, bool one_kind, bool *partial)
+{
+	json_t	   *list = references(attr, from, to, false);
+	json_t	   *gone = references(attr, from, to, true);
+	json_t	   *new = references(attr, to, from, true);
+	size_t		nnew = Min(json_array_size(new), (size_t) limit);
+	size_t		ngone = one_kind && nnew > 0 ? 0 : Min(json_array_size(gone), limit - nnew);
+
+	for (size_t i = 0; i < nnew; i++)
+		json_array_append(list, json_array_get(new, i));
+	for (size_t i = ngone; i < json_array_size(gone); i++)
+		json_array_append(list, json_array_get(gone, i));
+	*partial = *partial || nnew < json_array_size(new) || ngone < json_array_size(gone);
+	return list;
+}
+
+typedef struct StepContext
+{
+	const ScimSyncView *view;
+	const json_t *from;
+	const json_t *to;
+	json_t	   *step;
+	bool		one;			/* one operation in a request */
+	bool		create;
+	int			most;			/* see scim_step_towards */
+	int			changes;
+	bool		partial;
+} StepContext;
+
+static void
+step_attr(StepContext *ctx, const ScimAttr *attr)
+{
+	const ScimSyncView *view = ctx->view;
+	const json_t *from = scim_document_value(view->type, ctx->from, attr);
+	const json_t *to = scim_document_value(view->type, ctx->to, attr);
+	bool		reference = scim_multi_is_reference(attr);
+	int			limit = ctx->most > 0 ? ctx->most : view->style.members_per_request;
+
+	if (!is_managed(view, attr))
+		return;
+	if (scim_value_same(attr, from, to))
+		scim_document_put(view->type, ctx->step, attr, from);
+	else if ((ctx->one && ctx->changes > 0) || (ctx->most > 0 && reference == ctx->create))
+	{
+		scim_document_put(view->type, ctx->step, attr, from);
+		ctx->partial = true;
+	}
+	else
+	{
+		/* a removal by filter is an operation for each value */
+		if (ctx->one && reference && !view->style.remove_by_list &&
+			json_array_size(references(attr, to, from, true)) == 0)
+			limit = 1;
+		if (reference && limit > 0)
+			to = reference_step(attr, from, to, limit, ctx->one, &ctx->partial);
+		scim_document_put(view->type, ctx->step, attr, to);
+		ctx->changes++;
+	}
+}
+
+static bool
+comes_last(const ScimAttr *attr)
+{
+	return attr->ext == SCIM_EXT_CORE && (strcmp(attr->name, "active") == 0 || strcmp(attr->name, "userName") == 0);
+}
+
+char *
+scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create, int most)
+{
+	StepContext ctx = {.view = view, .from = from, .one = view->server->patch_one_operation && !create,
+	.create = create, .most = most};
+	ScimCoreFrame frame;
+	char	   *text = NULL;
+	size_t		len;
+
+	if (!ctx.one && most == 0 && view->style.members_per_request == 0)
+		return NULL;
+	scim_core_enter(&frame);
+	ctx.to = scim_document_parse(to);
+	ctx.step = scim_json_object();
+	if (ctx.step == NULL)
+		out_of_memory();
+	for (int pass = 0; pass < 2; pass++)
+		for (int i = 0; i < view->type->ntop; i++)
+			if (comes_last(view->type->top[i]) == (pass == 1))
+				step_attr(&ctx, view->type->top[i]);
+	if (ctx.partial)
+		text = scim_json_print(ctx.step, &len);
+	scim_core_leave(&frame);
+	if (ctx.partial && text == NULL)
+		out_of_memory();
+	return text;
+}
+
+/* ---- references that the target refuses ---- */
+
+int
+scim_reference_changes(const ScimSyncView *view, const char *from, const char *to, const char **only)
+{
+	ScimCoreFrame frame;
+	json_t	   *before;
+	json_t	   *after;
+	int			n = 0;
+
+	*only = NULL;
+	scim_core_enter(&frame);
+	before = scim_document_parse(from);
+	after = scim_document_parse(to);
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+		const json_t *old = scim_document_value(view->type, before, attr);
+		const json_t *new = scim_document_value(view->type, after, attr);
+
+		if (!is_managed(view, attr) || !scim_multi_is_reference(attr))
+			continue;
+		for (int way = 0; way < 2; way++)
+		{
+			const json_t *differ = way == 0 ? references(attr, new, old, true) : references(attr, old, new, true);
+			const char *id;
+
+			n += (int) json_array_size(differ);
+			id = json_string_value(json_object_get(json_array_get(differ, 0), "value"));
+			if (id)
+				*only = pstrdup(id);
+		}
+	}
+	scim_core_leave(&frame);
+	return n;
+}
+
+static bool
+is_listed(List *ids, const json_t *item)
+{
+	const char *id = json_string_value(json_object_get(item, "value"));
+	ListCell   *lc;
+
+	foreach(lc, ids)
+		if (id && strcmp(id, (const char *) lfirst(lc)) == 0)
+			return true;
+	return false;
+}
+
+/* Append the items of a list that are, or are not, among the ids. */
+static void
+append_listed(json_t *list, const json_t *items, List *ids, bool listed)
+{
+	for (size_t i = 0; i < json_array_size(items); i++)
+		if (is_listed(ids, json_array_get(items, i)) == listed &&
+			json_array_append(list, json_array_get(items, i)) != 0)
+			out_of_memory();
+}
+
+char *
+scim_keep_references(const ScimSyncView *view, const char *from, const char *to, List *refused)
+{
+	ScimCoreFrame frame;
+	json_t	   *before;
+	json_t	   *after;
+	char	   *text;
+	size_t		len;
+
+	scim_core_enter(&frame);
+	before = scim_document_parse(from);
+	after = scim_document_parse(to);
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+		json_t	   *list;
+
+		if (!is_managed(view, attr) || !scim_multi_is_reference(attr))
+			continue;
+		list = json_array();
+		if (list == NULL)
+			out_of_memory();
+		append_listed(list, scim_document_value(view->type, after, attr), refused, false);
+		append_listed(list, scim_document_value(view->type, before, attr), refused, true);
+		scim_document_put(view->type, after, attr, json_array_size(list) > 0 ? list : NULL);
+	}
+	text = scim_json_print(after, &len);
+	scim_core_leave(&frame);
+	if (text == NULL)
+		out_of_memory();
+	return text;
+}
+
+/* ---- PUT ---- */
+
+/* Of a list of which only some types are managed: the others as they are, these as wanted. */
+static json_t *
+overlay_list(const List *types, const json_t *current, const json_t *wanted)
+{
+	json_t	   *list = json_array();
+
+	for (size_t i = 0; i < json_array_size(current); i++)
+	{
+		const json_t *type = json_object_get(json_array_get(current, i), "type");
+		bool		managed = false;
+		ListCell   *lc;
+
+		foreach(lc, types)
+			managed = managed || (json_is_string(type) && pg_strcasecmp(json_string_value(type), (const char *) lfirst(lc)) == 0);
+		if (!managed)
+			json_array_append(list, json_array_get(current, i));
+	}
+	for (size_t i = 0; i < json_array_size(wanted); i++)
+		json_array_append(list, json_array_get(wanted, i));
+	return list;
+}
+
+static void
+overlay_attr(const ScimSyncView *view, json_t *resource, const json_t *wanted, const ScimAttr *attr)
+{
+	const ScimAttrRule *rule = &view->style.rules[attr->ord];
+	const json_t *current = scim_document_value(view->type, resource, attr);
+	const json_t *value = scim_document_value(view->type, wanted, attr);
+
+	if (!is_managed(view, attr) || rule->apply == SCIM_APPLY_CREATE_ONLY ||
+		(rule->apply == SCIM_APPLY_IF_ABSENT && current) || (rule->on_null == SCIM_NULL_SKIP && value == NULL))
+		return;
+	if (attr->multi && view->style.types[attr->ord] != NIL)
+		value = overlay_list(view->style.types[attr->ord], current, value);
+	else if (attr->type == SCIM_TYPE_COMPLEX && !attr->multi && json_is_object(current) && json_is_object(value))
+	{
+		/* sub-attributes that the mapping lacks stay */
+		json_t	   *merged = json_copy(unconstify(json_t *, current));
+
+		for (int i = 0; i < attr->nsubs; i++)
+			if (view->selection->has[attr->subs[i]->ord])
+				json_object_del(merged, attr->subs[i]->name);
+		json_object_update(merged, unconstify(json_t *, value));
+		value = merged;
+	}
+	scim_document_put(view->type, resource, attr, value);
+}
+
+char *
+scim_overlay(const ScimSyncView *view, const json_t *current, const char *wanted)
+{
+	ScimCoreFrame frame;
+	json_t	   *resource;
+	json_t	   *document;
+	const json_t *active;
+	char	   *text;
+	size_t		len;
+
+	scim_core_enter(&frame);
+	document = scim_document_parse(wanted);
+	resource = json_copy(unconstify(json_t *, current));
+	if (resource == NULL)
+		out_of_memory();
+	json_object_del(resource, "meta");
+	for (int i = 0; i < view->type->ntop; i++)
+		overlay_attr(view, resource, document, view->type->top[i]);
+	/* what disables and reactivates says so, also where the mapping does not */
+	active = json_object_get(document, "active");
+	if (!view->active_mapped && json_is_boolean(active))
+		json_object_set(resource, "active", unconstify(json_t *, active));
+	text = scim_json_print(resource, &len);
+	scim_core_leave(&frame);
+	if (text == NULL)
+		out_of_memory();
+	return text;
+}
