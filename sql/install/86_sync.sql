@@ -58,7 +58,7 @@ COMMENT ON COLUMN scim._links.intent IS 'What a request in flight is meant to do
 COMMENT ON COLUMN scim._links.intent_at IS 'Since when.';
 COMMENT ON COLUMN scim._links.dirty IS 'Whether the row has changed while a request was in flight.';
 COMMENT ON COLUMN scim._links.waiting IS 'Whether the row refers to others that are not at the target yet.';
-COMMENT ON COLUMN scim._links.doubt IS 'How often the target has to say that there is no such resource before one is created: the outcome of a POST is not known.';
+COMMENT ON COLUMN scim._links.doubt IS 'The outcome of a request is not known. Without remote_id: how often the target has to say that there is no such resource before one is created; with it: its resource is read before it is changed again.';
 COMMENT ON COLUMN scim._links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim._links.next_at IS 'When to look at it again; null: when its row changes.';
 COMMENT ON COLUMN scim._links.gone_at IS 'Since when the row is gone.';

@@ -210,6 +210,7 @@ typedef struct ScimDecision
 	char	   *match_paths[4]; /* CREATE: queries before it, by rule; NULL: the rule has no value */
 	bool		may_create;		/* CREATE: false: match only */
 	bool		partial;		/* a step: more follows */
+	bool		compare;		/* UPDATE: a GET tells first what the target has */
 	bool		read_first;		/* PUT: the body is laid over what a GET brings */
 	bool		deactivates;	/* UPDATE: the row itself says active: false now */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */

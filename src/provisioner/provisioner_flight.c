@@ -123,7 +123,9 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 		case SCIM_ACTION_UPDATE:
 		case SCIM_ACTION_DISABLE:
 			flight->phase = decision->action == SCIM_ACTION_UPDATE ? SCIM_PHASE_UPDATE : SCIM_PHASE_DISABLE;
-			if (decision->read_first)
+			if (decision->compare)
+				flight->phase = SCIM_PHASE_COMPARE;
+			else if (decision->read_first)
 			{
 				flight->phase = SCIM_PHASE_READ;
 				flight->method = "GET";
@@ -293,7 +295,7 @@ try_later(AnswerContext *ctx)
 				 later(ctx, link->attempts - 1));
 }
 
-/* Nobody knows whether a POST has made something. */
+/* Nobody knows what a request has done. */
 static bool
 doubt(AnswerContext *ctx, int misses)
 {
@@ -437,6 +439,51 @@ resource_text(const json_t *resource)
 	return text;
 }
 
+/* A resource of the target, as it is there now, is brought to what is wanted. */
+static bool
+bring(AnswerContext *ctx, const char *id, const json_t *resource, bool reactivate)
+{
+	ScimFlight *flight = ctx->flight;
+	ScimDecision update;
+
+	memset(&update, 0, sizeof(update));
+	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, reactivate, 0, &update))
+		return succeed(ctx, "linked");
+	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
+		return store(ctx, "linked", "update is none of the actions of the sync", 0);
+	/* from here on a repetition starts from what the target has */
+	flight->action = SCIM_ACTION_UPDATE;
+	flight->adopted = true;
+	flight->from = resource_text(resource);
+	flight->full = update.full;
+	flight->wanted = update.wanted;
+	flight->partial = update.partial;
+	if (update.read_first && ctx->response == NULL)
+		return go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);
+	if (update.read_first)
+		return put(ctx, resource);
+	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
+}
+
+/* What became of an update whose answer was lost. */
+static bool
+compared(AnswerContext *ctx)
+{
+	ScimFlight *flight = ctx->flight;
+	const char *id = text_member(ctx->body, "id");
+
+	if (id == NULL || strcmp(id, flight->link.remote_id) != 0)
+	{
+		ctx->reason = "the target returns another resource than the one that was asked for";
+		return try_later(ctx);
+	}
+	flight->link.doubt = 0;
+	/* the mapping may have no `active`, and we took it out of use */
+	return bring(ctx, flight->link.remote_id, ctx->body,
+				 !ctx->view->active_mapped && json_is_false(scim_json_get(ctx->body, "active", NULL)) &&
+				 strcmp(flight->link.state, "disabled") == 0);
+}
+
 /* Exactly one resource matches: it is the row's, if it is no other row's. */
 static bool
 adopt(AnswerContext *ctx, const json_t *resource)
@@ -444,7 +491,6 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	ScimFlight *flight = ctx->flight;
 	const char *id = text_member(resource, "id");
 	const char *owner;
-	ScimDecision update;
 
 	if (id == NULL)
 		return park(ctx, "conflict", "the resource that matches has no id");
@@ -463,23 +509,7 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	/* made for a row that has gone meanwhile: what follows is decided anew */
 	if (flight->absent)
 		return store(ctx, "linked", NULL, ctx->now);
-	memset(&update, 0, sizeof(update));
-	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, false, 0, &update))
-		return succeed(ctx, "linked");
-	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
-		return store(ctx, "linked", "update is none of the actions of the sync", 0);
-	/* from here on a repetition starts from what the target has */
-	flight->action = SCIM_ACTION_UPDATE;
-	flight->adopted = true;
-	flight->from = resource_text(resource);
-	flight->full = update.full;
-	flight->wanted = update.wanted;
-	flight->partial = update.partial;
-	if (update.read_first && ctx->response == NULL)
-		return go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);
-	if (update.read_first)
-		return put(ctx, resource);
-	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
+	return bring(ctx, id, resource, false);
 }
 
 /* No rule has found anything. */
@@ -670,6 +700,7 @@ vanished(AnswerContext *ctx)
 			flight->strange = page ? flight->method : NULL;
 			return look(ctx);
 		case SCIM_PHASE_READ:
+		case SCIM_PHASE_COMPARE:
 		case SCIM_PHASE_LOOK:
 			if (flight->action == SCIM_ACTION_DISABLE)
 				return succeed(ctx, "disabled");
@@ -703,6 +734,8 @@ done(AnswerContext *ctx)
 			return created(ctx);
 		case SCIM_PHASE_READ:
 			return put(ctx, ctx->body);
+		case SCIM_PHASE_COMPARE:
+			return compared(ctx);
 		case SCIM_PHASE_UPDATE:
 			return succeed(ctx, "linked");
 		case SCIM_PHASE_DISABLE:
@@ -726,6 +759,7 @@ decide_next(AnswerContext *ctx)
 {
 	ScimFlight *flight = ctx->flight;
 	bool		creating = flight->phase == SCIM_PHASE_CREATE;
+	bool		writing = flight->phase == SCIM_PHASE_UPDATE || flight->phase == SCIM_PHASE_DISABLE;
 
 	switch (ctx->verdict)
 	{
@@ -743,9 +777,9 @@ decide_next(AnswerContext *ctx)
 			return store(ctx, flight->link.state, ctx->reason,
 						 TimestampTzPlusMilliseconds(ctx->now, Max(ctx->news->wait_ms, 0)));
 		case SCIM_VERDICT_DOUBT:
-			return creating ? doubt(ctx, DOUBT_AFTER_SILENCE) : try_later(ctx);
+			return creating ? doubt(ctx, DOUBT_AFTER_SILENCE) : writing ? doubt(ctx, 1) : try_later(ctx);
 		case SCIM_VERDICT_TRANSIENT:
-			return creating ? doubt(ctx, DOUBT_AFTER_ERROR) : try_later(ctx);
+			return creating || writing ? doubt(ctx, DOUBT_AFTER_ERROR) : try_later(ctx);
 		case SCIM_VERDICT_CONFLICT:
 			if (creating)
 				return find(ctx);
@@ -795,6 +829,7 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_CREATE] = "create",
 		[SCIM_PHASE_FIND] = "match",
 		[SCIM_PHASE_READ] = "read",
+		[SCIM_PHASE_COMPARE] = "verify",
 		[SCIM_PHASE_UPDATE] = "update",
 		[SCIM_PHASE_DISABLE] = "disable",
 		[SCIM_PHASE_LOOK] = "verify",

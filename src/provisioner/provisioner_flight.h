@@ -8,6 +8,7 @@
  *			CREATE refused as a duplicate, or answered without an id -> FIND
  *	update	UPDATE -> linked;  404 -> LOOK -> 404 -> the link is lost
  *			by PUT: READ -> UPDATE
+ *			if the outcome of the last one is not known: COMPARE -> UPDATE
  *	disable	DISABLE -> LOOK, unless the answer says so itself -> disabled
  *	delete	DELETE -> the link goes
  */
@@ -22,6 +23,7 @@ typedef enum ScimPhase
 	SCIM_PHASE_CREATE,
 	SCIM_PHASE_FIND,			/* match, and never create */
 	SCIM_PHASE_READ,			/* what a PUT is laid over */
+	SCIM_PHASE_COMPARE,			/* GET by id: what became of an update? */
 	SCIM_PHASE_UPDATE,
 	SCIM_PHASE_DISABLE,
 	SCIM_PHASE_LOOK,			/* GET by id: is it there, is it out of use? */

@@ -435,8 +435,8 @@ scim_link_of_remote(int64 sync_id, const char *remote_id)
 
 /*
  * Whoever sent the requests in flight is gone, and nobody knows what became of
- * them: they are looked at again, and nothing is created before the target has
- * said three times that it is not there.
+ * them: they are looked at again; nothing is created before the target has said
+ * three times that it is not there, and what was being changed is read first.
  */
 int
 scim_links_recover(int64 sync_id)
@@ -445,7 +445,8 @@ scim_links_recover(int64 sync_id)
 	Datum		values[1] = {Int64GetDatum(sync_id)};
 
 	return execute("recover links",
-				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3 ELSE doubt END,"
+				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3"
+				   " WHEN remote_id IS NOT NULL THEN GREATEST(doubt, 1) ELSE doubt END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, next_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL",
 				   1, types, values, NULL, SPI_OK_UPDATE);

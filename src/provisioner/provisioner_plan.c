@@ -222,6 +222,18 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 	{
 		bool		was_disabled = strcmp(link->state, "disabled") == 0;
 
+		/* what the target has is not known: it says so, and is brought from there to what is wanted */
+		if (link->doubt > 0)
+		{
+			decision->action = SCIM_ACTION_UPDATE;
+			decision->compare = true;
+			decision->method = "GET";
+			decision->path = scim_resource_path(view, link->remote_id);
+			decision->wanted = document->text;
+			decision->deactivates = view->active_mapped && says_inactive(document->text) && !says_inactive(link->acked);
+			decision->reason = "the outcome of its last change is not known";
+			return decision;
+		}
 		/* the very text that was acknowledged */
 		if (!was_disabled && link->acked_hash && strcmp(link->acked_hash, scim_text_hash(document->text)) == 0)
 			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
@@ -314,7 +326,8 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 		}
 	}
 
-	inactive = strcmp(link->state, "disabled") == 0 || (view->active_mapped && says_inactive(link->acked));
+	inactive = strcmp(link->state, "disabled") == 0 ||
+		(link->doubt == 0 && view->active_mapped && says_inactive(link->acked));
 	if (!inactive && view->can_disable && (sync->actions & SCIM_SYNC_UPDATE) != 0)
 	{
 		scim_decide_disable(view, link, decision);
