@@ -152,7 +152,8 @@ store(AnswerContext *ctx, const char *state, const char *reason, TimestampTz nex
 	link->state = state;
 	link->reason = reason;
 	link->next_at = next_at;
-	scim_link_store(ctx->view->sync->id, link);
+	if (!ctx->flight->dry)
+		scim_link_store(ctx->view->sync->id, link);
 	return true;
 }
 
@@ -390,7 +391,8 @@ not_found(AnswerContext *ctx)
 	}
 	if (!flight->may_create)
 		return store(ctx, flight->absent ? NULL : "skipped", flight->link.reason, 0);
-	scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
+	if (!flight->dry)
+		scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
 	return go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
 }
 

@@ -74,7 +74,9 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 {
 	ScimClientTarget target = scim_client_target(ctx->view->server, secret);
 	ScimFlight *flight = scim_flight_begin(CurrentMemoryContext, link, decision);
+	bool		linked = false;
 
+	flight->dry = dry;
 	for (int n = 0; n < MAX_REQUESTS; n++)
 	{
 		ScimClientRequest request = {.method = flight->method, .path = flight->path, .body = flight->body,
@@ -92,6 +94,7 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 		}
 		response = scim_client_call(&target, &request);
 		over = scim_flight_answer(ctx->view, flight, response, secret, &news);
+		linked = linked || news.linked;
 		put_step(ctx, step, scim_retry_verdict_name(news.verdict), news.reason, request.method, request.path,
 				 response->status, body);
 		if (over)
@@ -103,6 +106,8 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 		}
 	}
 	scim_flight_end(flight);
+	if (linked && !dry)
+		scim_links_wake_waiting(ctx->view->sync->server);
 }
 
 static void
@@ -159,6 +164,9 @@ one_row(FunctionCallInfo fcinfo, bool dry)
 	}
 	else if (secret)
 		fly(&ctx, link, decision, secret, dry);
+	/* what is still to be done, or can go on now, is the worker's */
+	if (!dry)
+		scim_sync_wake_at_commit();
 
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
