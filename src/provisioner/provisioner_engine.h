@@ -156,7 +156,7 @@ extern void scim_link_intend(int64 sync_id, const char *key, const char *intent)
 extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
 extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
 extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
-extern int	scim_links_recover(int64 sync_id);
+extern void scim_links_recover(int64 sync_id, const char *const *flying, int n);
 extern void scim_attempts_forget(void);
 extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_wake_waiting(const char *server);

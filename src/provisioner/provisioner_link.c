@@ -397,19 +397,20 @@ scim_link_of_remote(int64 sync_id, const char *remote_id)
 /*
  * Whoever sent the requests in flight is gone, and nobody knows what became of
  * them: they are looked at again, and nothing is created before the target has
- * said three times that it is not there.
+ * said three times that it is not there.  But for those in "flying", whose
+ * requests this process waits for.
  */
-int
-scim_links_recover(int64 sync_id)
+void
+scim_links_recover(int64 sync_id, const char *const *flying, int n)
 {
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(sync_id)};
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(flying, n)};
 
-	return execute("recover links",
+	(void) execute("recover links",
 				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3 ELSE doubt END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, next_at = pg_catalog.clock_timestamp()"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL",
-				   1, types, values, NULL, SPI_OK_UPDATE);
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL AND source_key OPERATOR(pg_catalog.<>) ALL ($2)",
+				   2, types, values, NULL, SPI_OK_UPDATE);
 }
 
 /* ids at the target of some keys, in their order; NULL: none is known. */

@@ -105,6 +105,20 @@ scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight)
 		scim_flight_end(flight);
 }
 
+void
+scim_run_forget_unsent(ScimProvisioner *p, ScimSyncRun *run)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (!flight->sent)
+			scim_run_forget_flight(p, run, flight);
+	}
+}
+
 static void
 forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 {
@@ -121,14 +135,14 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 
 /*
  * The lock that says who works on a sync: held by this session until the sync
- * stops, the process ends, or a transaction fails, which releases it and is the
- * end of all flights anyway.  (An advisory lock would not survive the scrubbing
- * of the session.)
+ * stops or the process ends.  (A transaction that fails releases it, and it is
+ * taken again at once; an advisory lock would not survive the scrubbing of the
+ * session.)
  */
 static void
 sync_lock_tag(int64 id, LOCKTAG *tag)
 {
-	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, SYNC_LOCK_CLASS, (Oid) id, 0);
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, SYNC_LOCK_CLASS, (uint32) id, (uint16) (id >> 32));
 }
 
 static bool
@@ -163,23 +177,19 @@ release_sync(ScimProvisioner *p, ScimSyncRun *run)
 
 /*
  * A sync that is to stop: nothing more is sent, and what was sent is waited for.
+ * The transaction that finds nothing under way any more is its last.
  */
 static void
 stop_sync(ScimProvisioner *p, ScimSyncRun *run)
 {
-	dlist_mutable_iter iter;
-
-	dlist_foreach_modify(iter, &run->flights)
+	if (!run->claimed || (run->draining && run->nflights == 0))
 	{
-		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
-
-		if (!flight->sent)
-			scim_run_forget_flight(p, run, flight);
-	}
-	run->draining = true;
-	run->due_at = PG_INT64_MAX;
-	if (run->nflights == 0)
 		release_sync(p, run);
+		return;
+	}
+	scim_run_forget_unsent(p, run);
+	run->draining = true;
+	run->due_at = run->nflights == 0 ? 0 : PG_INT64_MAX;
 }
 
 static ScimSyncRun *
@@ -352,9 +362,13 @@ end_transaction(ScimIdentity *identity)
 	scim_identity_restore(identity);
 }
 
-/* After an error: nothing of the transaction stays, nor the locks of syncs. */
+/*
+ * After an error: nothing of the transaction stays, nor the flights of the sync
+ * it was about.  It has released the locks of all syncs; whoever got one before
+ * it is back here works on that sync now.
+ */
 static void
-abort_transaction(ScimProvisioner *p, ScimIdentity *identity)
+abort_transaction(ScimProvisioner *p, ScimSyncRun *failed, ScimIdentity *identity)
 {
 	dlist_iter	iter;
 
@@ -363,13 +377,21 @@ abort_transaction(ScimProvisioner *p, ScimIdentity *identity)
 	scim_identity_restore(identity);
 	scim_core_reset();
 	scim_store_reset();
+	if (failed)
+		forget_flights(p, failed);
+	StartTransactionCommand();
 	dlist_foreach(iter, &p->syncs)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
+		bool		claimed = run->claimed;
 
-		forget_flights(p, run);
 		run->claimed = false;
+		if (!claimed || claim_sync(run))
+			continue;
+		forget_flights(p, run);
+		run->due_at = 0;
 	}
+	CommitTransactionCommand();
 }
 
 /* One line for an operator; a message could hold values of rows. */
@@ -402,7 +424,8 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	const ScimSync *sync = scim_sync_by_name(run->name);
 
-	if (sync == NULL || sync->id != run->id || !claim_sync(run))
+	/* without a target: looking for syncs has failed when it had just found this one */
+	if (sync == NULL || sync->id != run->id || run->target == NULL || !claim_sync(run))
 	{
 		run->wanted = false;
 		forget_flights(p, run);
@@ -454,7 +477,7 @@ transact(ScimProvisioner *p, ScimSyncRun *run, WorkStep step, const char *what, 
 		MemoryContextSwitchTo(caller);
 		edata = CopyErrorData();
 		FlushErrorState();
-		abort_transaction(p, &identity);
+		abort_transaction(p, run, &identity);
 		*sqlstate = edata->sqlerrcode;
 		/* what this extension has to say holds nothing of a row */
 		failure = edata->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ?
