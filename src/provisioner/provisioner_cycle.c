@@ -111,7 +111,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (flight->response == NULL)
 			continue;
 		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
-		if (flight->phase == SCIM_PHASE_SCAN && over && !run->draining)
+		if (flight->phase == SCIM_PHASE_SCAN && over && run->scan.state == SCIM_SCAN_RUNNING)
 			scim_list_take(p, run, view, news.page, now);
 		scim_run_forget_answer(run, flight);
 		hear(run, view->sync, &news, now);

@@ -213,6 +213,7 @@ typedef struct ScimDecision
 	bool		read_first;		/* PUT: the body is laid over what a GET brings */
 	bool		deactivates;	/* UPDATE: the row itself says active: false now */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
+	bool		former;			/* CREATE: of a row that would be found otherwise now; likewise */
 	const char *wanted;			/* document that the target has afterwards */
 	const char *full;			/* UPDATE: and when all steps are done */
 	const char *created;		/* CREATE: what it has after the POST, if that is not all; or NULL */

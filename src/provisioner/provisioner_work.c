@@ -136,6 +136,22 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 	run->reconciled = NULL;
 }
 
+/* What is being read of the target's list is of no use any more. */
+static void
+forget_scan(ScimProvisioner *p, ScimSyncRun *run)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (flight->phase == SCIM_PHASE_SCAN)
+			scim_run_forget_flight(p, run, flight);
+	}
+	run->scan.state = SCIM_SCAN_NONE;
+}
+
 /*
  * The lock that says who works on a sync: held by this session until the sync
  * stops or the process ends.  (A transaction that fails releases it, and it is
@@ -313,7 +329,10 @@ refresh_syncs(ScimProvisioner *p)
 		run->wanted = true;
 		/* what was forgotten when it stopped has left intents */
 		if (run->draining)
+		{
+			forget_scan(p, run);
 			run->recovered = false;
+		}
 		run->draining = false;
 		run->target = scim_target_refresh(p, server, secret);
 		run->due_at = 0;
@@ -391,10 +410,17 @@ abort_transaction(ScimProvisioner *p, ScimSyncRun *failed, ScimIdentity *identit
 		bool		claimed = run->claimed;
 
 		run->claimed = false;
-		if (!claimed || claim_sync(run))
-			continue;
-		forget_flights(p, run);
-		run->due_at = 0;
+		if (claimed && !claim_sync(run))
+		{
+			forget_flights(p, run);
+			run->due_at = 0;
+		}
+		else if (run->scan.state == SCIM_SCAN_RUNNING)
+		{
+			/* which has a lock of its own, that is gone as well */
+			forget_scan(p, run);
+			run->due_at = 0;
+		}
 	}
 	CommitTransactionCommand();
 }
