@@ -323,7 +323,8 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 
 	/* a POST in flight may still come to something: its row stays in doubt */
 	restart_step(scope.links, "restart links",
-				 "UPDATE scim._links SET remote_id = NULL, acked = NULL, state = 'pending', reason = NULL,"
+				 "UPDATE scim._links SET remote_id = NULL, acked = NULL, acked_hash = NULL, state = 'pending', reason = NULL,"
+				 " next_at = pg_catalog.clock_timestamp(),"
 				 " staged = NULL, approval = NULL, gone_at = NULL WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL", sync->id);
 	restart_step(scope.escrows, "restart escrows",
 				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
