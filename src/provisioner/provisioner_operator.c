@@ -360,6 +360,8 @@ progress(int64 sync_id, text *key)
 	Datum		values[2] = {Int64GetDatum(sync_id), PointerGetDatum(key)};
 	char		nulls[3] = "  ";
 	bool		isnull;
+	bool		going;
+	bool		stuck;
 
 	nulls[1] = key ? ' ' : 'n';
 	/* in the latest snapshot: what the worker has committed meanwhile */
@@ -368,16 +370,21 @@ progress(int64 sync_id, text *key)
 						 " AND ($2 IS NULL OR d.keys IS NULL OR $2 OPERATOR(pg_catalog.=) ANY (d.keys)))"
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2)"
-						 " AND (l.intent IS NOT NULL OR l.dirty OR l.next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()"
-						 " OR (l.next_at IS NOT NULL AND l.refused IS NULL AND l.state IN ('pending', 'linked')))),"
+						 " AND l.intent IS NOT NULL)"
+						 /* what changes while it is in flight or parked has one of the two; a deletion that is due in weeks is not waited for */
+						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
+						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2) AND l.next_at IS NOT NULL"
+						 " AND (l.next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() OR (l.refused IS NULL AND l.state IN ('pending', 'linked')"
+						 " AND (l.gone_at IS NULL OR l.attempts OPERATOR(pg_catalog.>) 0)))),"
 						 " $2 IS NOT NULL AND EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND l.source_key OPERATOR(pg_catalog.=) $2 AND l.intent IS NULL AND NOT l.dirty"
 						 " AND l.state IN ('parked', 'conflict', 'staged', 'skipped'))",
 						 2, types, values, nulls, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._links");
-	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
-		return PROGRESS_GOING;
-	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)) ? PROGRESS_STUCK : PROGRESS_DONE;
+	going = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	stuck = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return going ? PROGRESS_GOING : stuck ? PROGRESS_STUCK : PROGRESS_DONE;
 }
 
 Datum

@@ -61,6 +61,9 @@ sub users_like
 	ok($s->settled('sound', 40), 'its links are forgotten');
 	is($s->sql("SELECT linked FROM scim.sync_status WHERE name = 'sound'"), 30, 'and found again');
 	is(sent($peer, 'POST'), 30, 'nobody is new');
+	# what is to be deleted in weeks, and can't be disabled, as groups are
+	$s->sql("UPDATE scim._links SET gone_at = now(), next_at = now() + '30 days' WHERE source_key = '1' AND sync_id = (SELECT id FROM scim._syncs WHERE name = 'sound')");
+	is($s->sql("SELECT scim.wait_synced('sound', timeout => '1 s')"), 't', 'what is due in weeks is not waited for');
 	$s->sql("SELECT scim.drop_sync('sound'), scim.drop_sync('broken')");
 }
 
