@@ -78,7 +78,7 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 n
 	switch (news->verdict)
 	{
 		case SCIM_VERDICT_UNREACHED:
-			if (scim_target_unreached(target, now))
+			if (scim_target_unreached(target, now) && run->wanted)
 				scim_run_tell(sync, news->reason);
 			return;
 		case SCIM_VERDICT_UNAUTHORIZED:
@@ -111,7 +111,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (flight->response == NULL)
 			continue;
 		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
-		if (flight->phase == SCIM_PHASE_SCAN && over && !run->draining)
+		if (flight->phase == SCIM_PHASE_SCAN && over && run->scan.state == SCIM_SCAN_RUNNING)
 			scim_list_take(p, run, view, news.page, now);
 		scim_run_forget_answer(run, flight);
 		hear(run, view->sync, &news, now);
@@ -267,6 +267,24 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	return n == limit;
 }
 
+/* Rows in flight that no flight of this process is about. */
+static void
+recover_links(ScimSyncRun *run)
+{
+	const char **keys = palloc(sizeof(char *) * Max(run->nflights, 1));
+	dlist_iter	iter;
+	int			n = 0;
+
+	dlist_foreach(iter, &run->flights)
+	{
+		const ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (flight->key)
+			keys[n++] = flight->key;
+	}
+	scim_links_recover(run->id, keys, n);
+}
+
 /* What another process has left: rows in flight, and what it was told to wait for. */
 static void
 recover(ScimSyncRun *run, const ScimSync *sync, int64 now)
@@ -275,14 +293,20 @@ recover(ScimSyncRun *run, const ScimSync *sync, int64 now)
 
 	if (held != 0)
 		scim_target_block(run->target, now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), held) + 1);
-	(void) scim_links_recover(run->id);
+	recover_links(run);
 	run->recovered = true;
 }
 
 void
 scim_cycle_drain(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 {
-	look_at_answers(p, run, scim_sync_view(sync), scim_run_now());
+	/* a mapping that is broken keeps no sync from stopping */
+	if (run->nanswers > 0)
+		look_at_answers(p, run, scim_sync_view(sync), scim_run_now());
+	scim_run_forget_unsent(p, run);
+	/* who stops leaves nothing in flight: people work on with the rows by hand */
+	if (run->nflights == 0)
+		recover_links(run);
 	run->due_at = PG_INT64_MAX;
 }
 

@@ -79,6 +79,7 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->action = decision->action;
 	flight->may_create = decision->may_create;
 	flight->absent = decision->absent;
+	flight->former = decision->former;
 	flight->wanted = copied(decision->wanted);
 	if (decision->action == SCIM_ACTION_UPDATE)
 	{
@@ -180,7 +181,10 @@ store(AnswerContext *ctx, const char *state, const char *reason, TimestampTz nex
 	link->state = state;
 	link->reason = reason;
 	link->next_at = next_at;
-	scim_link_store(ctx->view->sync->id, link);
+	/* what a POST may have made is found by what it held */
+	link->wanted = link->doubt > 0 ? ctx->flight->wanted : NULL;
+	if (!ctx->flight->dry)
+		scim_link_store(ctx->view->sync->id, link);
 	return true;
 }
 
@@ -205,7 +209,6 @@ succeed(AnswerContext *ctx, const char *state)
 
 	flight->link.acked = flight->wanted;
 	flight->link.staged = flight->link.approval = NULL;
-	flight->link.wanted = NULL;
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
 	flight->link.attempts = 0;
@@ -235,7 +238,6 @@ park(AnswerContext *ctx, const char *state, const char *reason)
 
 	ctx->news->parked = true;
 	flight->link.attempts++;
-	flight->link.wanted = NULL;
 	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
 	return store(ctx, state, reason, scim_escrow_time(flight->link.attempts, ctx->now));
 }
@@ -253,8 +255,6 @@ reformed(AnswerContext *ctx, ScimLesson lesson)
 	ctx->news->learned = ctx->news->learned || lesson == SCIM_LESSON_NEW;
 	if (lesson == SCIM_LESSON_OLD && ++link->attempts > MAX_SWITCHES)
 		return park(ctx, "parked", ctx->reason);
-	if (link->doubt > 0)
-		link->wanted = flight->wanted;
 	return store(ctx, flight->adopted ? "linked" : link->state, ctx->reason, ctx->now);
 }
 
@@ -288,8 +288,6 @@ try_later(AnswerContext *ctx)
 	ScimLinkUpdate *link = &ctx->flight->link;
 
 	link->attempts++;
-	if (link->doubt > 0)
-		link->wanted = ctx->flight->wanted;
 	return store(ctx, link->state, ctx->reason,
 				 link->attempts > MAX_ATTEMPTS ? scim_escrow_time(link->attempts - MAX_ATTEMPTS, ctx->now) :
 				 later(ctx, link->attempts - 1));
@@ -421,6 +419,8 @@ may_adopt(AnswerContext *ctx, const char *id)
 	if (adopt == SCIM_ADOPT_NEVER)
 	{
 		park(ctx, "conflict", psprintf("resource %s is at the target already, and the sync adopts none", id));
+		/* by this sync, not by the target */
+		ctx->news->parked = false;
 		return false;
 	}
 	flight->link.staged = "adopt";
@@ -439,6 +439,15 @@ resource_text(const json_t *resource)
 	return text;
 }
 
+/* Is the resource in use, and not to be? */
+static bool
+takes_out_of_use(const AnswerContext *ctx, const json_t *resource)
+{
+	return ctx->view->active_mapped &&
+		json_is_false(scim_json_get(scim_document_parse(ctx->flight->wanted), "active", NULL)) &&
+		!json_is_false(scim_json_get(resource, "active", NULL));
+}
+
 /* A resource of the target, as it is there now, is brought to what is wanted. */
 static bool
 bring(AnswerContext *ctx, const char *id, const json_t *resource, bool reactivate)
@@ -451,6 +460,14 @@ bring(AnswerContext *ctx, const char *id, const json_t *resource, bool reactivat
 		return succeed(ctx, "linked");
 	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
 		return store(ctx, "linked", "update is none of the actions of the sync", 0);
+	if (takes_out_of_use(ctx, resource))
+	{
+		/* like every change that does, it has to pass the delete guard */
+		flight->link.staged = flight->link.approval = NULL;
+		flight->link.acked = resource_text(resource);
+		ctx->news->linked = true;
+		return store(ctx, "linked", NULL, ctx->now);
+	}
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
 	flight->adopted = true;
@@ -506,8 +523,8 @@ adopt(AnswerContext *ctx, const json_t *resource)
 
 	flight->link.remote_id = pstrdup(id);
 	flight->link.doubt = 0;
-	/* made for a row that has gone meanwhile: what follows is decided anew */
-	if (flight->absent)
+	/* made for a row that is gone, or another one, by now: what follows is decided anew */
+	if (flight->absent || flight->former)
 		return store(ctx, "linked", NULL, ctx->now);
 	return bring(ctx, id, resource, false);
 }
@@ -524,13 +541,15 @@ not_found(AnswerContext *ctx)
 	{
 		/* an index of the target may lag behind; asked again, it may know */
 		ctx->news->rescan = true;
-		flight->link.wanted = flight->wanted;
 		return store(ctx, "pending", "the outcome of its creation is not known",
 					 TimestampTzPlusMilliseconds(ctx->now, flight->link.doubt > 1 ? FIRST_LAG_MS : SECOND_LAG_MS));
 	}
+	if (flight->former)
+		return store(ctx, "pending", NULL, ctx->now);
 	if (!flight->may_create)
 		return store(ctx, flight->absent ? NULL : "skipped", flight->link.reason, 0);
-	scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
+	if (!flight->dry)
+		scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
 	return go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
 }
 
@@ -555,6 +574,9 @@ matched(AnswerContext *ctx)
 	const json_t *found = NULL;
 	int			nfound = 0;
 
+	/* rules that hold for nothing hold for every resource */
+	if (flight->rule >= ctx->view->nrules)
+		return store(ctx, flight->link.state, "its sync was altered", ctx->now);
 	if (ctx->body == NULL)
 	{
 		ctx->reason = "the answer to a query is no list";
@@ -639,9 +661,10 @@ static bool
 created(AnswerContext *ctx)
 {
 	const char *id = created_id(ctx);
+	const char *owner = id ? scim_link_of_remote(ctx->view->sync->id, id) : NULL;
 
 	/* created, it seems, but as what? */
-	if (id == NULL)
+	if (id == NULL || (owner && strcmp(owner, ctx->flight->key) != 0))
 	{
 		ctx->flight->uncertain = true;
 		return find(ctx);
@@ -707,7 +730,6 @@ vanished(AnswerContext *ctx)
 			flight->link.remote_id = NULL;
 			flight->link.acked = "{}";
 			flight->link.doubt = 1;
-			flight->link.wanted = flight->wanted;
 			return store(ctx, "pending", "its resource has gone from the target", ctx->now);
 		case SCIM_PHASE_MATCH:
 		case SCIM_PHASE_FIND:

@@ -46,6 +46,8 @@ typedef struct ScimFlight
 	bool		uncertain;		/* this sync may have made the resource itself */
 	bool		adopted;		/* found by a match, and now brought to what is wanted */
 	bool		absent;			/* there is no row any more: nothing is sent for it but this search */
+	bool		former;			/* searched by what the row was when a POST was sent, and is not any more */
+	bool		dry;			/* only to show what would come of it: nothing is stored */
 	const char *match_paths[SCIM_MAX_RULES];
 	const char *create_body;
 	const char *from;			/* UPDATE: document that the target has at the beginning, or NULL */

@@ -107,6 +107,7 @@ extern void scim_target_reached(ScimTargetRun *target);
 extern void scim_run_begin_flight(ScimSyncRun *run, ScimFlight *flight);
 extern void scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight);
 extern void scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight);
+extern void scim_run_forget_unsent(ScimProvisioner *p, ScimSyncRun *run);
 
 /* A sync that works says nothing; another says what keeps it from it. */
 extern void scim_run_tell(const ScimSync *sync, const char *reason);
@@ -133,7 +134,10 @@ extern void scim_list_stop(ScimSyncRun *run);
 /* All that there is to do for a sync now.  In a transaction, as the owner. */
 extern void scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync);
 
-/* Only look at answers; flights that would need another request end. */
+/*
+ * Only look at answers; flights that would need another request end.  Without any
+ * left, no row has an intent.
+ */
 extern void scim_cycle_drain(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync);
 
 #endif							/* SCIM_PROVISIONER_RUN_H */
