@@ -31,6 +31,9 @@
 /* Links that somebody has locked are looked at again after this. */
 #define LOCKED_MS 5
 
+/* Without a token the target is not asked, nor its endpoint before this. */
+#define TOKEN_WAIT_MS 5000
+
 /* 403 for so many rows, one after the other, is about the token. */
 #define MAX_FORBIDDEN 3
 
@@ -69,9 +72,10 @@ weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
 
 /* What an answer says of the target. */
 static void
-hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 now)
+hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const ScimTargetNews *news, int64 now)
 {
 	ScimTargetRun *target = run->target;
+	bool		token = flight->phase == SCIM_PHASE_TOKEN;
 
 	if (news->wait_ms > 0)
 		scim_target_block(target, now + news->wait_ms);
@@ -82,14 +86,22 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 n
 				scim_run_tell(sync, news->reason);
 			return;
 		case SCIM_VERDICT_UNAUTHORIZED:
+			if (!token && scim_target_renew_token(target, flight->token_number))
+				return;
 			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
 			return;
 		case SCIM_VERDICT_FORBIDDEN:
 			if (++run->forbidden >= MAX_FORBIDDEN || run->probing)
 				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
 			return;
+		case SCIM_VERDICT_REFUSED:
+			if (token)
+				stop(run, sync, psprintf("the token endpoint refuses the client (%s)", news->reason));
+			scim_target_reached(target);
+			return;
 		case SCIM_VERDICT_OK:
 			run->forbidden = 0;
+			target->renewed = target->renewed && token;
 			/* FALLTHROUGH */
 		default:
 			scim_target_reached(target);
@@ -110,11 +122,14 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 
 		if (flight->response == NULL)
 			continue;
-		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
+		over = scim_flight_answer(view, flight, flight->response,
+								  flight->phase == SCIM_PHASE_TOKEN ? run->target->token_wire.token : run->target->wire.token, &news);
 		if (flight->phase == SCIM_PHASE_SCAN && over && !run->draining)
 			scim_list_take(p, run, view, news.page, now);
+		if (flight->phase == SCIM_PHASE_TOKEN && !scim_target_take_token(p, run->target, news.page, now))
+			scim_target_block(run->target, now + TOKEN_WAIT_MS);
 		scim_run_forget_answer(run, flight);
-		hear(run, view->sync, &news, now);
+		hear(run, view->sync, flight, &news, now);
 		if (news.learned)
 			p->refresh_at = now;
 		if (news.rescan && run->scan.state == SCIM_SCAN_DONE)
@@ -126,7 +141,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 			scim_sync_set_state(view->sync->id, SCIM_SYNC_ACTIVE, NULL);
 			run->probing = false;
 		}
-		else if (run->probing)
+		else if (run->probing && (flight->phase != SCIM_PHASE_TOKEN || news.page == NULL))
 			stop(run, view->sync, view->sync->state_reason);
 		if (over && flight->key)
 			weigh(run, view->sync, news.parked, now);

@@ -141,14 +141,14 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 }
 
 ScimFlight *
-scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *path)
+scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *method, const char *path)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "scim flight", ALLOCSET_SMALL_SIZES);
 	ScimFlight *flight = MemoryContextAllocZero(context, sizeof(ScimFlight));
 
 	flight->context = context;
 	flight->phase = phase;
-	flight->method = "GET";
+	flight->method = method;
 	flight->path = MemoryContextStrdup(context, path);
 	return flight;
 }
@@ -157,7 +157,7 @@ ScimFlight *
 scim_flight_probe(MemoryContext parent, const ScimSyncView *view)
 {
 	/* id is what every target can look for; whether it finds nothing or says 404 is the same here */
-	return scim_flight_of_target(parent, SCIM_PHASE_PROBE,
+	return scim_flight_of_target(parent, SCIM_PHASE_PROBE, "GET",
 								 psprintf("%s/%s", view->type->endpoint,
 										  DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0)))));
 }
@@ -686,6 +686,7 @@ vanished(AnswerContext *ctx)
 		case SCIM_PHASE_CREATE:
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
+		case SCIM_PHASE_TOKEN:
 			break;
 	}
 	return park(ctx, "parked", ctx->reason);
@@ -716,6 +717,7 @@ done(AnswerContext *ctx)
 			return store(ctx, NULL, NULL, 0);
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
+		case SCIM_PHASE_TOKEN:
 			break;
 	}
 	return true;
@@ -773,9 +775,10 @@ scan_again(AnswerContext *ctx)
 		case SCIM_VERDICT_DOUBT:
 		case SCIM_VERDICT_TRANSIENT:
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_UNAUTHORIZED:
 			if (++ctx->flight->link.attempts > MAX_ATTEMPTS)
 				return false;
-			if (ctx->verdict != SCIM_VERDICT_UNREACHED)
+			if (ctx->verdict == SCIM_VERDICT_DOUBT || ctx->verdict == SCIM_VERDICT_TRANSIENT)
 				ctx->news->wait_ms = Max(ctx->news->wait_ms, BACKOFF_FIRST_MS);
 			break;
 		case SCIM_VERDICT_THROTTLED:
@@ -801,6 +804,7 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_DELETE] = "delete",
 		[SCIM_PHASE_PROBE] = "probe",
 		[SCIM_PHASE_SCAN] = "list",
+		[SCIM_PHASE_TOKEN] = "token",
 	};
 
 	return names[flight->phase];
@@ -852,6 +856,11 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	{
 		news->page = ctx.body;
 		over = !scan_again(&ctx);
+	}
+	else if (flight->phase == SCIM_PHASE_TOKEN)
+	{
+		news->page = ctx.body;
+		over = true;
 	}
 	else
 		over = decide_next(&ctx);

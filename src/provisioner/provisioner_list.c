@@ -16,7 +16,7 @@
 static void
 ask_page(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
-	scim_run_begin_flight(run, scim_flight_of_target(p->context, SCIM_PHASE_SCAN, scim_scan_path(view, &run->scan)));
+	scim_run_begin_flight(run, scim_flight_of_target(p->context, SCIM_PHASE_SCAN, "GET", scim_scan_path(view, &run->scan)));
 }
 
 void

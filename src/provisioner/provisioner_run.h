@@ -22,6 +22,14 @@ typedef struct ScimTargetRun
 	char	   *name;
 	char	   *secret;
 	ScimClientTarget wire;
+	bool		oauth;			/* wire.token is one that the token endpoint has given */
+	ScimClientTarget token_wire;	/* the endpoint, */
+	ScimClientRequest token_request;	/* and what it is asked */
+	char	   *access;			/* the token; NULL: none */
+	int			access_number;	/* counts tokens */
+	int64		access_until;	/* ms */
+	int64		asking_until;	/* ms: a request for one is under way */
+	bool		renewed;		/* after a 401, and nothing has gone well since */
 	double		rate;			/* requests a second; 0: no limit */
 	double		burst;
 	double		tokens;
@@ -94,6 +102,15 @@ extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
 /* A request is about to be sent; its answer has come, or will not (NULL). */
 extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);
 extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
+
+/*
+ * The token of the target: is there one that can be used?  That request 401 was
+ * answered with token "number": true: another one is to be got; false: it was
+ * new.  The answer of its endpoint: false: it holds none.
+ */
+extern bool scim_target_has_token(const ScimTargetRun *target, int64 now);
+extern bool scim_target_renew_token(ScimTargetRun *target, int number);
+extern bool scim_target_take_token(ScimProvisioner *p, ScimTargetRun *target, const json_t *answer, int64 now);
 
 /* Ask nothing before that time. */
 extern void scim_target_block(ScimTargetRun *target, int64 until);
