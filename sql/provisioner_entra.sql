@@ -294,11 +294,11 @@ GRANT EXECUTE ON FUNCTION scim.import_entra_schema(jsonb, text, regclass, text, 
 SET ROLE scim_regress_entra;
 SELECT pg_catalog.count(*) FROM scim.import_entra_schema(:'schema', 'own', 'entra.people');
 RESET ROLE;
-GRANT EXECUTE ON FUNCTION scim.create_mapping(text, text, regclass, text, jsonb, name) TO scim_regress_entra;
+GRANT EXECUTE ON FUNCTION scim.create_mapping(text, text, regclass, text, jsonb, name, jsonb) TO scim_regress_entra;
 SET ROLE scim_regress_entra;
 SELECT pg_catalog.count(*) AS rows FROM scim.import_entra_schema(:'schema', 'own', 'entra.people');
 RESET ROLE;
-REVOKE EXECUTE ON FUNCTION scim.create_mapping(text, text, regclass, text, jsonb, name),
+REVOKE EXECUTE ON FUNCTION scim.create_mapping(text, text, regclass, text, jsonb, name, jsonb),
 	scim.import_entra_schema(jsonb, text, regclass, text, jsonb, name, text, text, name) FROM scim_regress_entra;
 SELECT scim.drop_sync('people_out'), scim.drop_mapping('people'), scim.drop_mapping('teams'), scim.drop_mapping('own');
 DROP SERVER scim_regress_entra;

@@ -4,8 +4,8 @@ CREATE FUNCTION scim._secret_changed() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_secret_changed';
 REVOKE ALL ON FUNCTION scim._secret_changed() FROM PUBLIC;
-COMMENT ON FUNCTION scim._secret_changed() IS 'Internal: row trigger of scim._secrets; syncs in quarantine try again with a new secret.';
-CREATE TRIGGER resume AFTER INSERT OR UPDATE OF secret ON scim._secrets
+COMMENT ON FUNCTION scim._secret_changed() IS 'Internal: row trigger of scim._secrets; syncs in quarantine try again with a new secret; those that use one that is dropped stop.';
+CREATE TRIGGER resume AFTER INSERT OR UPDATE OF secret OR DELETE ON scim._secrets
 	FOR EACH ROW EXECUTE FUNCTION scim._secret_changed();
 
 CREATE TABLE scim._links (

@@ -50,8 +50,12 @@ scim_discovery_config(ScimCall *call)
 						 Min(scim_page_size, scim_max_page_size), scim_max_page_size, scim_cursor_timeout);
 	appendStringInfoString(out, ",\"authenticationSchemes\":[{\"type\":\"oauthbearertoken\",\"name\":\"OAuth Bearer Token\""
 						   ",\"description\":\"A token of this endpoint in the Authorization header (RFC 6750)\""
-						   ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}]"
-						   ",\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":");
+						   ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}");
+	if (options->oauth)
+		appendStringInfoString(out, ",{\"type\":\"oauth2\",\"name\":\"OAuth 2.0 client credentials\""
+							   ",\"description\":\"A client of this endpoint gets a bearer token by POST oauth/token (RFC 6749 4.4)\""
+							   ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6749\"}");
+	appendStringInfoString(out, "],\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":");
 	escape_json(out, location);
 	appendStringInfoString(out, "}}");
 	respond_text(call);

@@ -381,8 +381,7 @@ scim_diff_operations(const ScimResourceType *type, const ScimDiffStyle *style,
 	{
 		const ScimAttr *attr = type->top[i];
 
-		if (attr == type->a_schemas || attr == type->a_id || attr == type->a_meta ||
-			attr->mutability == SCIM_READ_ONLY ||
+		if (!style->managed[attr->ord] ||
 			(attr->ext == SCIM_EXT_CORE && (strcmp(attr->name, "active") == 0 || strcmp(attr->name, "userName") == 0)))
 			continue;
 		diff_attr(&ctx, attr, scim_document_value(type, from, attr), scim_document_value(type, to, attr));

@@ -53,6 +53,26 @@ listed(const ScimResourceType *type, const ScimAttr *attr, List *names)
 	return false;
 }
 
+/*
+ * May clients write it, by the schema?  (That the mapping can't write it back
+ * into the relation is no matter here.)
+ */
+static bool
+is_writable(const ScimResourceType *full, const ScimResourceType *type, const ScimAttr *attr)
+{
+	const ScimAttr *top = attr->parent ? attr->parent : attr;
+	const ScimAttr *known = NULL;
+
+	if (top->ext == SCIM_EXT_CORE)
+		known = scim_type_attr(full, SCIM_EXT_CORE, top->name, strlen(top->name));
+	for (int i = 0; i < full->nexts && top->ext != SCIM_EXT_CORE; i++)
+		if (strcmp(full->exts[i].schema->uri, type->exts[top->ext].schema->uri) == 0)
+			known = scim_type_attr(full, i, top->name, strlen(top->name));
+	if (known && known->mutability != SCIM_READ_ONLY && attr->parent)
+		known = scim_attr_sub(known, attr->name, strlen(attr->name));
+	return known && known->mutability != SCIM_READ_ONLY;
+}
+
 /* All attributes that a client may write, and that this target keeps. */
 static ScimSelection *
 writable(const ScimSync *sync, const ScimServer *server, const ScimResourceType *type)
@@ -60,6 +80,7 @@ writable(const ScimSync *sync, const ScimServer *server, const ScimResourceType 
 	bool		group = strcmp(type->name, "Group") == 0;
 	List	   *kept = group ? server->group_attributes : server->user_attributes;
 	bool		external_id = group ? server->external_id_group : server->external_id_user;
+	const ScimResourceType *full = scim_catalog_resource_type(type->name);
 	ScimError	err;
 	ScimSelection *selection;
 
@@ -72,8 +93,8 @@ writable(const ScimSync *sync, const ScimServer *server, const ScimResourceType 
 		const ScimAttr *attr = type->attrs[i];
 		const ScimAttr *top = attr->parent ? attr->parent : attr;
 
-		if (top == type->a_meta || top == type->a_schemas || top->mutability == SCIM_READ_ONLY ||
-			attr->mutability == SCIM_READ_ONLY || strcmp(attr->name, "$ref") == 0 ||
+		if (top == type->a_meta || top == type->a_schemas || top == type->a_id ||
+			full == NULL || !is_writable(full, type, attr) || strcmp(attr->name, "$ref") == 0 ||
 			(attr == type->a_external_id ? !external_id : kept != NIL && !listed(type, attr, kept)))
 			selection->has[i] = false;
 	}

@@ -285,7 +285,7 @@ scim_links_page(int64 sync_id, const char *after, int limit, int *n)
 	values[2] = Int64GetDatum(limit);
 	*n = execute("page of links",
 				 "SELECT source_key, remote_id, state, pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), waiting"
-				 " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.>) $2)"
+				 " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.>) coalesce($2, '')"
 				 " ORDER BY source_key LIMIT $3",
 				 3, types, values, nulls, SPI_OK_SELECT);
 	links = palloc0(sizeof(ScimLink) * Max(*n, 1));

@@ -53,8 +53,7 @@ scim_document_put(const ScimResourceType *type, json_t *document, const ScimAttr
 static bool
 is_managed(const ScimSyncView *view, const ScimAttr *attr)
 {
-	return view->selection->has[attr->ord] && attr != view->type->a_id && attr != view->type->a_schemas &&
-		attr != view->type->a_meta && attr->mutability != SCIM_READ_ONLY;
+	return view->selection->has[attr->ord];
 }
 
 /* ---- steps ---- */

@@ -84,6 +84,8 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 		return;
 	scim_client_release(flight->response);
 	flight->response = NULL;
+	/* its request is over, or the target would be thought to answer it again */
+	flight->sent = false;
 	run->nanswers--;
 }
 
