@@ -170,6 +170,9 @@ SELECT scim.create_mapping('row_person', 'User', 'rows.person', attributes => '{
 	options => '{"membership": {"table": "rows.org_person", "parent": "person"}}');
 SELECT scim.create_mapping('row_team', 'Group', 'rows.team', attributes => '{"displayName": "name",
 	"members": {"table": "rows.team_person", "parent": "team", "ref": "person", "type": "User"}}', owner => 'scim_regress_row');
+\set VERBOSITY default
+SELECT scim.create_endpoint('org0', mappings => '{row_person}', public_url => 'https://x');
+\set VERBOSITY terse
 SELECT scim.create_endpoint('org' || n, mappings => '{row_person,row_team}', scope => jsonb_build_object('org', n), public_url => 'https://x/' || n) FROM generate_series(1, 2) n;
 SELECT * FROM pg_temp.user('org1', 'POST', '/Users', '{"userName": "Ann@x", "name": {"formatted": "Ann"}, "userType": "owner"}');
 SELECT * FROM pg_temp.user('org1', 'POST', '/Users', '{"userName": "bob@x"}');

@@ -33,9 +33,11 @@ CREATE TABLE scim._links (
 	refused text[],
 	refused_until timestamptz,
 	changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	PRIMARY KEY (sync_id, source_key),
-	UNIQUE (sync_id, remote_id)
+	PRIMARY KEY (sync_id, source_key)
 );
+-- All others are partial: a plan for a row by its key, made while the table is
+-- small, must not take one of them and go through all rows of a sync.
+CREATE UNIQUE INDEX _links_remote ON scim._links (sync_id, remote_id) WHERE remote_id IS NOT NULL;
 CREATE INDEX _links_due ON scim._links (sync_id, lane, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX _links_waiting ON scim._links (sync_id) WHERE waiting;
 CREATE INDEX _links_unlinked ON scim._links (sync_id) WHERE remote_id IS NULL;

@@ -579,6 +579,20 @@ set_mapping_needed(const ScimMappingSet *set, const ScimMapping *m, const char *
 	return target;
 }
 
+/* Without a scope a table of memberships tells nobody apart. */
+static void
+require_membership_scope(const ScimMappingSet *set, const ScimMapping *m)
+{
+	for (int i = 0; m->membership && i < m->nscope; i++)
+		if (m->membership->scope[i])
+			return;
+	if (m->membership && set->complete)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping \"%s\" needs a scope that its memberships have a column for", m->name),
+				 errhint("scope => '{\"org_id\": 1}'")));
+}
+
 /*
  * A value that is an id is checked when it is written: where the mapping says
  * so, and where a foreign key does, which knows nothing of tenants.
@@ -615,8 +629,13 @@ connect_set(ScimMappingSet *set)
 	{
 		ScimMapping *m = set->mappings[i];
 
+		require_membership_scope(set, m);
 		for (int j = 0; j < m->nscalars; j++)
 			connect_source(set, m, m->scalars[j].attr, &m->scalars[j].src);
+		for (int j = 0; j < m->nslots; j++)
+			for (int k = 0; k < m->slots[j].nsubs; k++)
+				if (m->slots[j].srcs[k].ref_type)
+					m->slots[j].srcs[k].ref_target = set_mapping_needed(set, m, m->slots[j].srcs[k].ref_type);
 		for (int j = 0; j < m->nchildren; j++)
 		{
 			ScimChild  *child = &m->children[j];

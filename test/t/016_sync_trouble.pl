@@ -184,7 +184,8 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	# the statement of the lazy one is in this log, as scim.set_secret's comment says: with log_statement = all
 	my $lines = join "\n", grep { !/set_secret\('nobody'/ } split /\n/, $t->log_text;
 	is(() = $lines =~ /\Q$canary\E/g, 0, 'nor does the log');
-	is($s->sql("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%set_secret%' AND query ~ '\\\$1'") > 0 ? 1 : 1, 1, 'nor pg_stat_statements');
+	cmp_ok($s->sql("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%set_secret%'"), '>', 0, 'pg_stat_statements has seen the call');
+	is($s->sql("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%$canary%'"), '0', 'and not the secret');
 	$s->sql("SELECT scim.drop_sync('canary')");
 }
 

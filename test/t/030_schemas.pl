@@ -202,5 +202,44 @@ for my $name (sort keys %schema)
 		forget($name);
 	}
 }
+subtest 'one recipe for each need' => sub {
+	my $n = 0;
+	for my $statements (recipe('recipes'))
+	{
+		my ($rc, undef, $err) = $t->try_sql($statements);
+		is($rc, 0, 'recipe ' . $n++) or diag($err);
+	}
+	my $c = $t->client(base_path => '/shop/scim/v2', token => $t->create_token('shop'));
+	my $r = $c->post('/Users', <<'JSON');
+{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:shop:params:scim:schemas:staff:2.0:User"],"userName":"Ann@shop.example","externalId":"E1","userType":"owner","title":"Boss","active":false,
+ "urn:shop:params:scim:schemas:staff:2.0:User":{"hired":"2020-01-01T00:00:00Z"},"roles":[{"value":"admin"}],"entitlements":[{"value":"till"},{"value":"safe"}],
+ "ims":[{"type":"skill","value":"sql"},{"type":"skill","value":"c"}],"name":{"givenName":"Ann","familyName":"Lee"},"phoneNumbers":[{"value":"+1","type":"work"}],"timezone":"Europe/Rome",
+ "addresses":[{"type":"home","locality":"Rome"}],"nickName":"An","emails":[{"value":"ann@shop.example","type":"work","primary":true},{"value":"a@home.example"}]}
+JSON
+	status_is($r, 201, 'a user in all these places');
+	my $id = $r->id;
+	my $j = $r->json;
+	delete @$j{qw(meta id schemas)};
+	is(json_bytes($j), '{"active":false,"addresses":[{"locality":"Rome","primary":true,"type":"home"}],"displayName":"Ann@Shop.Example",'
+		. '"emails":[{"primary":false,"type":"other","value":"a@home.example"},{"primary":true,"type":"work","value":"ann@shop.example"}],'
+		. '"entitlements":[{"value":"till"},{"value":"safe"}],"externalId":"E1","ims":[{"type":"skill","value":"sql"},{"type":"skill","value":"c"}],"locale":"en-GB",'
+		. '"name":{"familyName":"Lee","givenName":"Ann"},"nickName":"An","phoneNumbers":[{"type":"work","value":"+1"}],"preferredLanguage":"en","roles":[{"value":"admin"}],'
+		. '"timezone":"Europe/Rome","title":"Boss","urn:shop:params:scim:schemas:staff:2.0:User":{"hired":"2020-01-01T00:00:00Z"},"userName":"Ann@shop.example","userType":"owner"}',
+		'comes out as it went in');
+	is($t->sql("SELECT login_lower, role, left_at IS NOT NULL, hired, is_admin, nicknames, skills, data, settings, (SELECT newsletter FROM shop.preferences WHERE person = p.id) FROM shop.people p WHERE id = $id"),
+		'ann@shop.example|1|t|1577836800|t|{till,safe}|sql,c|{"name": {"given": "Ann", "family": "Lee"}, "phones": [{"kind": "work", "number": "+1"}]}|{"ui": {"time zone": "Europe/Rome"}}|f',
+		'SQL: the places');
+	for my $filter ('userType eq "OWNER" and title eq "boss"', 'roles.value eq "admin" and entitlements.value eq "safe"', 'ims[type eq "skill" and value eq "C"]', 'timezone sw "europe"',
+		'nickName eq "an" and preferredLanguage eq "en"', 'emails[primary eq true].value ew "shop.example"', 'externalId eq "E1" and meta.created pr', 'urn:shop:params:scim:schemas:staff:2.0:User:hired lt "2020-01-01T00:00:01Z"')
+	{
+		list_is($c->get('/Users' . query(filter => $filter)), 1, $filter);
+	}
+	my $group = $c->post('/Groups', { schemas => [CORE_GROUP], displayName => 'Rome', externalId => 'G1', members => [ { value => $id } ] })->id;
+	status_is($c->delete("/Users/$id"), 204, 'delete: marked');
+	is(scalar @{ $c->get("/Groups/$group")->json->{members} || [] }, 0, 'no member any more');
+	is($c->post('/Users', { schemas => [CORE_USER], userName => 'ann@SHOP.example' })->id, $id, 'a POST of the name brings the row back');
+	my $v = $t->client(base_path => '/contractors/scim/v2', token => $t->create_token('contractors'));
+	is($v->post('/Users', { schemas => [CORE_USER], userName => 'max@build.example' })->json->{userType}, 'build.example', 'a view with triggers');
+};
 $t->no_crash;
 done_testing();
