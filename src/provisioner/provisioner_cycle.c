@@ -221,18 +221,35 @@ reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 }
 
 /*
- * Take up links that are due, while there is room for flights.  True: there may
- * be more.
+ * How many rows without a resource may be taken up: none while the target's list
+ * is read, and no more than it may be asked to create.  Those that wait for that
+ * would take the room of others.
+ */
+static int
+new_rows(ScimSyncRun *run, const ScimSyncView *view, int64 now)
+{
+	int			n = scim_list_awaited(run, view) ? 0 : scim_target_creates(run->target, now);
+	dlist_iter	iter;
+
+	if (n < PG_INT32_MAX)
+		dlist_foreach(iter, &run->flights)
+			n -= dlist_container(ScimFlight, node, iter.cur)->action == SCIM_ACTION_CREATE;
+	return Max(n, 0);
+}
+
+/*
+ * Take up links that are due, while there is room for flights, "creates" of them
+ * without a resource.  True: there may be more.
  */
 static bool
-take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room)
+take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room, int creates)
 {
 	/* in a reconcile nearly all rows are as they should be: then read many */
 	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
 	int			begun = 0;
 	int			n;
 	bool		rescan = false;
-	ScimLink   *links = scim_links_due(run->id, scim_list_awaited(run, view), limit, &n);
+	ScimLink   *links = scim_links_due(run->id, creates <= 0, limit, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
 	TimestampTz now = GetCurrentTimestamp();
@@ -250,6 +267,8 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		scim_heap_begin((size_t) scim_request_memory * 1024);
 		decision = scim_decide(view, &links[i], &documents[i], now);
 		if (decision->action != SCIM_ACTION_NONE && begun >= room)
+			continue;
+		if (decision->action == SCIM_ACTION_CREATE && creates-- <= 0)
 			continue;
 		scim_guard_check(view, &guard, &links[i], decision);
 		if (decision->action == SCIM_ACTION_NONE)
@@ -309,7 +328,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
 	bool		more = false;
 	bool		full = false;
-	bool		listing;
+	int			creates;
 
 	if (!run->recovered)
 		recover(run, sync, now);
@@ -338,19 +357,19 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = true;
 	}
 	scim_list_want(p, run, view, now);
-	listing = scim_list_awaited(run, view);
+	creates = new_rows(run, view, now);
 	/* while the target must not be asked, rows are better read later */
-	if (room > 0 && run->target->blocked_until <= now && (!listing || run->linked_at <= now))
+	if (room > 0 && run->target->blocked_until <= now && (creates > 0 || run->linked_at <= now))
 	{
 		run->linked_at = now + SCIM_LIST_MS;
-		more = take_up(p, run, view, room) || more;
+		more = take_up(p, run, view, room, creates) || more;
 	}
 
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
 	else if (run->nflights >= 2 * run->target->concurrency)
 		run->due_at = PG_INT64_MAX;	/* an answer comes first */
-	else if (listing)
+	else if (creates == 0)
 		run->due_at = full ? now : now + SCIM_LIST_MS;
 	else if (more)
 		run->due_at = now;

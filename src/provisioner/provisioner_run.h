@@ -72,7 +72,8 @@ typedef struct ScimSyncRun
 	Datum		full_entries;	/* of the queue, that a reconcile serves (an array of ids); 0: none */
 	bool		reconcile_links;	/* the second half of a reconcile is under way */
 	ScimScan	scan;			/* of the target's list */
-	int64		scan_at;		/* ms: not again before */
+	int64		scan_at;		/* ms: FAILED: not again before; DONE: counts no longer */
+	int64		busy_until;		/* ms: another session reads it */
 	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
 	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
 } ScimSyncRun;
@@ -96,8 +97,9 @@ extern ScimTargetRun *scim_target_refresh(ScimProvisioner *p, const ScimServer *
 /* Milliseconds until the target may be asked; 0: now; -1: when an answer has come. */
 extern long scim_target_wait(ScimTargetRun *target, int64 now);
 
-/* Milliseconds until it may be asked to create; 0: now. */
+/* Milliseconds until it may be asked to create; 0: now.  And how often now. */
 extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
+extern int	scim_target_creates(ScimTargetRun *target, int64 now);
 
 /* A request is about to be sent; its answer has come, or will not (NULL). */
 extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);

@@ -225,6 +225,14 @@ scim_target_create_wait(ScimTargetRun *target, int64 now)
 	return until_token(target->creates, target->creates_per_second);
 }
 
+int
+scim_target_creates(ScimTargetRun *target, int64 now)
+{
+	if (target->creates_per_second == 0)
+		return PG_INT32_MAX;
+	return scim_target_create_wait(target, now) > 0 ? 0 : (int) target->creates;
+}
+
 void
 scim_target_sent(ScimTargetRun *target, bool create, int64 now)
 {

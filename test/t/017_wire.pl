@@ -484,8 +484,8 @@ for my $case ([ 'repeats', { action => 'answer', status => 200, method => 'GET',
 {
 	my $peer = ScimPeer->start(token => TOKEN);
 
-	rows(12);
-	$t->sql("CREATE SERVER slow FOREIGN DATA WRAPPER scim OPTIONS (base_url '" . $peer->url . "', creates_per_hour '5'); ALTER SERVER slow OWNER TO hr_owner;
+	rows(40);
+	$t->sql("CREATE SERVER slow FOREIGN DATA WRAPPER scim OPTIONS (base_url '" . $peer->url . "', creates_per_hour '5', concurrency '1'); ALTER SERVER slow OWNER TO hr_owner;
 		SELECT scim.set_secret('slow', '" . TOKEN . "')");
 	$t->call('create_sync', { name => 'users_slow', mapping => 'staff', server => 'slow' });
 	$t->sql("SELECT scim.start_sync('users_slow')");
