@@ -125,7 +125,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		over = scim_flight_answer(view, flight, flight->response,
 								  flight->phase == SCIM_PHASE_TOKEN ? run->target->token_wire.token : run->target->wire.token, &news);
 		if (flight->phase == SCIM_PHASE_SCAN && over && !run->draining)
-			scim_list_take(p, run, view, news.page, now);
+			scim_list_take(p, run, view, &news, now);
 		if (flight->phase == SCIM_PHASE_TOKEN && !scim_target_take_token(p, run->target, news.page, now))
 			scim_target_block(run->target, now + TOKEN_WAIT_MS);
 		scim_run_forget_answer(run, flight);

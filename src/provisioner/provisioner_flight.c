@@ -504,14 +504,13 @@ not_found(AnswerContext *ctx)
 	return go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
 }
 
-/* Does a list hold others than were asked for, and not all that it counts? */
+/* Does a list hold less than it counts? */
 static bool
-strangers_only(const AnswerContext *ctx, const json_t *resources)
+is_cut(const AnswerContext *ctx, const json_t *resources)
 {
 	const json_t *total = scim_json_get(ctx->body, "totalResults", NULL);
 
-	return json_array_size(resources) > 0 && json_is_integer(total) &&
-		json_integer_value(total) > (json_int_t) json_array_size(resources);
+	return json_is_integer(total) && json_integer_value(total) > (json_int_t) json_array_size(resources);
 }
 
 /* The answer to the query of one rule. */
@@ -543,14 +542,14 @@ matched(AnswerContext *ctx)
 	}
 	if (nfound > 1)
 		return park(ctx, "conflict", psprintf("%d resources match", nfound));
-	if (nfound == 1)
-		return adopt(ctx, found);
-	if (strangers_only(ctx, resources))
+	if (nfound < (int) json_array_size(resources) && is_cut(ctx, resources))
 	{
-		/* whoever is looked for may be on a page that was not sent */
+		/* whoever is looked for, or a second one, may be on a page that was not sent */
 		ctx->reason = "asked for one by a filter, the target sends others";
 		return reformed(ctx, scim_adapt_learn_scan(ctx->view, ctx->reason));
 	}
+	if (nfound == 1)
+		return adopt(ctx, found);
 
 	while (++flight->rule < SCIM_MAX_RULES && flight->match_paths[flight->rule] == NULL)
 		;
@@ -770,6 +769,8 @@ decide_next(AnswerContext *ctx)
 static bool
 scan_again(AnswerContext *ctx)
 {
+	if (ctx->response->outcome == SCIM_TRANSFER_TOO_LARGE)
+		return false;
 	switch (ctx->verdict)
 	{
 		case SCIM_VERDICT_DOUBT:
@@ -833,7 +834,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 			ctx.body = NULL;
 	}
 
-	news->linked = news->parked = news->probed = news->learned = news->rescan = false;
+	news->linked = news->parked = news->probed = news->learned = news->rescan = news->too_large = false;
 	news->page = NULL;
 	news->verdict = ctx.verdict;
 	news->reason = ctx.reason;
@@ -855,6 +856,8 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	else if (flight->phase == SCIM_PHASE_SCAN)
 	{
 		news->page = ctx.body;
+		/* one that can't be read has too many values, perhaps */
+		news->too_large = response->outcome == SCIM_TRANSFER_TOO_LARGE || (ctx.verdict == SCIM_VERDICT_OK && ctx.body == NULL);
 		over = !scan_again(&ctx);
 	}
 	else if (flight->phase == SCIM_PHASE_TOKEN)

@@ -78,6 +78,7 @@ typedef struct ScimTargetNews
 	bool		probed;			/* the probe was answered as it should be */
 	bool		learned;		/* the server is another one now */
 	bool		rescan;			/* what was read of the target's list is out of date */
+	bool		too_large;		/* SCAN: the page is larger than an answer may be */
 	const json_t *page;			/* SCAN, TOKEN: the answer; NULL: none */
 } ScimTargetNews;
 

@@ -23,9 +23,10 @@ ask_page(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 }
 
 void
-scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const json_t *page, int64 now)
+scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const ScimTargetNews *news, int64 now)
 {
-	scim_scan_take(view, &run->scan, page);
+	if (!news->too_large || !scim_scan_shrink(&run->scan))
+		scim_scan_take(view, &run->scan, news->page);
 	if (run->scan.state == SCIM_SCAN_RUNNING)
 		ask_page(p, run, view);
 	else

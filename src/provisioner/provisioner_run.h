@@ -138,8 +138,8 @@ extern void scim_run_tell(const ScimSync *sync, const char *reason);
  */
 extern void scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now);
 
-/* The answer to a request for a page; NULL: it is none. */
-extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const json_t *page, int64 now);
+/* The answer to a request for a page. */
+extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const ScimTargetNews *news, int64 now);
 
 /* Are rows without a resource to wait for it? */
 extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);

@@ -398,6 +398,21 @@ sub queries { my ($peer) = @_; return scalar grep { ($_->{query} || '') =~ /filt
 	is($t->sql("SELECT user_name FROM scim.orphans WHERE sync = 'users_half' ORDER BY 1"), "U7\nU7\nstranger", 'half: who is nobody\'s is known');
 	drop('half');
 }
+{
+	# 80 groups of a quarter of a megabyte
+	my $peer = ScimPeer->start(token => TOKEN);
+
+	$peer->put_resources(map { { schemas => [CORE_GROUP], displayName => "G$_", externalId => 'x' x 250000 } } 1 .. 80);
+	rows(1);
+	$t->sql("INSERT INTO hr.teams SELECT i, 'G' || i FROM generate_series(1, 80) i");
+	connect_to('big', $peer);
+	settles('big', 'groups');
+	is($t->sql("SELECT state, count(*) FROM scim.sync_links WHERE sync = 'teams_big' GROUP BY 1"), 'linked|80', 'big: all are found');
+	my @reads = grep { $_->{path} =~ /Groups/ } reads($peer);
+	is(scalar(grep { $_->{query} =~ /filter=/ } @reads), 0, 'big: by smaller pages');
+	cmp_ok(scalar(@reads), '<=', 4, 'big: not many of them');
+	drop('big');
+}
 for my $case ([ 'repeats', { action => 'answer', status => 200, method => 'GET', regex => 'startIndex=[0-9]{2}', answer_body => { schemas => [LIST_RESPONSE], totalResults => 120, Resources => [ { id => 'a', userName => 'x' } ] } } ],
 	[ 'broken', { action => 'answer', status => 500, method => 'GET', regex => 'startIndex=1&' } ],
 	[ 'refused', { action => 'answer', status => 400, method => 'GET', regex => 'startIndex=' } ])
