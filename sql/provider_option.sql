@@ -125,6 +125,27 @@ SELECT a.status FROM got, pg_temp.send('GET', '/Users?count=0', NULL, t) a;
 SELECT scim.revoke_token('opt', label) FROM scim.tokens WHERE endpoint = 'opt' AND kind = 'client' AND label LIKE 'entra, rotated out%';
 SELECT count(*) FROM scim.tokens WHERE endpoint = 'opt' AND kind <> 'token' AND state <> 'revoked';
 
+-- ---- passwords: ignored, or kept as a secret that nobody can read ----
+SELECT scim.alter_endpoint('opt', '{"unknownAttributes":null}');
+SELECT scim.create_endpoint('pass', mappings => '{users_with_password,groups}');
+SELECT e, c -> 'changePassword' -> 'supported', (SELECT count(*) FROM scim.handle(e, 'GET', '/Schemas/urn:ietf:params:scim:schemas:core:2.0:User') s, jsonb_array_elements(s.body::jsonb -> 'attributes') a WHERE a ->> 'name' = 'password') FROM unnest('{opt,pass}'::text[]) e, scim.handle(e, 'GET', '/ServiceProviderConfig') h, LATERAL (SELECT h.body::jsonb AS c) x;
+SELECT e, h.status, h.body::jsonb ? 'password' FROM unnest('{opt,pass}'::text[]) e, scim.handle(e, 'POST', '/Users?attributes=userName,password', '{}', '{"userName":"pw","password":"hush"}') h;
+SELECT tenant, password_hash ~ '^SCRAM-SHA-256\$4096:', password_hash ~ 'hush' FROM scim.users WHERE user_name = 'pw' ORDER BY 1;
+SELECT id AS pw FROM scim.users WHERE tenant = 'pass' \gset
+SELECT scim.check_password('pass', 'PW', 'hush'), scim.check_password('pass', 'pw', 'Hush'), scim.check_password('pass', 'pw', ''), scim.check_password('pass', 'nobody', 'hush'), scim.check_password('opt', 'pw', 'hush');
+-- the same one changes nothing, another one does; a PUT without it leaves it
+SELECT h.status, h.headers ->> 'ETag', scim.check_password('pass', 'pw', p) FROM unnest('{hush,other}'::text[]) p, scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"replace","path":"password","value":"' || p || '"}]}') h;
+SELECT h.status, h.headers ->> 'ETag', scim.check_password('pass', 'pw', 'other') FROM scim.handle('pass', 'PUT', '/Users/' || :'pw', '{}', '{"userName":"pw","title":"x"}') h;
+SELECT h.status, h.body::jsonb ->> 'detail' FROM unnest('{"",md5c4ca4238a0b923820dcc509a6f75849b}'::text[]) p, scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"replace","path":"password","value":"' || p || '"}]}') h;
+SELECT h.status, h.body::jsonb ->> 'scimType' FROM unnest('{filter=password%20pr,sortBy=password}'::text[]) q, scim.handle('pass', 'GET', '/Users?' || q) h;
+SELECT h.status, scim.check_password('pass', 'pw', 'other') FROM scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"replace","path":"active","value":false}]}') h;
+SELECT h.status FROM scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"remove","path":"password"}]}') h;
+SELECT password_hash IS NULL FROM scim.users WHERE id = :'pw';
+SELECT scim.check_password('nowhere', 'pw', 'other');
+SELECT attributes FROM scim.audit_log WHERE endpoint = 'pass' AND attributes <> '{}' ORDER BY at;
+SELECT scim.drop_endpoint('pass');
+DELETE FROM scim.users WHERE tenant = 'pass';
+
 -- a rate
 SELECT scim.alter_endpoint('opt', '{"requestsPerSecond":5}');
 SELECT min(s.status), max(s.status), count(*) > 5, max(s.detail), max(s.headers ->> 'Retry-After') FROM fresher, generate_series(1, 60) i, pg_temp.send('GET', '/Users?count=' || i % 2, NULL, people) s;

@@ -90,8 +90,10 @@ CREATE TABLE scim._tokens (
 	resource_types text[],
 	subject text,
 	lifetime interval,
-	client_id bigint REFERENCES scim._tokens ON DELETE CASCADE
+	client_id bigint
 );
+-- (No foreign key for client_id: pg_dump warns of one to the same table.  A
+-- client's row stays when it is revoked, and goes with its endpoint, as tokens do.)
 CREATE INDEX _tokens_client ON scim._tokens (client_id) WHERE client_id IS NOT NULL;
 CREATE UNIQUE INDEX _tokens_label ON scim._tokens (endpoint_id, label) WHERE revoked IS NULL;
 REVOKE ALL ON TABLE scim._tokens FROM PUBLIC;

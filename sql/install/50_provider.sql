@@ -36,6 +36,15 @@ COMMENT ON FUNCTION scim.explain(text, text, text, text, text, bigint, integer) 
 endpoint: name; resource_type: User, Group or another that the endpoint serves; filter: RFC 7644 section 3.4.2.2; sort_by, sort_order, start_index, count: as in a request.
 Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 22023 bad filter or order.';
 
+CREATE FUNCTION scim.check_password(endpoint text, user_name text, password text) RETURNS boolean
+	LANGUAGE c STABLE STRICT PARALLEL UNSAFE COST 100000
+	AS 'MODULE_PATHNAME', 'scim_check_password';
+REVOKE ALL ON FUNCTION scim.check_password(text, text, text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.check_password(text, text, text) IS
+'Is this the password of an active user of the built-in store? For endpoints that keep passwords: create_endpoint(..., mappings => ''{users_with_password,groups}'').
+endpoint: name; user_name: without regard to case; password: in clear. False also if there is no such user, or none of his passwords is known.
+Errors: 42704 no such endpoint, 42501 not a member of its owner.';
+
 -- What was written, by whom: append-only, not dumped (a log of this server).
 CREATE TABLE scim._audit (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,

@@ -207,7 +207,7 @@ scim_crud_create(ScimCall *call, const ScimEndpointType *target)
 		return;
 	wanted = scim_resource_wanted(target->type, body, NULL, call->endpoint->mode,
 								  call->endpoint->options.refuse_unknown, &call->report, &call->err);
-	if (wanted == NULL)
+	if (wanted == NULL || !scim_password_seal(call, target, NULL, wanted))
 		return;
 	id = scim_store_insert(target, wanted, &call->err);
 	if (id == NULL)
@@ -265,7 +265,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		return;
 	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
 								 call->endpoint->options.refuse_unknown, &call->report, &call->err);
-	if (after == NULL)
+	if (after == NULL || !scim_password_seal(call, target, before, after))
 		return;
 	memset(&delta, 0, sizeof(delta));
 	if (delta_attr)
@@ -357,7 +357,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 		return;
 
 	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, &call->report, &call->err);
-	if (after == NULL ||
+	if (after == NULL || !scim_password_seal(call, target, before, after) ||
 		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
 						   delta.any ? &delta : NULL, &changed, &call->err))
 		return;

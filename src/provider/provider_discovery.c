@@ -26,6 +26,15 @@ refuse_filter(ScimCall *call)
 	return scim_fail(&call->err, 403, NULL, "discovery resources cannot be filtered");
 }
 
+static bool
+keeps_passwords(const ScimEndpoint *endpoint)
+{
+	for (int i = 0; i < endpoint->ntypes; i++)
+		if (scim_password_kept(endpoint->types[i].type))
+			return true;
+	return false;
+}
+
 void
 scim_discovery_config(ScimCall *call)
 {
@@ -39,11 +48,12 @@ scim_discovery_config(ScimCall *call)
 					 ",\"patch\":{\"supported\":%s}"
 					 ",\"bulk\":{\"supported\":%s,\"maxOperations\":%d,\"maxPayloadSize\":%d}"
 					 ",\"filter\":{\"supported\":true,\"maxResults\":%d}"
-					 ",\"changePassword\":{\"supported\":false}"
+					 ",\"changePassword\":{\"supported\":%s}"
 					 ",\"sort\":{\"supported\":%s}"
 					 ",\"etag\":{\"supported\":true}",
 					 SCIM_URN_SERVICE_PROVIDER_CONFIG, options->patch ? "true" : "false", options->bulk ? "true" : "false",
-					 SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024, scim_max_page_size, options->sort ? "true" : "false");
+					 SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024, scim_max_page_size, keeps_passwords(call->endpoint) ? "true" : "false",
+					 options->sort ? "true" : "false");
 	if (options->pagination)
 		appendStringInfo(out, ",\"pagination\":{\"cursor\":true,\"index\":true,\"defaultPaginationMethod\":\"index\""
 						 ",\"defaultPageSize\":%d,\"maxPageSize\":%d,\"cursorTimeout\":%d}",

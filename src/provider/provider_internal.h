@@ -88,6 +88,10 @@ extern bool scim_auth_has_type(const ScimCall *call, const ScimResourceType *typ
 /* 403: the token is not for this; false. */
 extern bool scim_auth_refuse(ScimCall *call, const char *detail);
 
+/* provider_password.c */
+extern bool scim_password_kept(const ScimResourceType *type);
+extern bool scim_password_seal(ScimCall *call, const ScimEndpointType *target, const json_t *before, json_t *wanted);
+
 /* provider_oauth.c */
 extern bool scim_oauth_is_request(const ScimCall *call, const char *rest);
 extern void scim_oauth_serve(ScimCall *call);
