@@ -144,14 +144,14 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 }
 
 ScimFlight *
-scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *path)
+scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *method, const char *path)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "scim flight", ALLOCSET_SMALL_SIZES);
 	ScimFlight *flight = MemoryContextAllocZero(context, sizeof(ScimFlight));
 
 	flight->context = context;
 	flight->phase = phase;
-	flight->method = "GET";
+	flight->method = method;
 	flight->path = MemoryContextStrdup(context, path);
 	return flight;
 }
@@ -160,7 +160,7 @@ ScimFlight *
 scim_flight_probe(MemoryContext parent, const ScimSyncView *view)
 {
 	/* id is what every target can look for; whether it finds nothing or says 404 is the same here */
-	return scim_flight_of_target(parent, SCIM_PHASE_PROBE,
+	return scim_flight_of_target(parent, SCIM_PHASE_PROBE, "GET",
 								 psprintf("%s/%s", view->type->endpoint,
 										  DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0)))));
 }
@@ -553,14 +553,13 @@ not_found(AnswerContext *ctx)
 	return go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
 }
 
-/* Does a list hold others than were asked for, and not all that it counts? */
+/* Does a list hold less than it counts? */
 static bool
-strangers_only(const AnswerContext *ctx, const json_t *resources)
+is_cut(const AnswerContext *ctx, const json_t *resources)
 {
 	const json_t *total = scim_json_get(ctx->body, "totalResults", NULL);
 
-	return json_array_size(resources) > 0 && json_is_integer(total) &&
-		json_integer_value(total) > (json_int_t) json_array_size(resources);
+	return json_is_integer(total) && json_integer_value(total) > (json_int_t) json_array_size(resources);
 }
 
 /* The answer to the query of one rule. */
@@ -595,14 +594,14 @@ matched(AnswerContext *ctx)
 	}
 	if (nfound > 1)
 		return park(ctx, "conflict", psprintf("%d resources match", nfound));
-	if (nfound == 1)
-		return adopt(ctx, found);
-	if (strangers_only(ctx, resources))
+	if (nfound < (int) json_array_size(resources) && is_cut(ctx, resources))
 	{
-		/* whoever is looked for may be on a page that was not sent */
+		/* whoever is looked for, or a second one, may be on a page that was not sent */
 		ctx->reason = "asked for one by a filter, the target sends others";
 		return reformed(ctx, scim_adapt_learn_scan(ctx->view, ctx->reason));
 	}
+	if (nfound == 1)
+		return adopt(ctx, found);
 
 	while (++flight->rule < SCIM_MAX_RULES && flight->match_paths[flight->rule] == NULL)
 		;
@@ -739,6 +738,7 @@ vanished(AnswerContext *ctx)
 		case SCIM_PHASE_CREATE:
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
+		case SCIM_PHASE_TOKEN:
 			break;
 	}
 	return park(ctx, "parked", ctx->reason);
@@ -771,6 +771,7 @@ done(AnswerContext *ctx)
 			return store(ctx, NULL, NULL, 0);
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
+		case SCIM_PHASE_TOKEN:
 			break;
 	}
 	return true;
@@ -824,14 +825,17 @@ decide_next(AnswerContext *ctx)
 static bool
 scan_again(AnswerContext *ctx)
 {
+	if (ctx->response->outcome == SCIM_TRANSFER_TOO_LARGE)
+		return false;
 	switch (ctx->verdict)
 	{
 		case SCIM_VERDICT_DOUBT:
 		case SCIM_VERDICT_TRANSIENT:
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_UNAUTHORIZED:
 			if (++ctx->flight->link.attempts > MAX_ATTEMPTS)
 				return false;
-			if (ctx->verdict != SCIM_VERDICT_UNREACHED)
+			if (ctx->verdict == SCIM_VERDICT_DOUBT || ctx->verdict == SCIM_VERDICT_TRANSIENT)
 				ctx->news->wait_ms = Max(ctx->news->wait_ms, BACKOFF_FIRST_MS);
 			break;
 		case SCIM_VERDICT_THROTTLED:
@@ -858,6 +862,7 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_DELETE] = "delete",
 		[SCIM_PHASE_PROBE] = "probe",
 		[SCIM_PHASE_SCAN] = "list",
+		[SCIM_PHASE_TOKEN] = "token",
 	};
 
 	return names[flight->phase];
@@ -886,7 +891,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 			ctx.body = NULL;
 	}
 
-	news->linked = news->parked = news->probed = news->learned = news->rescan = false;
+	news->linked = news->parked = news->probed = news->learned = news->rescan = news->too_large = false;
 	news->page = NULL;
 	news->verdict = ctx.verdict;
 	news->reason = ctx.reason;
@@ -908,7 +913,14 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	else if (flight->phase == SCIM_PHASE_SCAN)
 	{
 		news->page = ctx.body;
+		/* one that can't be read has too many values, perhaps */
+		news->too_large = response->outcome == SCIM_TRANSFER_TOO_LARGE || (ctx.verdict == SCIM_VERDICT_OK && ctx.body == NULL);
 		over = !scan_again(&ctx);
+	}
+	else if (flight->phase == SCIM_PHASE_TOKEN)
+	{
+		news->page = ctx.body;
+		over = true;
 	}
 	else
 		over = decide_next(&ctx);

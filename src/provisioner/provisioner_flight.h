@@ -29,7 +29,8 @@ typedef enum ScimPhase
 	SCIM_PHASE_LOOK,			/* GET by id: is it there, is it out of use? */
 	SCIM_PHASE_DELETE,
 	SCIM_PHASE_PROBE,			/* of a sync in quarantine: of no row */
-	SCIM_PHASE_SCAN				/* a page of the target's list: of no row */
+	SCIM_PHASE_SCAN,			/* a page of the target's list: of no row */
+	SCIM_PHASE_TOKEN			/* a token, from its endpoint: of no row */
 } ScimPhase;
 
 typedef struct ScimFlight
@@ -66,6 +67,7 @@ typedef struct ScimFlight
 	const char *path;
 	const char *body;
 	bool		sent;
+	int			token_number;	/* of the token that it was sent with */
 	ScimClientResponse *response;	/* not looked at yet; the worker's */
 } ScimFlight;
 
@@ -80,7 +82,8 @@ typedef struct ScimTargetNews
 	bool		probed;			/* the probe was answered as it should be */
 	bool		learned;		/* the server is another one now */
 	bool		rescan;			/* what was read of the target's list is out of date */
-	const json_t *page;			/* SCAN: the answer; NULL: none */
+	bool		too_large;		/* SCAN: the page is larger than an answer may be */
+	const json_t *page;			/* SCAN, TOKEN: the answer; NULL: none */
 } ScimTargetNews;
 
 /* A flight that begins what was decided; in a context of its own below "parent". */
@@ -97,8 +100,8 @@ extern bool scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, con
 /* What the request is for: "match", "create", ... */
 extern const char *scim_flight_phase_name(const ScimFlight *flight);
 
-/* A flight of a GET that is no row's. */
-extern ScimFlight *scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *path);
+/* A flight that is no row's. */
+extern ScimFlight *scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *method, const char *path);
 
 /*
  * Instead of the queries of a flight that begins with a match: look in what was

@@ -93,7 +93,7 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 			break;
 		}
 		response = scim_client_call(&target, &request);
-		over = scim_flight_answer(ctx->view, flight, response, secret, &news);
+		over = scim_flight_answer(ctx->view, flight, response, target.token, &news);
 		linked = linked || news.linked;
 		put_step(ctx, step, scim_retry_verdict_name(news.verdict), news.reason, request.method, request.path,
 				 response->status, body);

@@ -577,6 +577,18 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 	MemoryContextDelete(context);
 }
 
+/* Before anything else the target's token endpoint is asked. */
+static ScimFlight *
+ask_token(ScimProvisioner *p, ScimSyncRun *run, int64 now)
+{
+	ScimTargetRun *target = run->target;
+	ScimFlight *flight = scim_flight_of_target(p->context, SCIM_PHASE_TOKEN, "POST", target->token_request.path);
+
+	target->asking_until = now + target->token_wire.total_ms;
+	scim_run_begin_flight(run, flight);
+	return flight;
+}
+
 bool
 scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimClientRequest *request, void **tag)
 {
@@ -596,16 +608,25 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 
 			if (flight->sent || (flight->phase == SCIM_PHASE_CREATE && scim_target_create_wait(run->target, now) > 0))
 				continue;
+			if (!scim_target_has_token(run->target, now))
+				flight = ask_token(p, run, now);
 			flight->sent = true;
+			flight->token_number = run->target->access_number;
 			flight->target = run->target;
 			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE, now);
+			*tag = flight;
+			if (flight->phase == SCIM_PHASE_TOKEN)
+			{
+				*request = run->target->token_request;
+				*target = &run->target->token_wire;
+				return true;
+			}
 			request->method = flight->method;
 			request->path = flight->path;
 			request->body = flight->body;
 			request->body_len = flight->body ? strlen(flight->body) : 0;
 			request->max_body = strchr(flight->path, '?') ? MAX_LIST_ANSWER : MAX_ANSWER;
 			*target = &run->target->wire;
-			*tag = flight;
 			return true;
 		}
 	}
