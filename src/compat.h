@@ -19,21 +19,6 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
-/* Until 15: the digest's size was not passed. */
-#if PG_VERSION_NUM < 150000
-#define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest)
-#else
-#define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest, len)
-#endif
-
-/* Until 15: nor was it for HMAC. */
-#include "common/hmac.h"
-#if PG_VERSION_NUM < 150000
-#define scim_hmac_final(ctx, dest, len) pg_hmac_final(ctx, dest)
-#else
-#define scim_hmac_final(ctx, dest, len) pg_hmac_final(ctx, dest, len)
-#endif
-
 /* Until 15: a function that returns a set had to make its tuplestore itself. */
 #if PG_VERSION_NUM < 150000
 #include "funcapi.h"

@@ -347,7 +347,7 @@ set_base_url(ScimServer *server, const char *url)
 /* ---- the whole ---- */
 
 static const Option *
-find_option(const char *name)
+find_known_option(const char *name)
 {
 	for (int i = 0; i < lengthof(table); i++)
 		if (strcmp(table[i].name, name) == 0)
@@ -377,7 +377,7 @@ scim_server_resolve(List *options, List **settings)
 		DefElem    *e = lfirst_node(DefElem, lc);
 		StringInfoData names;
 
-		if (find_option(e->defname) != NULL || is_other_option(e->defname))
+		if (find_known_option(e->defname) != NULL || is_other_option(e->defname))
 			continue;
 		initStringInfo(&names);
 		for (int i = 0; i < lengthof(other_options); i++)
