@@ -414,7 +414,7 @@ set_auth(ScimServer *server, List *options)
 /* ---- the whole ---- */
 
 static const Option *
-find_option(const char *name)
+find_known_option(const char *name)
 {
 	for (int i = 0; i < lengthof(table); i++)
 		if (strcmp(table[i].name, name) == 0)
@@ -445,7 +445,7 @@ scim_server_resolve(const char *server_name, List *options, List **settings)
 		DefElem    *e = lfirst_node(DefElem, lc);
 		StringInfoData names;
 
-		if (find_option(e->defname) != NULL || is_other_option(e->defname))
+		if (find_known_option(e->defname) != NULL || is_other_option(e->defname))
 			continue;
 		initStringInfo(&names);
 		for (int i = 0; i < lengthof(other_options); i++)
