@@ -7,6 +7,7 @@
 #   make conformance    run clients of others against it (needs their registries)
 #   make bench          measure against pgbench
 #   make bench-core     measure the language alone, against jansson
+#   make bench-outbound measure an initial sync, against libcurl alone
 #   make coverage       unit tests of core, and the lines they reach
 #   make LISTENER=no    build without libmicrohttpd (everything but the listener)
 #
@@ -18,7 +19,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test conformance bench bench-core fuzz unit coverage floors
+.PHONY: quickstart test conformance bench bench-core bench-outbound fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -31,6 +32,9 @@ conformance:
 
 bench:
 	@bench/run.sh $(ARGS)
+
+bench-outbound:
+	@bench/outbound.sh $(ARGS)
 
 # The language alone, as ratios to jansson's parse of the same bytes: bench/core.
 bench-core:

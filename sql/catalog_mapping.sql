@@ -63,6 +63,54 @@ SELECT * FROM scim.check_mapping('users');
 SELECT * FROM scim.check_mapping('groups');
 SELECT * FROM scim.check_mapping('nothing');
 SELECT scim.drop_endpoint('rep'), scim.drop_mapping('rep_users'), scim.drop_mapping('rep_teams');
+-- what looking at a table runs (constants in CHECK and index expressions) leaves nothing in the session
+SET ROLE scim_regress_report;
+CREATE FUNCTION rep.evil_too() RETURNS text LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+	PERFORM pg_advisory_lock(4711);
+	EXECUTE 'LISTEN evil';
+	RETURN 'evil';
+EXCEPTION WHEN OTHERS THEN
+	RETURN 'good';
+END $$;
+CREATE FUNCTION rep.evil() RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$ BEGIN RETURN rep.evil_too(); END $$;
+CREATE TABLE rep.evil (id int PRIMARY KEY, login text, kind text CHECK (kind IN (rep.evil(), 'x')), more text);
+CREATE UNIQUE INDEX ON rep.evil ((login || rep.evil()));
+UNLISTEN *;
+SELECT pg_advisory_unlock_all();
+RESET ROLE;
+SELECT scim.create_mapping('rep_evil', 'User', 'rep.evil', attributes => '{"userName": "login", "userType": "kind", "title": {"read": "more || rep.evil()", "write": {"more": "rep.evil()"}}}', owner => 'scim_regress_report');
+SELECT pg_listening_channels();
+SELECT scim.create_endpoint('evil', mappings => '{rep_evil}');
+SELECT pg_listening_channels();
+SELECT count(*) AS described FROM scim.describe_mapping('rep_evil');
+SELECT count(*) AS checked FROM scim.check_mapping('rep_evil');
+SELECT count(*) AS recommended FROM scim.recommend_indexes('rep_evil');
+SELECT pg_listening_channels();
+SELECT count(*) AS locks FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid();
+SELECT scim.drop_endpoint('evil');
+SELECT scim.drop_mapping('rep_evil');
+-- a resource type from a table, an extension from attributes
+SET ROLE scim_regress_report;
+CREATE TABLE rep.devices (id uuid PRIMARY KEY DEFAULT '11111111-2222-4333-8444-555555555555', serial_number text NOT NULL UNIQUE, external_id text, "meta" jsonb, "Größe" numeric, ports int, "rack-mounted" boolean, labels text[], bought timestamptz, "2nd" text);
+RESET ROLE;
+SELECT scim.create_mapping('rep_devices', 'Device', 'rep.devices', owner => 'scim_regress_report');
+SELECT attributes FROM scim.mappings WHERE name = 'rep_devices';
+SELECT scim.create_endpoint('devices', mappings => '{rep_devices}', public_url => 'https://x');
+SELECT a ->> 'name' AS name, a ->> 'type' AS type, a -> 'multiValued' AS multi, a -> 'required' AS required, a ->> 'uniqueness' AS uniqueness
+  FROM scim.handle('devices', 'GET', '/Schemas/urn:scim:schemas:custom:2.0:Device', '{}', NULL) h, jsonb_array_elements(h.body::jsonb -> 'attributes') a ORDER BY 1;
+SELECT status, body::jsonb - 'meta' AS body FROM scim.handle('devices', 'POST', '/Devices', '{}', '{"schemas": ["urn:scim:schemas:custom:2.0:Device"], "serialNumber": "S1", "externalId": "E", "ports": 4, "rackMounted": true, "labels": ["a", "b"], "bought": "2020-01-01T00:00:00Z"}');
+SELECT serial_number, external_id, ports, "rack-mounted", labels FROM rep.devices;
+SELECT status, body::jsonb ->> 'totalResults' FROM scim.handle('devices', 'GET', '/Devices?filter=labels%20eq%20%22B%22%20and%20ports%20gt%203', '{}', NULL);
+SELECT scim.create_mapping('rep_nothing', 'User', 'rep.devices', owner => 'scim_regress_report');
+SELECT scim.create_mapping('rep_devices2', 'Device', 'rep.devices', owner => 'scim_regress_report');
+SELECT scim.create_mapping('rep_more', 'User', 'rep.users', attributes => '{"userName": "logon", "urn:example:rep:2.0:User:shoeSize": "role", "urn:example:rep:2.0:User:labels": "tags", "urn:example:rep:2.0:User:what": "upper(kind)", "urn:example:rep:2.0:User:job": {"column": "data", "path": "job"}}', owner => 'scim_regress_report');
+SELECT attribute, type, access FROM scim.describe_mapping('rep_more') ORDER BY 1;
+SELECT scim.create_mapping('rep_typo', 'User', 'rep.users', attributes => '{"usrName": "logon"}', owner => 'scim_regress_report');
+SELECT scim.alter_mapping('rep_more', attributes => '{"urn:example:other:2.0:User:kind": "kind"}');
+SELECT scim.drop_endpoint('devices'), scim.drop_mapping(m) FROM unnest('{rep_devices}'::text[]) m;
+SELECT scim.drop_mapping('rep_devices2'), scim.drop_mapping('rep_more');
+SELECT scim.drop_schema('urn:example:rep:2.0:User'), scim.drop_schema('urn:example:other:2.0:User'), scim.drop_schema('urn:scim:schemas:custom:2.0:Device');
 DROP SCHEMA rep CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_report;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_report;

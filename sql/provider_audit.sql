@@ -60,6 +60,18 @@ SELECT pg_temp.send('POST', '/Users', '{"userName":"dora"}');
 COMMIT;
 SELECT count(*) - :before FROM log;
 
+-- ---- the request log: what was sent, without what it says of whom ----
+SELECT scim.alter_endpoint('audited', '{"requestLog":true}');
+SELECT pg_temp.send('GET', '/Users?filter=userName%20eq%20%22secret-name%22%20and%20title%20pr&count=5&attributes=userName'), pg_temp.send('POST', '/Users/.search', '{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],"filter":"emails[value eq \"secret@mail\"]","count":7}'),
+	pg_temp.send('POST', '/Users', '{"userName":"secret-name","active":"True","password":"secret","name":{"familyName":"secret"},"emails":[{"type":"work","value":"secret@mail","primary":true}],"x[y eq \"secret\"]":1}'),
+	pg_temp.send('POST', '/Users', '{"userName":"secret-name"'), pg_temp.send('POST', '/Users', '{"userName":7}', jsonb_build_object('Authorization', 'Bearer ' || w)), pg_temp.send('GET', '/Users?cursor&count=1'), pg_temp.send('GET', '/Nothing'),
+	pg_temp.send('POST', '/Users', '{}', '{"Authorization":"Bearer nobody"}') FROM token;
+SELECT pg_temp.send('PATCH', '/Users/' || id, '{"Operations":[{"op":"Replace","path":"emails[type eq \"work\" and value eq \"secret@mail\"].value","value":"other-secret"}]}') FROM scim.users WHERE user_name = 'secret-name';
+SELECT token, method, regexp_replace(path, '[0-9a-f-]{36}', '*'), body, rewrites, status, scim_type, detail, duration_ms > 0 FROM scim.request_log WHERE endpoint = 'audited' ORDER BY at;
+SELECT count(*) FROM scim._requests r WHERE r::text LIKE '%secret%';
+SELECT count(*) FROM scim.request_log l JOIN scim.audit_log a USING (request);
+SELECT scim.alter_endpoint('audited', '{"requestLog":null}');
+
 -- ---- members that nobody is yet ----
 SELECT pg_temp.send('POST', '/Groups', '{"schemas":["urn:ietf:params:scim:schemas:core:2.0:Group"],"displayName":"waiting","members":[{"value":"00000000-0000-4000-8000-0000000000b1"},{"value":"00000000-0000-4000-8000-0000000000b2"},{"value":"nobody"}]}');
 SELECT endpoint, display_name, value FROM scim.pending WHERE endpoint = 'audited' ORDER BY value;

@@ -1,4 +1,6 @@
 -- Options of an endpoint, scopes of tokens, /Me, rotation.
+-- the library is loaded in a subtransaction that fails: first of all, in this session
+DO $$ BEGIN PERFORM scim.fold('x'); RAISE 'x'; EXCEPTION WHEN raise_exception THEN NULL; END $$;
 \pset format unaligned
 \pset tuples_only on
 SET client_min_messages = warning;
@@ -89,6 +91,60 @@ SELECT regexp_replace(label, 'out .*', 'out *') AS label, state, resource_types,
 SELECT a.status, b.status, c.status FROM token t, fresh f, pg_temp.send('GET', '/Users?count=0', NULL, t.people) a, pg_temp.send('GET', '/Users?count=0', NULL, f.people) b, pg_temp.send('GET', '/Groups', NULL, f.people) c;
 CREATE TEMP TABLE fresher AS SELECT scim.rotate_token('opt', 'people', '0') AS people;
 SELECT a.status, b.status, c.status FROM token t, fresh f, fresher g, pg_temp.send('GET', '/Users?count=0', NULL, t.people) a, pg_temp.send('GET', '/Users?count=0', NULL, f.people) b, pg_temp.send('GET', '/Users?count=0', NULL, g.people) c;
+
+-- ---- OAuth 2.0 client credentials ----
+CREATE FUNCTION pg_temp.ask(form text, basic text DEFAULT NULL, type text DEFAULT 'application/x-www-form-urlencoded', method text DEFAULT 'POST', OUT status int, OUT body jsonb, OUT headers jsonb) LANGUAGE sql AS $$
+	SELECT h.status, h.body::jsonb, h.headers - 'Content-Type' FROM scim.handle('opt', method, '/oauth/token',
+		jsonb_strip_nulls(jsonb_build_object('Content-Type', type, 'Authorization', 'Basic ' || replace(encode(convert_to(basic, 'UTF8'), 'base64'), E'\n', ''))), form) h
+$$;
+SELECT scim.create_client('opt', '');
+SELECT scim.create_client('opt', 'x', '0');
+SELECT scim.create_client('opt', 'x', NULL);
+CREATE TEMP TABLE client AS SELECT scim.create_client('opt', 'entra', '2 hours', resource_types => '{User}') AS secret;
+SELECT scim.create_client('opt', 'entra');
+SELECT status FROM client, pg_temp.ask('grant_type=client_credentials&client_id=entra&client_secret=' || secret);	-- not switched on
+SELECT scim.alter_endpoint('opt', '{"oauth":true}');
+SELECT body::jsonb -> 'authenticationSchemes' -> 1 ->> 'type' FROM scim.handle('opt', 'GET', '/ServiceProviderConfig');
+SELECT a.* FROM client, LATERAL (VALUES ('', NULL), ('grant_type=password&client_id=entra&client_secret=x', NULL), ('grant_type=client_credentials', NULL), ('grant_type=client_credentials&client_id=entra&client_secret=wrong', NULL),
+	('grant_type=client_credentials&client_id=other&client_secret=' || secret, NULL), ('grant_type=client_credentials', 'entra:wrong'), ('grant_type=client_credentials', 'entra'),
+	('grant_type=client_credentials&client_id=entra', 'entra:' || secret), ('grant_type=client_credentials&grant_type=client_credentials&client_id=entra&client_secret=' || secret, NULL)) v(form, basic), pg_temp.ask(form, basic) a;
+SELECT a.* FROM pg_temp.ask('{}', type => 'application/json') a;
+SELECT a.* FROM pg_temp.ask(NULL, method => 'GET') a;
+SELECT a.status, a.body - 'access_token', a.body ->> 'access_token' ~ '^scim_[A-Za-z0-9_-]{43}$' FROM client, pg_temp.ask('grant_type=client_credentials&client_id=entra&client_secret=' || secret) a;
+CREATE TEMP TABLE got AS SELECT a.body ->> 'access_token' AS t FROM client, pg_temp.ask('grant_type=client_credentials&scope=x', 'entra:' || secret) a;
+-- the token has the client's rights, the secret none
+SELECT a.status, b.status, c.status FROM got, client, pg_temp.send('GET', '/Users?count=0', NULL, t) a, pg_temp.send('GET', '/Groups', NULL, t) b, pg_temp.send('GET', '/Users', NULL, secret) c;
+SELECT kind, regexp_replace(label, 'issued .*', 'issued *') AS label, state, resource_types, round(extract(epoch FROM expires - now()) / 3600) AS hours FROM scim.tokens WHERE endpoint = 'opt' AND label LIKE 'entra%' ORDER BY 1, 2;
+CREATE TEMP TABLE turned AS SELECT scim.rotate_token('opt', 'entra', '1 hour') AS secret;
+SELECT a.status, b.status FROM client c, turned n, pg_temp.ask('grant_type=client_credentials&client_id=entra&client_secret=' || c.secret) a, pg_temp.ask('grant_type=client_credentials&client_id=entra&client_secret=' || n.secret) b;
+CREATE TEMP TABLE again AS SELECT scim.rotate_token('opt', 'entra', '0') AS secret;
+SELECT a.status, b.status FROM turned c, again n, pg_temp.ask('grant_type=client_credentials&client_id=entra&client_secret=' || c.secret) a, pg_temp.ask('grant_type=client_credentials&client_id=entra&client_secret=' || n.secret) b;
+SELECT scim.revoke_token('opt', 'entra');
+SELECT a.status FROM got, pg_temp.send('GET', '/Users?count=0', NULL, t) a;
+-- what was rotated out has a label of its own, and is revoked by it
+SELECT scim.revoke_token('opt', label) FROM scim.tokens WHERE endpoint = 'opt' AND kind = 'client' AND label LIKE 'entra, rotated out%';
+SELECT count(*) FROM scim.tokens WHERE endpoint = 'opt' AND kind <> 'token' AND state <> 'revoked';
+
+-- ---- passwords: ignored, or kept as a secret that nobody can read ----
+SELECT scim.alter_endpoint('opt', '{"unknownAttributes":null}');
+SELECT scim.create_endpoint('pass', mappings => '{users_with_password,groups}');
+SELECT e, c -> 'changePassword' -> 'supported', (SELECT count(*) FROM scim.handle(e, 'GET', '/Schemas/urn:ietf:params:scim:schemas:core:2.0:User') s, jsonb_array_elements(s.body::jsonb -> 'attributes') a WHERE a ->> 'name' = 'password') FROM unnest('{opt,pass}'::text[]) e, scim.handle(e, 'GET', '/ServiceProviderConfig') h, LATERAL (SELECT h.body::jsonb AS c) x;
+SELECT e, h.status, h.body::jsonb ? 'password' FROM unnest('{opt,pass}'::text[]) e, scim.handle(e, 'POST', '/Users?attributes=userName,password', '{}', '{"userName":"pw","password":"hush"}') h;
+SELECT tenant, password_hash ~ '^SCRAM-SHA-256\$4096:', password_hash ~ 'hush' FROM scim.users WHERE user_name = 'pw' ORDER BY 1;
+SELECT id AS pw FROM scim.users WHERE tenant = 'pass' \gset
+SELECT scim.check_password('pass', 'PW', 'hush'), scim.check_password('pass', 'pw', 'Hush'), scim.check_password('pass', 'pw', ''), scim.check_password('pass', 'nobody', 'hush'), scim.check_password('opt', 'pw', 'hush');
+-- the same one changes nothing, another one does; a PUT without it leaves it
+SELECT h.status, h.headers ->> 'ETag', scim.check_password('pass', 'pw', p) FROM unnest('{hush,other}'::text[]) p, scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"replace","path":"password","value":"' || p || '"}]}') h;
+SELECT h.status, h.headers ->> 'ETag', scim.check_password('pass', 'pw', 'other') FROM scim.handle('pass', 'PUT', '/Users/' || :'pw', '{}', '{"userName":"pw","title":"x"}') h;
+SELECT h.status, h.body::jsonb ->> 'detail' FROM unnest('{"",md5c4ca4238a0b923820dcc509a6f75849b}'::text[]) p, scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"replace","path":"password","value":"' || p || '"}]}') h;
+SELECT h.status, h.body::jsonb ->> 'scimType' FROM unnest('{filter=password%20pr,sortBy=password}'::text[]) q, scim.handle('pass', 'GET', '/Users?' || q) h;
+SELECT h.status, scim.check_password('pass', 'pw', 'other') FROM scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"replace","path":"active","value":false}]}') h;
+SELECT h.status FROM scim.handle('pass', 'PATCH', '/Users/' || :'pw', '{}', '{"Operations":[{"op":"remove","path":"password"}]}') h;
+SELECT password_hash IS NULL FROM scim.users WHERE id = :'pw';
+SELECT scim.check_password('nowhere', 'pw', 'other');
+SELECT attributes FROM scim.audit_log WHERE endpoint = 'pass' AND attributes <> '{}' ORDER BY at;
+SELECT scim.drop_endpoint('pass');
+DELETE FROM scim.users WHERE tenant = 'pass';
 
 -- a rate
 SELECT scim.alter_endpoint('opt', '{"requestsPerSecond":5}');

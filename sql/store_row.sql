@@ -96,6 +96,24 @@ SELECT scim.alter_mapping('row_account', options => '{"filter": "count(*) > 0"}'
 SELECT scim.alter_mapping('users', options => '{"filter": "true"}');
 SELECT scim.drop_endpoint('row'), scim.drop_mapping('row_account'), scim.drop_mapping('row_club');
 
+-- ---- rows that have to be there beside a resource ----
+SET ROLE scim_regress_row;
+CREATE TABLE rows.main (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, org int NOT NULL, login text NOT NULL);
+CREATE TABLE rows.settings (main int NOT NULL UNIQUE REFERENCES rows.main, org int NOT NULL, greeting text NOT NULL, theme text NOT NULL DEFAULT 'dark');
+RESET ROLE;
+SELECT scim.create_mapping('row_main', 'User', 'rows.main', attributes => '{"userName": "login"}', owner => 'scim_regress_row',
+	options => '{"beside": [{"table": "rows.settings", "parent": "main", "insert": {"greeting": "''hello '' || login"}}], "delete": "cascade"}');
+SELECT scim.create_endpoint('main', mappings => '{row_main}', scope => '{"org": 5}', public_url => 'https://x');
+SELECT * FROM pg_temp.user('main', 'POST', '/Users', '{"userName": "ann", "title": "is dropped"}');
+SELECT * FROM rows.settings;
+-- what the schema has and the mapping has no place for is dropped in a PATCH, too; what nobody knows is an error
+SELECT * FROM pg_temp.patch('main', '/Users/1', '[{"op": "replace", "path": "title", "value": "x"}, {"op": "add", "path": "emails[type eq \"work\"].value", "value": "x"}, {"op": "remove", "path": "name.givenName"}]');
+SELECT * FROM pg_temp.patch('main', '/Users/1', '[{"op": "replace", "path": "shoeSize", "value": 1}]');
+SELECT (pg_temp.call('main', 'DELETE', '/Users/1')).status;
+SELECT count(*) FROM rows.settings;
+SELECT scim.alter_mapping('row_main', options => '{"beside": [{"table": "rows.settings", "parent": "main", "insert": {"org": "7"}}]}');
+SELECT scim.drop_endpoint('main'), scim.drop_mapping('row_main');
+
 -- ---- a key that is an attribute ----
 SET ROLE scim_regress_row;
 CREATE TABLE rows.named (login text PRIMARY KEY, title text);
@@ -152,6 +170,9 @@ SELECT scim.create_mapping('row_person', 'User', 'rows.person', attributes => '{
 	options => '{"membership": {"table": "rows.org_person", "parent": "person"}}');
 SELECT scim.create_mapping('row_team', 'Group', 'rows.team', attributes => '{"displayName": "name",
 	"members": {"table": "rows.team_person", "parent": "team", "ref": "person", "type": "User"}}', owner => 'scim_regress_row');
+\set VERBOSITY default
+SELECT scim.create_endpoint('org0', mappings => '{row_person}', public_url => 'https://x');
+\set VERBOSITY terse
 SELECT scim.create_endpoint('org' || n, mappings => '{row_person,row_team}', scope => jsonb_build_object('org', n), public_url => 'https://x/' || n) FROM generate_series(1, 2) n;
 SELECT * FROM pg_temp.user('org1', 'POST', '/Users', '{"userName": "Ann@x", "name": {"formatted": "Ann"}, "userType": "owner"}');
 SELECT * FROM pg_temp.user('org1', 'POST', '/Users', '{"userName": "bob@x"}');
@@ -173,6 +194,8 @@ SELECT * FROM pg_temp.patch('org1', '/Groups/1', '[{"op": "add", "path": "member
 INSERT INTO rows.team_person VALUES (1, 3);
 SELECT n, answer FROM generate_series(1, 2) n, pg_temp.call('org' || n, 'GET', '/Groups');
 SELECT n, answer FROM generate_series(1, 2) n, pg_temp.call('org' || n, 'GET', '/Users/1?attributes=groups');
+-- nor does a filter tell of the other tenant's
+SELECT n, g, c.answer FROM generate_series(1, 2) n, generate_series(1, 2) g, pg_temp.call('org' || n, 'GET', '/Users?attributes=userName&filter=groups.value%20eq%20%22' || g || '%22') c ORDER BY 1, 2;
 -- unlinked here, a user there
 SELECT n, m, (pg_temp.call('org' || n, m, '/Users/1')).status FROM unnest('{2,2,1}'::int[], '{DELETE,GET,GET}'::text[]) u(n, m);
 SELECT * FROM rows.org_person ORDER BY 1, 2;
@@ -185,6 +208,46 @@ SELECT scim.alter_mapping('row_person', options => '{"shared": true}');
 SELECT scim.create_endpoint('org1', mappings => '{row_person,row_team}', scope => '{"org": 1}', public_url => 'https://x/1');
 SELECT answer FROM pg_temp.call('org1', 'GET', '/Users?attributes=userName,groups');
 SELECT scim.drop_endpoint('org1'), scim.drop_mapping('row_person'), scim.drop_mapping('row_team');
+
+-- ---- what the table has no column for ----
+SET ROLE scim_regress_row;
+CREATE TABLE rows.bare (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, login text NOT NULL);
+CREATE TABLE rows.bare_mail (bare int NOT NULL REFERENCES rows.bare ON DELETE CASCADE, mail text);
+CREATE TABLE rows.org_bare (org int, bare int REFERENCES rows.bare ON DELETE CASCADE, PRIMARY KEY (org, bare));
+RESET ROLE;
+INSERT INTO rows.bare (login) VALUES ('old');
+SELECT scim.create_mapping('row_bare', 'User', 'rows.bare', attributes => '{"userName": "login", "emails": {"table": "rows.bare_mail", "parent": "bare", "columns": {"value": "mail"}}}',
+	options => '{"state": true}', owner => 'scim_regress_row');
+SELECT scim.create_endpoint('bare', mappings => '{row_bare}', public_url => 'https://x');
+CREATE FUNCTION pg_temp.meta(endpoint text, path text) RETURNS TABLE (external_id text, created boolean, modified boolean, version text)
+	LANGUAGE sql AS $$
+	SELECT b ->> 'externalId', b -> 'meta' ? 'created', b -> 'meta' ? 'lastModified', regexp_replace(b -> 'meta' ->> 'version', '"\d+', '"x')
+	  FROM scim.handle(endpoint, 'GET', path, '{}', NULL) h, LATERAL (SELECT h.body::jsonb AS b) x
+$$;
+SELECT status, answer FROM pg_temp.user('bare', 'POST', '/Users', '{"userName": "ann", "externalId": "E1"}');
+SELECT u, m.* FROM unnest('{1,2}'::int[]) u, pg_temp.meta('bare', '/Users/' || u) m;
+SELECT (pg_temp.patch('bare', '/Users/1', '[{"op": "add", "path": "externalId", "value": "E0"}]')).status;
+SELECT (pg_temp.patch('bare', '/Users/2', '[{"op": "add", "path": "emails", "value": [{"value": "a@x"}]}]')).status;
+SELECT (pg_temp.patch('bare', '/Users/2', '[{"op": "add", "path": "emails", "value": [{"value": "a@x"}]}]')).status;
+SELECT u, m.* FROM unnest('{1,2}'::int[]) u, pg_temp.meta('bare', '/Users/' || u) m;
+SELECT f, (pg_temp.call('bare', 'GET', '/Users?attributes=userName,externalId&filter=' || f)).answer FROM unnest('{externalId%20eq%20%22E1%22,externalId%20pr,meta.created%20pr,meta.lastModified%20gt%20%222020-01-01T00:00:00Z%22,not%20(externalId%20eq%20%22E0%22)}'::text[]) f;
+-- the owner sees its mappings' rows and no others
+SET ROLE scim_regress_row;
+SELECT scope, key, external_id, created IS NOT NULL AS created, version FROM scim.resource_state ORDER BY key;
+UPDATE scim.resource_state SET mapping = 1;
+SELECT * FROM scim._resource_state;
+RESET ROLE;
+SELECT (pg_temp.call('bare', 'DELETE', '/Users/2')).status;
+SELECT key FROM scim._resource_state;
+SELECT scim.drop_endpoint('bare');
+-- one row, two tenants: each has its externalId
+SELECT scim.alter_mapping('row_bare', options => '{"membership": {"table": "rows.org_bare", "parent": "bare", "adopt": "userName"}}');
+SELECT scim.create_endpoint('bare' || n, mappings => '{row_bare}', scope => jsonb_build_object('org', n), public_url => 'https://x') FROM generate_series(1, 2) n;
+SELECT n, c.status FROM generate_series(1, 2) n, pg_temp.user('bare' || n, 'POST', '/Users', jsonb_build_object('userName', 'max', 'externalId', 'M' || n)) c;
+SELECT n, c.answer FROM generate_series(1, 2) n, pg_temp.call('bare' || n, 'GET', '/Users?filter=externalId%20sw%20%22M%22') c;
+SELECT scope, external_id FROM scim._resource_state ORDER BY 1, 2;
+SELECT scim.drop_endpoint('bare1'), scim.drop_endpoint('bare2'), scim.drop_mapping('row_bare');
+SELECT count(*) FROM scim._resource_state;
 
 -- ---- a trigger that writes child rows of the built-in store ----
 SELECT scim.create_endpoint('built', public_url => 'https://x');
@@ -202,4 +265,5 @@ SELECT scim.drop_endpoint('built');
 DROP SCHEMA rows CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_row;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_row;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_row;
 DROP ROLE scim_regress_row;

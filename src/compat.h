@@ -19,6 +19,13 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
+/* Until 15: what a check of a password has to say was not const. */
+#if PG_VERSION_NUM < 150000
+typedef char ScimLogDetail;
+#else
+typedef const char ScimLogDetail;
+#endif
+
 /* Until 15: a function that returns a set had to make its tuplestore itself. */
 #if PG_VERSION_NUM < 150000
 #include "funcapi.h"

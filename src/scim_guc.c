@@ -44,6 +44,7 @@ char	   *scim_allowed_targets = NULL;
 bool		scim_outbound = true;
 char	   *scim_node_identity = NULL;
 int			scim_sync_log_days = 30;
+int			scim_request_log_retention = 7;
 int			scim_actual_port = 0;
 
 typedef struct IntSetting
@@ -77,6 +78,7 @@ static const IntSetting int_settings[] = {
 	{"scim.max_page_size", "Most resources in a page.", &scim_max_page_size, 1000, 1, 100000, 0},
 	{"scim.cursor_timeout", "How long a cursor (RFC 9865) is valid.", &scim_cursor_timeout, 3600, 1, 30 * 24 * 3600, GUC_UNIT_S},
 	{"scim.audit_retention", "Days that rows of scim.audit_log are kept; 0 means for ever, -1 that none is written.", &scim_audit_retention, 365, -1, 36500, 0},
+	{"scim.request_log_retention", "Days that rows of scim.request_log are kept.", &scim_request_log_retention, 7, 1, 36500, 0},
 };
 
 typedef struct StringSetting

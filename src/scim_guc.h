@@ -36,6 +36,7 @@ extern int	scim_sync_log_days;
 /* Where this process really listens (a worker sets them); else from the settings. */
 extern int	scim_cursor_timeout;	/* seconds */
 extern int	scim_audit_retention;	/* days; 0: for ever; -1: no audit */
+extern int	scim_request_log_retention; /* days */
 extern int	scim_actual_port;		/* 0: use scim_port */
 
 extern void scim_guc_init(void);

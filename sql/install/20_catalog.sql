@@ -88,8 +88,13 @@ CREATE TABLE scim._tokens (
 	expires timestamptz,
 	revoked timestamptz,
 	resource_types text[],
-	subject text
+	subject text,
+	lifetime interval,
+	client_id bigint
 );
+-- (No foreign key for client_id: pg_dump warns of one to the same table.  A
+-- client's row stays when it is revoked, and goes with its endpoint, as tokens do.)
+CREATE INDEX _tokens_client ON scim._tokens (client_id) WHERE client_id IS NOT NULL;
 CREATE UNIQUE INDEX _tokens_label ON scim._tokens (endpoint_id, label) WHERE revoked IS NULL;
 REVOKE ALL ON TABLE scim._tokens FROM PUBLIC;
 COMMENT ON TABLE scim._tokens IS 'Internal: bearer tokens, as SHA-256 only; see the view scim.tokens.';
@@ -103,6 +108,8 @@ COMMENT ON COLUMN scim._tokens.expires IS 'When it ends to be valid; null: never
 COMMENT ON COLUMN scim._tokens.revoked IS 'When it was revoked; null: it was not.';
 COMMENT ON COLUMN scim._tokens.resource_types IS 'Resource types it is for; null: all.';
 COMMENT ON COLUMN scim._tokens.subject IS 'id of the user that /Me is with this token; null: none.';
+COMMENT ON COLUMN scim._tokens.lifetime IS 'Not null: no token, but the secret of a client (scim.create_client), whose tokens are valid for so long.';
+COMMENT ON COLUMN scim._tokens.client_id IS 'The client that this token was issued to; null: made by scim.create_token.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._tokens
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
 SELECT pg_catalog.pg_extension_config_dump('scim._tokens', '');
@@ -129,8 +136,47 @@ REVOKE ALL ON TABLE scim._cursor_keys FROM PUBLIC;
 COMMENT ON TABLE scim._cursor_keys IS 'Internal: what cursors (RFC 9865) of an endpoint are sealed with; made at their first use. Delete a row to make all cursors of an endpoint invalid.';
 COMMENT ON COLUMN scim._cursor_keys.endpoint_id IS 'The endpoint.';
 COMMENT ON COLUMN scim._cursor_keys.key IS 'Two random keys of 32 bytes: for the tag, and for the text.';
+-- What a mapped relation has no column for.  Rows of users' tables are named by
+-- mapping, scope and key; people and mapping owners see the view, which shows
+-- them the rows of their own mappings.
+CREATE TABLE scim._resource_state (
+	mapping bigint NOT NULL REFERENCES scim._mappings ON DELETE CASCADE,
+	scope text COLLATE "C" NOT NULL,
+	key text COLLATE "C" NOT NULL,
+	external_id text COLLATE "C",
+	created timestamptz,
+	last_modified timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
+	version bigint NOT NULL DEFAULT 1,
+	PRIMARY KEY (mapping, scope, key)
+);
+CREATE INDEX _resource_state_external_id ON scim._resource_state (mapping, scope, external_id) WHERE external_id IS NOT NULL;
+REVOKE ALL ON TABLE scim._resource_state FROM PUBLIC;
+COMMENT ON TABLE scim._resource_state IS 'Internal: see the view scim.resource_state.';
+COMMENT ON COLUMN scim._resource_state.mapping IS 'Number of the mapping.';
+COMMENT ON COLUMN scim._resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
+COMMENT ON COLUMN scim._resource_state.key IS 'Text of the key.';
+COMMENT ON COLUMN scim._resource_state.external_id IS 'externalId.';
+COMMENT ON COLUMN scim._resource_state.created IS 'meta.created, if scim created it.';
+COMMENT ON COLUMN scim._resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
+COMMENT ON COLUMN scim._resource_state.version IS 'Part of meta.version: grows with every change by scim.';
+SELECT pg_catalog.pg_extension_config_dump('scim._resource_state', '');
 
 -- ---- views ----
+
+CREATE VIEW scim.resource_state WITH (security_barrier = true) AS
+	SELECT s.mapping, s.scope, s.key, s.external_id, s.created, s.last_modified, s.version
+	FROM scim._resource_state s
+	WHERE s.mapping IN (SELECT m.id FROM scim._mappings m WHERE pg_catalog.pg_has_role(m.owner, 'USAGE'))
+	WITH LOCAL CHECK OPTION;
+REVOKE ALL ON TABLE scim.resource_state FROM PUBLIC;
+COMMENT ON VIEW scim.resource_state IS 'What mapped relations of the current user have no column for (option "state" of a mapping).';
+COMMENT ON COLUMN scim.resource_state.mapping IS 'Number of the mapping.';
+COMMENT ON COLUMN scim.resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
+COMMENT ON COLUMN scim.resource_state.key IS 'Text of the key.';
+COMMENT ON COLUMN scim.resource_state.external_id IS 'externalId.';
+COMMENT ON COLUMN scim.resource_state.created IS 'meta.created, if scim created it.';
+COMMENT ON COLUMN scim.resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
+COMMENT ON COLUMN scim.resource_state.version IS 'Part of meta.version: grows with every change by scim.';
 
 CREATE VIEW scim.endpoints AS
 	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created, e.options
@@ -155,7 +201,7 @@ CREATE VIEW scim.tokens AS
 		CASE WHEN t.revoked IS NOT NULL THEN 'revoked'
 			 WHEN t.expires <= pg_catalog.now() THEN 'expired'
 			 ELSE 'live' END AS state,
-		t.resource_types, t.subject
+		t.resource_types, t.subject, CASE WHEN t.lifetime IS NOT NULL THEN 'client' WHEN t.client_id IS NOT NULL THEN 'issued' ELSE 'token' END AS kind
 	FROM scim._tokens t
 	JOIN scim._endpoints e ON e.id = t.endpoint_id
 	LEFT JOIN scim._token_use u ON u.token_id = t.id
@@ -172,6 +218,7 @@ COMMENT ON COLUMN scim.tokens.last_used IS 'Last use, to the minute.';
 COMMENT ON COLUMN scim.tokens.state IS 'live, expired or revoked.';
 COMMENT ON COLUMN scim.tokens.resource_types IS 'Resource types it is for; null: all.';
 COMMENT ON COLUMN scim.tokens.subject IS 'id of the user that /Me is with this token; null: none.';
+COMMENT ON COLUMN scim.tokens.kind IS 'token: made by scim.create_token; client: secret of a client; issued: token that a client has got.';
 
 CREATE VIEW scim.mappings AS
 	SELECT m.name, m.resource_type, m.relation, m.key, m.attributes, m.options, m.owner, m.builtin
@@ -230,7 +277,7 @@ CREATE FUNCTION scim.alter_endpoint(name text, options jsonb) RETURNS void
 REVOKE ALL ON FUNCTION scim.alter_endpoint(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.alter_endpoint(text, jsonb) IS
 'Set options of an endpoint; those not named stay, null sets one back to its default.
-patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; requestsPerSecond (none): of one token to one listener, more is 429.
+patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; oauth (false): true lets clients (scim.create_client) get tokens by POST oauth/token; requestLog (false): true keeps each request in scim.request_log, values masked; requestsPerSecond (none): of one token to one listener, more is 429.
 Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 no such option, or a value that it cannot have.';
 
 CREATE FUNCTION scim.create_token(
@@ -248,6 +295,21 @@ COMMENT ON FUNCTION scim.create_token(text, text, interval, boolean, text[], tex
 'Make a bearer token of an endpoint (RFC 6750) and return it, this once: only its SHA-256 is stored.
 endpoint: name; label: what it is for, unique among the live tokens of the endpoint (default: token-<number>); expires_in: how long it is valid (default: for ever); can_write: false for a token that may only read; resource_types: names of those it is for (default: all); subject: id of the user that /Me is (default: none, /Me is 501).
 Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 42710 label taken, 22023 bad argument.';
+
+CREATE FUNCTION scim.create_client(
+	endpoint text,
+	client_id text,
+	lifetime interval DEFAULT '1 hour',
+	can_write boolean DEFAULT true,
+	resource_types text[] DEFAULT NULL
+) RETURNS text
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_create_client';
+REVOKE ALL ON FUNCTION scim.create_client(text, text, interval, boolean, text[]) FROM PUBLIC;
+COMMENT ON FUNCTION scim.create_client(text, text, interval, boolean, text[]) IS
+'Make an OAuth 2.0 client of an endpoint and return its secret, this once: only its SHA-256 is stored. The endpoint needs option oauth (scim.alter_endpoint); the client gets bearer tokens by POST <base URL>/oauth/token (RFC 6749 section 4.4). scim.rotate_token and scim.revoke_token take it by its id; with it end the tokens that it has got.
+endpoint: name; client_id: unique among the live tokens and clients of the endpoint; lifetime: how long its tokens are valid; can_write, resource_types: rights of its tokens, as for scim.create_token.
+Errors: 42704 no such endpoint or resource type, 42501 not a member of its owner, 42710 id taken, 22023 bad argument.';
 
 CREATE FUNCTION scim.rotate_token(
 	endpoint text,
@@ -285,7 +347,7 @@ CREATE FUNCTION scim.create_mapping(
 REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) IS
 'Tie a relation to a resource type, attribute by attribute.
-name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source: a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, touch, delete, revive, shared, membership. docs/mapping.md has all forms.
+name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state. docs/mapping.md has all forms.
 Errors: 42710 name taken, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of the owner, or the owner is a privileged role.';
 
 CREATE FUNCTION scim.alter_mapping(

@@ -34,6 +34,7 @@ CREATE TABLE scim.users (
 	last_modified timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	version bigint NOT NULL DEFAULT 1,
 	values_present integer NOT NULL DEFAULT 0,
+	password_hash text COLLATE "C",
 	PRIMARY KEY (tenant, id)
 );
 CREATE UNIQUE INDEX users_user_name ON scim.users (tenant, scim.fold(user_name) COLLATE "C");
@@ -69,6 +70,7 @@ COMMENT ON COLUMN scim.users.manager_id IS 'manager.value of the enterprise exte
 COMMENT ON COLUMN scim.users.created IS 'meta.created.';
 COMMENT ON COLUMN scim.users.last_modified IS 'meta.lastModified.';
 COMMENT ON COLUMN scim.users.version IS 'meta.version: grows with every change.';
+COMMENT ON COLUMN scim.users.password_hash IS 'password: a SCRAM-SHA-256 secret, never the password; null: none, or the endpoint does not keep passwords (mapping users_with_password). See scim.check_password.';
 COMMENT ON COLUMN scim.users.values_present IS 'Internal: which child tables may hold rows of this user, a bit each; a read skips the others.';
 
 -- One child table for each multi-valued attribute.  "ord" keeps the order in
@@ -434,6 +436,11 @@ INSERT INTO scim._mappings (name, resource_type, relation, key, builtin, attribu
 	"meta.lastModified": "last_modified",
 	"meta.version": "version"
 }');
+
+-- The same with passwords, for endpoints that are to keep them.
+INSERT INTO scim._mappings (name, resource_type, relation, key, builtin, attributes)
+	SELECT 'users_with_password', m.resource_type, m.relation, m.key, true, m.attributes OPERATOR(pg_catalog.||) '{"password": "password_hash"}'
+	FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) 'users';
 
 -- Whoever writes child rows by plain SQL does not have to know about
 -- users.values_present.

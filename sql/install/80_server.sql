@@ -98,6 +98,47 @@ What the target can do, instead of what the profile says: update_method, group_u
 Superusers only: ca_file (certificates trusted instead of the system''s), secret_file (the secret is the first line of that file).
 Errors: HV00D unknown option, HV024 bad value, HV00J no base URL, 42501 option for superusers.';
 
+-- ---- what targets have shown ----
+
+CREATE TABLE scim._learned (
+	server text,
+	origin text NOT NULL,
+	capability text,
+	value text NOT NULL,
+	evidence text NOT NULL,
+	at timestamptz NOT NULL DEFAULT pg_catalog.now(),
+	PRIMARY KEY (server, capability)
+);
+REVOKE ALL ON TABLE scim._learned FROM PUBLIC;
+COMMENT ON TABLE scim._learned IS 'Internal: what targets have shown that they can and cannot do; see the view scim.learned.';
+COMMENT ON COLUMN scim._learned.server IS 'Name of the server.';
+COMMENT ON COLUMN scim._learned.origin IS 'Origin of its URL then; of another one nothing is known.';
+COMMENT ON COLUMN scim._learned.capability IS 'Name of the server option that sets it otherwise.';
+COMMENT ON COLUMN scim._learned.value IS 'What it was found to be.';
+COMMENT ON COLUMN scim._learned.evidence IS 'The request and the answer that showed it.';
+COMMENT ON COLUMN scim._learned.at IS 'When.';
+SELECT pg_catalog.pg_extension_config_dump('scim._learned', '');
+
+CREATE VIEW scim.learned AS
+	SELECT l.server, l.capability, l.value, l.evidence, l.at
+	FROM scim._learned l JOIN pg_catalog.pg_foreign_server f ON f.srvname = l.server
+	WHERE pg_catalog.has_server_privilege(f.oid, 'USAGE');
+REVOKE ALL ON TABLE scim.learned FROM PUBLIC;
+COMMENT ON VIEW scim.learned IS 'What targets have shown that they can and cannot do, of servers that the current user may use. It counts before the profile and after options of the server.';
+COMMENT ON COLUMN scim.learned.server IS 'Name of the server.';
+COMMENT ON COLUMN scim.learned.capability IS 'Name of the server option that sets it otherwise.';
+COMMENT ON COLUMN scim.learned.value IS 'What it was found to be.';
+COMMENT ON COLUMN scim.learned.evidence IS 'The request and the answer that showed it.';
+COMMENT ON COLUMN scim.learned.at IS 'When.';
+
+CREATE FUNCTION scim.forget_learned(server text) RETURNS bigint
+	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_forget_learned';
+REVOKE ALL ON FUNCTION scim.forget_learned(text) FROM PUBLIC;
+COMMENT ON FUNCTION scim.forget_learned(text) IS
+'Forget what a target has shown, after it has changed: it is tried anew. Returns how many settings that were.
+Errors: 42704 no such server, 42809 not one of SCIM, 42501 no USAGE on it.';
+
 -- ---- secrets ----
 
 -- Not in any dump, for want of pg_extension_config_dump.
@@ -161,7 +202,7 @@ CREATE FUNCTION scim.server_capabilities(
 	AS 'MODULE_PATHNAME', 'scim_server_capabilities';
 REVOKE ALL ON FUNCTION scim.server_capabilities(text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.server_capabilities(text) IS
-'What requests to a server are adapted to: each setting, its value, and whether it comes from an option of the server, its profile or the default.
+'What requests to a server are adapted to: each setting, its value, and whether it comes from an option of the server, what was learned of it (scim.learned), its profile or the default.
 Errors: 42704 no such server, 42809 not one of SCIM, 42501 no USAGE on it.';
 
 CREATE FUNCTION scim.test_connection(

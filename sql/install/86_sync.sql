@@ -4,8 +4,8 @@ CREATE FUNCTION scim._secret_changed() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_secret_changed';
 REVOKE ALL ON FUNCTION scim._secret_changed() FROM PUBLIC;
-COMMENT ON FUNCTION scim._secret_changed() IS 'Internal: row trigger of scim._secrets; syncs in quarantine try again with a new secret.';
-CREATE TRIGGER resume AFTER INSERT OR UPDATE OF secret ON scim._secrets
+COMMENT ON FUNCTION scim._secret_changed() IS 'Internal: row trigger of scim._secrets; syncs in quarantine try again with a new secret; those that use one that is dropped stop.';
+CREATE TRIGGER resume AFTER INSERT OR UPDATE OF secret OR DELETE ON scim._secrets
 	FOR EACH ROW EXECUTE FUNCTION scim._secret_changed();
 
 CREATE TABLE scim._links (
@@ -30,12 +30,17 @@ CREATE TABLE scim._links (
 	gone_at timestamptz,
 	staged text CHECK (staged IN ('disable', 'delete', 'adopt')),
 	approval text CHECK (approval IN ('approved', 'rejected')),
+	refused text[],
+	refused_until timestamptz,
 	changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
-	PRIMARY KEY (sync_id, source_key),
-	UNIQUE (sync_id, remote_id)
+	PRIMARY KEY (sync_id, source_key)
 );
+-- All others are partial: a plan for a row by its key, made while the table is
+-- small, must not take one of them and go through all rows of a sync.
+CREATE UNIQUE INDEX _links_remote ON scim._links (sync_id, remote_id) WHERE remote_id IS NOT NULL;
 CREATE INDEX _links_due ON scim._links (sync_id, lane, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX _links_waiting ON scim._links (sync_id) WHERE waiting;
+CREATE INDEX _links_unlinked ON scim._links (sync_id) WHERE remote_id IS NULL;
 CREATE INDEX _links_intent ON scim._links (sync_id) WHERE intent IS NOT NULL;
 REVOKE ALL ON TABLE scim._links FROM PUBLIC;
 COMMENT ON TABLE scim._links IS 'Internal: which resource of the target a row of a synced mapping is; see the view scim.sync_links.';
@@ -59,6 +64,8 @@ COMMENT ON COLUMN scim._links.next_at IS 'When to look at it again; null: when i
 COMMENT ON COLUMN scim._links.gone_at IS 'Since when the row is gone.';
 COMMENT ON COLUMN scim._links.staged IS 'What waits, or waited, for approval.';
 COMMENT ON COLUMN scim._links.approval IS 'What was said to it.';
+COMMENT ON COLUMN scim._links.refused IS 'ids of resources that it refers to and that the target refuses as such: they are left as they are there.';
+COMMENT ON COLUMN scim._links.refused_until IS 'When they are tried again.';
 COMMENT ON COLUMN scim._links.changed_at IS 'When this was last written.';
 SELECT pg_catalog.pg_extension_config_dump('scim._links', '');
 
@@ -97,7 +104,7 @@ COMMENT ON COLUMN scim._attempts.id IS 'Number of the request.';
 COMMENT ON COLUMN scim._attempts.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._attempts.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim._attempts.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify or probe.';
+COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe or list.';
 COMMENT ON COLUMN scim._attempts.method IS 'Method of the request.';
 COMMENT ON COLUMN scim._attempts.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there was none.';
@@ -107,7 +114,7 @@ COMMENT ON COLUMN scim._attempts.latency_ms IS 'Milliseconds from request to ans
 COMMENT ON COLUMN scim._attempts.held_until IS 'Before that time the target wants no request; null: it did not say so.';
 
 CREATE VIEW scim.sync_links AS
-	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.staged, l.approval, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
+	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.staged, l.approval, l.refused, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
 	FROM scim._links l JOIN scim._syncs s ON s.id = l.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_links FROM PUBLIC;
@@ -119,6 +126,7 @@ COMMENT ON COLUMN scim.sync_links.state IS 'pending, linked, disabled, parked, c
 COMMENT ON COLUMN scim.sync_links.reason IS 'Why it is in this state, or what went wrong last.';
 COMMENT ON COLUMN scim.sync_links.staged IS 'What waits, or waited, for approval: disable, delete or adopt.';
 COMMENT ON COLUMN scim.sync_links.approval IS 'approved, rejected, or null.';
+COMMENT ON COLUMN scim.sync_links.refused IS 'ids of members that the target refuses.';
 COMMENT ON COLUMN scim.sync_links.intent IS 'What a request in flight is meant to do.';
 COMMENT ON COLUMN scim.sync_links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim.sync_links.next_at IS 'When it is looked at again; null: when its row changes.';
@@ -135,7 +143,7 @@ COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in wh
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim.sync_log.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify or probe.';
+COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe or list.';
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';

@@ -3,13 +3,13 @@
 CREATE VIEW scim.sync_errors AS
 	SELECT l.sync, l.source_key, l.remote_id, l.state, l.reason, l.attempts, l.next_at, l.changed_at
 	FROM scim.sync_links l
-	WHERE l.state IN ('parked', 'conflict') OR l.attempts > 0;
+	WHERE l.state IN ('parked', 'conflict') OR l.attempts > 0 OR l.refused IS NOT NULL;
 REVOKE ALL ON TABLE scim.sync_errors FROM PUBLIC;
-COMMENT ON VIEW scim.sync_errors IS 'Rows that the target refuses, or that failed and are tried again.';
+COMMENT ON VIEW scim.sync_errors IS 'Rows that the target refuses, wholly or some of their members, or that failed and are tried again.';
 COMMENT ON COLUMN scim.sync_errors.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_errors.source_key IS 'Key of the row.';
 COMMENT ON COLUMN scim.sync_errors.remote_id IS 'id of the resource at the target.';
-COMMENT ON COLUMN scim.sync_errors.state IS 'parked: refused as it is; conflict: its resource is not certain; others are tried again.';
+COMMENT ON COLUMN scim.sync_errors.state IS 'parked: refused as it is; conflict: its resource is not certain; linked: some members are refused (scim.sync_links.refused), or it is tried again.';
 COMMENT ON COLUMN scim.sync_errors.reason IS 'What the target said, or what is not certain.';
 COMMENT ON COLUMN scim.sync_errors.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim.sync_errors.next_at IS 'When it is tried again; scim.retry() does it now.';

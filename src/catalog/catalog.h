@@ -35,6 +35,8 @@ typedef struct ScimOptions
 	bool		pagination;		/* false: ServiceProviderConfig does not mention it */
 	bool		refuse_unknown; /* unknown attributes in POST/PUT are 400 */
 	bool		public_config;	/* ServiceProviderConfig needs no token */
+	bool		oauth;			/* clients get tokens by POST oauth/token */
+	bool		request_log;	/* requests are logged, with values masked */
 	List	   *sensitive;		/* names of attributes that no URL may filter on */
 	int64		too_many;		/* more matches are 400; 0: there is no limit */
 	int64		rate;			/* requests of a token in a second; 0: there is no limit */
@@ -61,6 +63,7 @@ typedef struct ScimToken
 	int64		id;
 	int64		endpoint_id;
 	const char *label;
+	bool		is_client;		/* no token, but the secret of who may get some */
 	bool		can_write;
 	List	   *types;			/* names of the resource types it is for; NIL: all */
 	const char *subject;		/* id of the user that /Me is, or NULL */
@@ -116,6 +119,11 @@ extern int64 scim_own_endpoint(const char *name);
  * them is not there or does not resolve.
  */
 extern const struct ScimMappingSet *scim_catalog_mappings(Oid owner, List *names);
+/* What scim.rotate_token puts behind the label of the old one, before the time. */
+#define SCIM_ROTATED_OUT ", rotated out "
+
+/* A new token with the rights of a client, and how long it is valid. */
+extern char *scim_token_issue(const ScimToken *client, int64 *seconds);
 
 /* Note that a token was used; writes at most once a minute per process. */
 extern void scim_token_touch(const ScimToken *token);

@@ -189,6 +189,7 @@ subtransaction_event(SubXactEvent event, SubTransactionId mine, SubTransactionId
 		depth_at_level[level] = request_depth;
 	}
 	else if (event == SUBXACT_EVENT_ABORT_SUB)
+		/* one that was open already when this library was loaded began with nothing */
 		set_depth(level < ndepths ? depth_at_level[level] : 0);
 }
 
@@ -885,7 +886,7 @@ scim_token_by_hash(const uint8 *hash)
 	SPI_connect();
 	if (scim_own_execute("token",
 						 "SELECT t.id, t.endpoint_id, t.label, t.can_write, t.expires, t.revoked IS NOT NULL,"
-						 " t.resource_types, t.subject"
+						 " t.resource_types, t.subject, t.lifetime IS NOT NULL"
 						 " FROM scim._tokens t WHERE t.hash OPERATOR(pg_catalog.=) $1",
 						 1, types, values, NULL, true, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._tokens");
@@ -906,6 +907,7 @@ scim_token_by_hash(const uint8 *hash)
 		entry->token.revoked = row_bool(SPI_tuptable, 0, 6);
 		entry->token.last_used = DT_NOBEGIN;
 		entry->token.subject = cache_strdup(row_text(SPI_tuptable, 0, 8));
+		entry->token.is_client = row_bool(SPI_tuptable, 0, 9);
 		entry->token.types = row_texts(SPI_tuptable, 0, 7);
 		entry->known = true;
 	}

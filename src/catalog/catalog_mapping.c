@@ -305,6 +305,64 @@ resolve_member(ScimResolve *ctx, const ScimResourceType *type, const char *text,
 		keep_reference(ctx, path->attr);
 }
 
+/* A column of the row of scim.resource_state beside every row. */
+static void
+state_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const char *column, ScimSource *src)
+{
+	json_t	   *spec = scim_json_object();
+	ScimCoreFrame frame;
+	bool		ok;
+
+	scim_core_enter(&frame);
+	ok = json_object_set_new(spec, "table", json_string("scim.resource_state")) == 0 &&
+		json_object_set_new(spec, "parent", json_string("key")) == 0 &&
+		json_object_set_new(spec, "where", json_pack("{s:I}", "mapping", (json_int_t) ctx->mapping->id)) == 0 &&
+		json_object_set_new(spec, "column", json_string(column)) == 0;
+	scim_core_leave(&frame);
+	if (!ok)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	scim_json_source(ctx, path, attr, spec, src);
+	ctx->mapping->state = src->side;
+}
+
+/* Option "state": what no attribute of the mapping says is in scim.resource_state. */
+static void
+add_state(ScimResolve *ctx, const ScimResourceType *type)
+{
+	ScimMapping *m = ctx->mapping;
+	ScimAttr   *external_id = type->a_external_id;
+	struct
+	{
+		const char *name;
+		const char *column;
+		ScimSource **place;
+	}			times[] = {
+		{"created", "created", &m->created}, {"lastModified", "last_modified", &m->last_modified}
+	};
+
+	for (int i = 0; external_id && i < m->nscalars; i++)
+		if (m->scalars[i].attr == external_id)
+			external_id = NULL;
+	if (external_id)
+	{
+		state_source(ctx, "externalId", external_id, "external_id", &m->scalars[m->nscalars].src);
+		m->scalars[m->nscalars++].attr = external_id;
+		keep(ctx, external_id);
+	}
+	for (int i = 0; i < lengthof(times); i++)
+	{
+		ScimAttr   *attr = scim_attr_sub(type->a_meta, times[i].name, strlen(times[i].name));
+
+		if (*times[i].place)
+			continue;
+		*times[i].place = palloc(sizeof(ScimSource));
+		state_source(ctx, psprintf("meta.%s", times[i].name), attr, times[i].column, *times[i].place);
+		/* the store writes it with the rest of the row */
+		(*times[i].place)->column = NULL;
+		keep(ctx, attr);
+	}
+}
+
 static void
 resolve_members(ScimResolve *ctx, const ScimResourceType *type, json_t *attributes)
 {
@@ -312,10 +370,13 @@ resolve_members(ScimResolve *ctx, const ScimResourceType *type, json_t *attribut
 	void	   *iter;
 
 	m->nscalars = m->nslots = m->nchildren = m->nsides = 0;
+	m->created = m->last_modified = m->version = NULL;
 	for (iter = json_object_iter(attributes); iter; iter = json_object_iter_next(attributes, iter))
 		resolve_member(ctx, type, json_object_iter_key(iter), json_object_iter_value(iter));
 	for (int i = 0; i < m->nslots; i++)
 		imply_primary(ctx, &m->slots[i]);
+	if (ctx->state)
+		add_state(ctx, type);
 }
 
 static int
@@ -382,6 +443,8 @@ check_scope(const ScimMapping *m)
 				check_scope_source(m, i, &m->slots[j].srcs[k], m->slots[j].attr->name);
 		check_scope_settings(m, scope, m->inserts, m->ninserts, "insert");
 		check_scope_settings(m, scope, m->touches, m->ntouches, "touch");
+		for (int j = 0; j < m->nbesides; j++)
+			check_scope_settings(m, m->besides[j].scope[i], m->besides[j].inserts, m->besides[j].ninserts, "beside");
 		check_scope_settings(m, scope, m->marks, m->nmarks, "delete");
 		check_scope_settings(m, scope, m->revives, m->nrevives, "revive");
 		for (int j = 0; j < lengthof(times); j++)
@@ -447,6 +510,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the options of mapping \"%s\" are no JSON object", row->name)));
 	scim_resolve_scope(&ctx, options);
+	ctx.state = json_is_true(json_object_get(options, "state"));
 
 	attributes = scim_json_parse(row->attributes, strlen(row->attributes), &err);
 	if (attributes == NULL || !json_is_object(attributes))
@@ -477,6 +541,8 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 									  ctx.full->exts, ctx.full->nexts, keep_callback, &ctx, &err);
 	if (m->type == NULL)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("mapping \"%s\": %s", row->name, err.detail)));
+
+	unconstify(ScimResourceType *, m->type)->wider = ctx.full;
 
 	ctx.kept = NULL;
 	resolve_members(&ctx, m->type, attributes);
@@ -511,6 +577,20 @@ set_mapping_needed(const ScimMappingSet *set, const ScimMapping *m, const char *
 						m->name, type_name),
 				 errhint("Give both mappings to the endpoint.")));
 	return target;
+}
+
+/* Without a scope a table of memberships tells nobody apart. */
+static void
+require_membership_scope(const ScimMappingSet *set, const ScimMapping *m)
+{
+	for (int i = 0; m->membership && i < m->nscope; i++)
+		if (m->membership->scope[i])
+			return;
+	if (m->membership && set->complete)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("mapping \"%s\" needs a scope that its memberships have a column for", m->name),
+				 errhint("scope => '{\"org_id\": 1}'")));
 }
 
 /*
@@ -549,8 +629,13 @@ connect_set(ScimMappingSet *set)
 	{
 		ScimMapping *m = set->mappings[i];
 
+		require_membership_scope(set, m);
 		for (int j = 0; j < m->nscalars; j++)
 			connect_source(set, m, m->scalars[j].attr, &m->scalars[j].src);
+		for (int j = 0; j < m->nslots; j++)
+			for (int k = 0; k < m->slots[j].nsubs; k++)
+				if (m->slots[j].srcs[k].ref_type)
+					m->slots[j].srcs[k].ref_target = set_mapping_needed(set, m, m->slots[j].srcs[k].ref_type);
 		for (int j = 0; j < m->nchildren; j++)
 		{
 			ScimChild  *child = &m->children[j];
@@ -587,6 +672,21 @@ connect_set(ScimMappingSet *set)
 	}
 }
 
+/* Names that are to be there once, and that the store has to look for itself. */
+static void
+note_unguarded(ScimMapping *m)
+{
+	for (int i = 0; i < m->nscalars; i++)
+	{
+		ScimScalar *scalar = &m->scalars[i];
+
+		if (scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0 && scalar->src.attnum != m->key.attnum)
+			scalar->unguarded = get_rel_relkind(m->relid) == RELKIND_VIEW ||
+				!OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(scalar->attr, &scalar->src),
+											   m->scope_columns, true));
+	}
+}
+
 ScimMappingSet *
 scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 {
@@ -600,7 +700,8 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 	memset(&identity, 0, sizeof(identity));
 	SPI_connect();
 	MemoryContextSwitchTo(caller);
-	scim_identity_assume(&identity, owner, false);
+	/* constants of index and CHECK expressions are folded: code of the owner's */
+	scim_identity_assume(&identity, owner, true);
 
 	set->owner = owner;
 	set->complete = complete;
@@ -618,13 +719,14 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 	connect_set(set);
 
 	for (int i = 0; i < set->nmappings; i++)
-		nrelids += 2 + set->mappings[i]->nchildren + set->mappings[i]->nsides;
+		nrelids += 2 + set->mappings[i]->nchildren + set->mappings[i]->nsides + set->mappings[i]->nbesides;
 	set->relids = palloc(sizeof(Oid) * Max(nrelids, 1));
 	for (int i = 0; i < set->nmappings; i++)
 	{
 		ScimMapping *m = set->mappings[i];
 
 		scim_mapping_describe_relation(m, m->relid);
+		note_unguarded(m);
 		set->relids[set->nrelids++] = m->relid;
 		for (int j = 0; j < m->nchildren; j++)
 		{
@@ -637,6 +739,8 @@ scim_mapping_set_make(List *rows, Oid owner, List *scope, bool complete)
 			scim_mapping_describe_relation(m, m->sides[j].relid);
 			set->relids[set->nrelids++] = m->sides[j].relid;
 		}
+		for (int j = 0; j < m->nbesides; j++)
+			set->relids[set->nrelids++] = m->besides[j].relid;
 		if (m->membership)
 		{
 			scim_mapping_describe_relation(m, m->membership->relid);
@@ -658,7 +762,7 @@ scim_mapping_check(List *rows, Oid owner)
 	ListCell   *lc;
 
 	memset(&identity, 0, sizeof(identity));
-	scim_identity_assume(&identity, owner, false);
+	scim_identity_assume(&identity, owner, true);
 	foreach(lc, rows)
 		(void) resolve_mapping((ScimMappingRow *) lfirst(lc), NIL, false);
 	scim_identity_close_gucs(&identity);

@@ -119,6 +119,8 @@ typedef struct ScimSide
 	const char **fixed_values;
 	const char **fixed_types;
 	const char **scope;			/* as in ScimChild */
+	bool		by_text;		/* the parent column is text, whatever the key is */
+	bool		by_scope;		/* its column "scope" holds the values of the scope */
 	const char *spec;			/* what makes it the same row */
 } ScimSide;
 
@@ -126,6 +128,7 @@ typedef struct ScimScalar
 {
 	ScimAttr   *attr;			/* simple attribute, or sub-attribute of a singular complex one */
 	ScimSource	src;
+	bool		unguarded;		/* unique by its schema, and no index sees to it */
 } ScimScalar;
 
 /* A value (or part of one) of a multi-valued attribute held in parent columns. */
@@ -215,6 +218,17 @@ typedef struct ScimConstraint
 	bool		unique;			/* no two resources of one scope agree in these attributes */
 } ScimConstraint;
 
+/* A row that has to be there beside every resource. */
+typedef struct ScimBeside
+{
+	Oid			relid;
+	const char *relation;		/* quoted, qualified */
+	const char *parent;			/* quoted column that holds the resource's key */
+	const char **scope;			/* as in ScimChild */
+	int			ninserts;		/* further columns, over the resource's row r */
+	ScimSetting *inserts;
+} ScimBeside;
+
 typedef enum ScimDelete
 {
 	SCIM_DELETE_ROW,
@@ -253,6 +267,9 @@ typedef struct ScimMapping
 	ScimSide   *sides;
 	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */
 	ScimAttr   *adopt_by;		/* a create takes the row that has this value already; NULL: it does not */
+	ScimSide   *state;			/* the row of scim.resource_state, or NULL */
+	int			nbesides;
+	ScimBeside *besides;		/* rows of other tables that a new resource is given */
 	bool		lockable;		/* rows can be locked */
 	bool		insertable;
 	bool		updatable;
@@ -310,15 +327,16 @@ extern ScimMappingSet *scim_mapping_set_make(List *rows, Oid owner, List *scope,
 
 /*
  * A mapping as the first endpoint that uses it serves it, or alone, for people
- * to read about; *scope: names of the scope columns there.  The caller must be
- * a member of its owner.
+ * to read about; *scope: names of the scope columns there; *owner: as whom its
+ * relations are to be looked at.  The caller must be a member of its owner.
  */
-extern ScimMapping *scim_mapping_to_report(const char *name, List **scope);
+extern ScimMapping *scim_mapping_to_report(const char *name, List **scope, Oid *owner);
 
 /*
  * The index that serves comparisons of a column or expression of "relid" (text
  * over alias r or c), behind columns of the scope; InvalidOid: there is none.
- * "unique": it must keep rows apart by just these.
+ * "unique": it must keep rows apart by just these.  To be called as the owner,
+ * restricted: constants are folded, by functions of whoever made the index.
  */
 extern Oid	scim_mapping_index(const ScimMapping *m, Oid relid, const char *alias, const char *expr,
 							   const char *const *scope, bool unique);
@@ -328,6 +346,9 @@ extern const char *scim_mapping_index_expression(const ScimAttr *attr, const Sci
 
 /* "c.parent = r.key AND ...": the row beside row r. */
 extern void scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out);
+
+/* SQL of the values of the scope in one text, of parameters from "first" on. */
+extern const char *scim_mapping_scope_text(const ScimMapping *m, int first);
 
 /* Quoted and qualified name of a relation. */
 extern const char *scim_qualified_relation(Oid relid);

@@ -332,20 +332,20 @@ check_all(Check *check)
 
 /* A mapping that does not resolve has this one problem; the reason is the report. */
 static ScimMapping *
-resolve(Check *check, const char *name, List **scope)
+resolve(Check *check, const char *name, List **scope, Oid *owner)
 {
 	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
+	ResourceOwner saved_owner = CurrentResourceOwner;
 	ScimMapping *volatile m = NULL;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		m = scim_mapping_to_report(name, scope);
+		m = scim_mapping_to_report(name, scope, owner);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
+		CurrentResourceOwner = saved_owner;
 	}
 	PG_CATCH();
 	{
@@ -356,7 +356,7 @@ resolve(Check *check, const char *name, List **scope)
 		FlushErrorState();
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
-		CurrentResourceOwner = owner;
+		CurrentResourceOwner = saved_owner;
 		report(check, "error", "mapping", edata->message,
 			   edata->hint ? edata->hint : "Requests are answered 503 until it is mended: scim.alter_mapping, or put the column back.");
 	}
@@ -371,6 +371,8 @@ scim_check_mapping(PG_FUNCTION_ARGS)
 	Check		check;
 	ScimMappingRow *row;
 	List	   *scope = NIL;
+	Oid			owner;
+	ScimIdentity identity;
 
 	scim_init_materialized(fcinfo);
 	memset(&check, 0, sizeof(check));
@@ -385,10 +387,16 @@ scim_check_mapping(PG_FUNCTION_ARGS)
 	if (!row->builtin)
 		scim_require_member(row->owner, psprintf("mapping \"%s\"", name));
 	check.owner = row->builtin ? scim_recorded_role("store") : row->owner;
-	check.m = resolve(&check, name, &scope);
+	check.m = resolve(&check, name, &scope, &owner);
 	check.scoped = scope != NIL;
 	if (check.m)
+	{
+		memset(&identity, 0, sizeof(identity));
+		scim_identity_assume(&identity, owner, true);
 		check_all(&check);
+		scim_identity_close_gucs(&identity);
+		scim_identity_restore(&identity);
+	}
 	scim_catalog_end();
 	SPI_finish();
 	return (Datum) 0;

@@ -58,6 +58,34 @@ scim_mapping_scope_of(ScimResolve *ctx, Oid relid)
 	return scope;
 }
 
+void
+scim_mapping_fixed(ScimResolve *ctx, const char *path, Oid relid, const json_t *value, int *n,
+				   const char ***columns, const char ***values, const char ***types)
+{
+	void	   *iter;
+
+	*n = 0;
+	if (value == NULL)
+		return;
+	if (!json_is_object(value))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "fixed columns are given as {\"column\": value}");
+	*columns = palloc(sizeof(char *) * (json_object_size(value) + 1));
+	*values = palloc(sizeof(char *) * (json_object_size(value) + 1));
+	*types = palloc(sizeof(char *) * (json_object_size(value) + 1));
+	for (iter = json_object_iter(unconstify(json_t *, value)); iter;
+		 iter = json_object_iter_next(unconstify(json_t *, value), iter))
+	{
+		ScimSource	src;
+
+		if (!scim_column_source(relid, "c", json_object_iter_key(iter), &src) || src.column == NULL)
+			scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
+							   psprintf("there is no column \"%s\" that can be set", json_object_iter_key(iter)));
+		(*columns)[*n] = src.column;
+		(*types)[*n] = src.type_name;
+		(*values)[(*n)++] = quote_literal_cstr(scim_mapping_scalar(ctx, path, json_object_iter_value(iter)));
+	}
+}
+
 static void
 child_column(ScimResolve *ctx, const char *path, Oid relid, const json_t *spec, const char *member,
 			 ScimSource *src)

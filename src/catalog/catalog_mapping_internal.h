@@ -21,6 +21,7 @@ typedef struct ScimResolve
 	const ScimResourceType *full;	/* all attributes of the resource type */
 	bool	   *kept;			/* by ord of full: has a source; NULL in the second pass */
 	List	   *scope;			/* names of scope columns */
+	bool		state;			/* option "state": scim.resource_state is beside every row */
 } ScimResolve;
 
 pg_noreturn extern void scim_mapping_error(const ScimResolve *ctx, const char *path, int sqlstate,
@@ -56,9 +57,8 @@ extern char *scim_mapping_expression(ScimResolve *ctx, const char *path, Oid rel
 extern ScimSetting *scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, const char *alias,
 										  const json_t *value, int *n);
 
-/* {"column": value, ...}: columns that hold fixed values. */
-extern void scim_mapping_fixed(ScimResolve *ctx, const char *path, Oid relid, const json_t *value, int *n,
-							   const char ***columns, const char ***values, const char ***types);
+/* Text of a scalar in the JSON of a mapping: what a column is compared with or set to. */
+extern const char *scim_mapping_scalar(ScimResolve *ctx, const char *path, const json_t *value);
 
 /* Raises if an object has members that nobody reads (a list that ends in NULL). */
 extern void scim_mapping_members(ScimResolve *ctx, const char *path, const json_t *object,
@@ -78,11 +78,26 @@ extern Oid	scim_mapping_table(ScimResolve *ctx, const char *path, const json_t *
 /* Quoted column of a relation for each scope column of the mapping, or NULL. */
 extern const char **scim_mapping_scope_of(ScimResolve *ctx, Oid relid);
 
+/* {"column": value, ...}: columns that hold fixed values. */
+extern void scim_mapping_fixed(ScimResolve *ctx, const char *path, Oid relid, const json_t *value, int *n,
+							   const char ***columns, const char ***values, const char ***types);
+
 /* One place of a multi-valued attribute: a child relation, or a column that holds several. */
 extern void scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *attr, const json_t *spec,
 							   ScimChild *child);
 extern void scim_resolve_inline(ScimResolve *ctx, const char *path, ScimAttr *attr, const json_t *spec,
 								ScimChild *child);
+
+/* ---- schemas made from tables (catalog_mapping_schema.c) ---- */
+
+/*
+ * Attributes for a mapping that names none, as JSON: one a column, where the
+ * type has one of its name.  A type that does not exist is made.
+ */
+extern char *scim_mapping_propose(const char *type_name, Oid relid, const char *key);
+
+/* Make the extensions of a type that attributes name by URN and that do not exist. */
+extern void scim_mapping_make_extensions(const char *type_name, Oid relid, const char *attributes);
 
 /* ---- options (catalog_mapping_option.c) ---- */
 

@@ -178,6 +178,35 @@ resolve_revive(ScimResolve *ctx, const json_t *spec)
 	m->revived = filter_with(m, m->revives, m->nrevives);
 }
 
+static void
+resolve_besides(ScimResolve *ctx, const json_t *spec)
+{
+	static const char *const known[] = {"table", "parent", "insert", NULL};
+	ScimMapping *m = ctx->mapping;
+
+	if (spec == NULL)
+		return;
+	if (!json_is_array(spec))
+		scim_mapping_error(ctx, "beside", ERRCODE_INVALID_PARAMETER_VALUE, "is a list of {\"table\": ..., \"parent\": ..., \"insert\": ...}");
+	m->besides = palloc0(sizeof(ScimBeside) * (json_array_size(spec) + 1));
+	for (size_t i = 0; i < json_array_size(spec); i++)
+	{
+		const json_t *item = json_array_get(spec, i);
+		ScimBeside *beside = &m->besides[m->nbesides++];
+		const char *parent = json_string_value(json_object_get(item, "parent"));
+		ScimSource	src;
+
+		scim_mapping_members(ctx, "beside", item, known);
+		beside->relid = scim_mapping_table(ctx, "beside", item);
+		beside->relation = scim_qualified_relation(beside->relid);
+		if (parent == NULL || !scim_column_source(beside->relid, "c", parent, &src) || src.column == NULL)
+			scim_mapping_error(ctx, "beside", ERRCODE_UNDEFINED_COLUMN, "\"parent\" does not name a column of its table");
+		beside->parent = src.column;
+		beside->scope = scim_mapping_scope_of(ctx, beside->relid);
+		beside->inserts = scim_mapping_settings(ctx, "beside", beside->relid, m->relid, "r", json_object_get(item, "insert"), &beside->ninserts);
+	}
+}
+
 /* What can be done with the rows of a view. */
 static void
 note_abilities(ScimMapping *m)
@@ -199,7 +228,7 @@ void
 scim_resolve_options(ScimResolve *ctx, const json_t *options)
 {
 	static const char *const known[] = {
-		"shared", "membership", "filter", "insert", "touch", "delete", "revive", NULL
+		"shared", "membership", "filter", "insert", "touch", "delete", "revive", "state", "beside", NULL
 	};
 	ScimMapping *m = ctx->mapping;
 	const json_t *filter = json_object_get(options, "filter");
@@ -223,6 +252,7 @@ scim_resolve_options(ScimResolve *ctx, const json_t *options)
 		resolve_revive(ctx, json_object_get(options, "revive"));
 	if (adopt)
 		m->adopt_by = attribute_of(ctx, "membership", json_string_value(adopt));
+	resolve_besides(ctx, json_object_get(options, "beside"));
 	note_abilities(m);
 }
 
@@ -414,7 +444,7 @@ scim_mapping_characteristics(ScimResolve *ctx)
 		for (int j = 0; j < slot->nsubs; j++)
 			if (slot->subs[j] && slot->srcs[j].column == NULL && slot->srcs[j].nwrites == 0 && slot->srcs[j].expr)
 				slot->subs[j]->mutability = SCIM_READ_ONLY;
-			else if (slot->srcs[j].expr && is_required(m, m->relid, &slot->srcs[j]))
+			else if (slot->srcs[j].expr && !slot->flag && is_required(m, m->relid, &slot->srcs[j]))
 				slot->attr->required = true;
 	}
 	for (int i = 0; i < m->nchildren; i++)

@@ -79,11 +79,10 @@ find_endpoint(const char *mapping, List **rows, List **scope, Oid *owner)
 }
 
 ScimMapping *
-scim_mapping_to_report(const char *name, List **scope)
+scim_mapping_to_report(const char *name, List **scope, Oid *owner)
 {
 	ScimMappingRow *row = scim_mapping_row(name);
 	List	   *rows = NIL;
-	Oid			owner;
 	ScimMappingSet *set;
 
 	if (row == NULL)
@@ -93,14 +92,14 @@ scim_mapping_to_report(const char *name, List **scope)
 	if (!row->builtin)
 		scim_require_member(row->owner, psprintf("mapping \"%s\"", name));
 	*scope = NIL;
-	if (!find_endpoint(name, &rows, scope, &owner))
+	if (!find_endpoint(name, &rows, scope, owner))
 	{
 		rows = list_make1(row);
-		owner = row->builtin ? scim_recorded_role("store") : row->owner;
+		*owner = row->builtin ? scim_recorded_role("store") : row->owner;
 		if (row->builtin)
 			*scope = list_make1("tenant");
 	}
-	set = scim_mapping_set_make(rows, owner, *scope, false);
+	set = scim_mapping_set_make(rows, *owner, *scope, false);
 	for (int i = 0; i < set->nmappings; i++)
 		if (strcmp(set->mappings[i]->name, name) == 0)
 			return set->mappings[i];
@@ -259,6 +258,7 @@ typedef struct Report
 {
 	const ScimMapping *m;
 	ReturnSetInfo *result;
+	ScimIdentity identity;
 } Report;
 
 static void
@@ -439,17 +439,22 @@ static void
 begin_report(FunctionCallInfo fcinfo, Report *report)
 {
 	List	   *scope;
+	Oid			owner;
 
 	scim_init_materialized(fcinfo);
+	memset(&report->identity, 0, sizeof(report->identity));
 	report->result = (ReturnSetInfo *) fcinfo->resultinfo;
 	SPI_connect();
 	scim_catalog_begin();
-	report->m = scim_mapping_to_report(text_to_cstring(PG_GETARG_TEXT_PP(0)), &scope);
+	report->m = scim_mapping_to_report(text_to_cstring(PG_GETARG_TEXT_PP(0)), &scope, &owner);
+	scim_identity_assume(&report->identity, owner, true);
 }
 
 static void
-end_report(void)
+end_report(Report *report)
 {
+	scim_identity_close_gucs(&report->identity);
+	scim_identity_restore(&report->identity);
 	scim_catalog_end();
 	SPI_finish();
 }
@@ -461,7 +466,7 @@ scim_describe_mapping(PG_FUNCTION_ARGS)
 
 	begin_report(fcinfo, &report);
 	describe_all(&report);
-	end_report();
+	end_report(&report);
 	return (Datum) 0;
 }
 
@@ -581,6 +586,6 @@ scim_recommend_indexes(PG_FUNCTION_ARGS)
 				  InvalidOid, m->sides[i].scope, false);
 	if (m->membership)
 		recommend(&report, "membership", m->membership->relid, "c", psprintf("c.%s", m->membership->parent), InvalidOid, m->membership->scope, false);
-	end_report();
+	end_report(&report);
 	return (Datum) 0;
 }

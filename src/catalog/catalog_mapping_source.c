@@ -12,6 +12,7 @@
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "catalog/pg_attribute.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
@@ -210,9 +211,9 @@ negated_column(const Node *expression)
 	return strVal(linitial(ref->fields));
 }
 
-/* Analyse an expression over one relation and print it again. */
+/* Analyse an expression over one relation, for a column of type "target" (or any), and print it again. */
 static char *
-print_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, Node *raw, Oid *typid)
+print_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, Node *raw, Oid target, Oid *typid)
 {
 	ParseState *pstate = make_parsestate(NULL);
 	Relation	rel = table_open(relid, AccessShareLock);
@@ -222,8 +223,13 @@ print_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alia
 	addNSItemToQuery(pstate, addRangeTableEntryForRelation(pstate, rel, AccessShareLock, makeAlias(alias, NIL), false, true),
 					 false, true, true);
 	node = transformExpr(pstate, raw, EXPR_KIND_SELECT_TARGET);
-	if (exprType(node) == UNKNOWNOID)
-		node = coerce_to_target_type(pstate, node, UNKNOWNOID, TEXTOID, -1, COERCION_IMPLICIT, COERCE_IMPLICIT_CAST, -1);
+	if (!OidIsValid(target) && exprType(node) == UNKNOWNOID)
+		target = TEXTOID;
+	if (OidIsValid(target))
+		node = coerce_to_target_type(pstate, node, exprType(node), target, -1, COERCION_ASSIGNMENT, COERCE_IMPLICIT_CAST, -1);
+	if (node == NULL)
+		scim_mapping_error(ctx, path, ERRCODE_DATATYPE_MISMATCH,
+						   psprintf("an expression is not of type %s, as its column is", format_type_be(target)));
 	assign_expr_collations(pstate, node);
 	if (pstate->p_hasAggs || pstate->p_hasWindowFuncs || pstate->p_hasTargetSRFs)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -254,8 +260,9 @@ rethrow_named(ScimResolve *ctx, const char *path, MemoryContext caller)
 	ReThrowError(edata);
 }
 
-char *
-scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid *typid)
+/* The same for a text that is to be one expression. */
+static char *
+parse_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid target, Oid *typid)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	char	   *volatile result = NULL;
@@ -267,7 +274,7 @@ scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const cha
 		if (raw == NULL)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
 							   "its source is neither a column nor one SQL expression");
-		result = print_expression(ctx, path, relid, alias, raw, typid);
+		result = print_expression(ctx, path, relid, alias, raw, target, typid);
 	}
 	PG_CATCH();
 	{
@@ -275,6 +282,12 @@ scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const cha
 	}
 	PG_END_TRY();
 	return result;
+}
+
+char *
+scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const char *text, Oid *typid)
+{
+	return parse_expression(ctx, path, relid, alias, text, InvalidOid, typid);
 }
 
 /*
@@ -368,9 +381,8 @@ scim_text_expression(const char *expr, ScimSource *src)
 	src->expr = expr;
 }
 
-/* Text of a scalar in the JSON of a mapping: what a column is compared with or set to. */
-static const char *
-scalar_text(ScimResolve *ctx, const char *path, const json_t *value)
+const char *
+scim_mapping_scalar(ScimResolve *ctx, const char *path, const json_t *value)
 {
 	size_t		len;
 
@@ -408,41 +420,13 @@ scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, c
 		setting->column = src.column;
 		setting->attnum = src.attnum;
 		if (json_is_string(json_object_iter_value(iter)))
-			setting->expr = scim_mapping_expression(ctx, path, over, alias, json_string_value(json_object_iter_value(iter)), NULL);
+			setting->expr = parse_expression(ctx, path, over, alias, json_string_value(json_object_iter_value(iter)), src.typid, NULL);
 		else if (json_is_null(json_object_iter_value(iter)))
 			setting->expr = "NULL";
 		else
-			setting->expr = quote_literal_cstr(scalar_text(ctx, path, json_object_iter_value(iter)));
+			setting->expr = quote_literal_cstr(scim_mapping_scalar(ctx, path, json_object_iter_value(iter)));
 	}
 	return settings;
-}
-
-void
-scim_mapping_fixed(ScimResolve *ctx, const char *path, Oid relid, const json_t *value, int *n,
-				   const char ***columns, const char ***values, const char ***types)
-{
-	void	   *iter;
-
-	*n = 0;
-	if (value == NULL)
-		return;
-	if (!json_is_object(value))
-		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "fixed columns are given as {\"column\": value}");
-	*columns = palloc(sizeof(char *) * (json_object_size(value) + 1));
-	*values = palloc(sizeof(char *) * (json_object_size(value) + 1));
-	*types = palloc(sizeof(char *) * (json_object_size(value) + 1));
-	for (iter = json_object_iter(unconstify(json_t *, value)); iter;
-		 iter = json_object_iter_next(unconstify(json_t *, value), iter))
-	{
-		ScimSource	src;
-
-		if (!scim_column_source(relid, "c", json_object_iter_key(iter), &src) || src.column == NULL)
-			scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN,
-							   psprintf("there is no column \"%s\" that can be set", json_object_iter_key(iter)));
-		(*columns)[*n] = src.column;
-		(*types)[*n] = src.type_name;
-		(*values)[(*n)++] = quote_literal_cstr(scalar_text(ctx, path, json_object_iter_value(iter)));
-	}
 }
 
 /* ---- JSON documents ---- */
@@ -600,7 +584,7 @@ set_codes(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t
 	{
 		src->codes = palloc(sizeof(ScimCode) * (json_array_size(spec) + 1));
 		for (size_t i = 0; i < json_array_size(spec); i++)
-			add_code(ctx, path, attr, scalar_text(ctx, path, json_array_get(json_array_get(spec, i), 0)),
+			add_code(ctx, path, attr, scim_mapping_scalar(ctx, path, json_array_get(json_array_get(spec, i), 0)),
 					 json_array_get(json_array_get(spec, i), 1), src);
 	}
 	if (src->ncodes == 0)
@@ -713,14 +697,14 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 	{
 		if (src->column == NULL || src->json_path)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"null\" needs a column");
-		src->null_text = scalar_text(ctx, path, null_value);
+		src->null_text = scim_mapping_scalar(ctx, path, null_value);
 	}
 	if (json_object_get(spec, "codes"))
 		set_codes(ctx, path, attr, json_object_get(spec, "codes"), src);
 	if (src->null_text && src->ncodes == 0)
 	{
 		src->raw = src->raw ? src->raw : src->expr;
-		src->expr = psprintf("nullif(%s, %s::%s)", src->expr, quote_literal_cstr(src->null_text), src->type_name);
+		src->expr = psprintf("nullif(%s, %s::%s)::%s", src->expr, quote_literal_cstr(src->null_text), src->type_name, src->type_name);
 	}
 	if (json_object_get(spec, "time"))
 		set_time(ctx, path, json_object_get(spec, "time"), src);
@@ -772,8 +756,17 @@ find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 	side->relation = scim_qualified_relation(relid);
 	side->parent = src.column;
 	side->parent_attnum = src.attnum;
-	side->scope = scim_mapping_scope_of(ctx, relid);
 	side->spec = key;
+	/* one row may be a resource of several scopes, or its key be one in each */
+	if (relid == scim_own_relid("resource_state"))
+	{
+		side->by_text = true;
+		side->by_scope = m->membership || m->shared || get_rel_relkind(m->relid) == RELKIND_VIEW ||
+			!OidIsValid(scim_mapping_index(m, m->relid, "r", m->key.expr, NULL, true));
+		side->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
+	}
+	else
+		side->scope = scim_mapping_scope_of(ctx, relid);
 	scim_mapping_fixed(ctx, path, relid, where, &side->nfixed, &side->fixed_columns, &side->fixed_values, &side->fixed_types);
 	return side;
 }
@@ -795,7 +788,7 @@ side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json
 	scim_mapping_side_join(m, side, &expr);
 	appendStringInfoString(&expr, " LIMIT 1)");
 	if (missing)
-		appendStringInfo(&expr, ", %s::%s)", quote_literal_cstr(scalar_text(ctx, path, missing)), inner->type_name);
+		appendStringInfo(&expr, ", %s::%s)", quote_literal_cstr(scim_mapping_scalar(ctx, path, missing)), inner->type_name);
 	*src = *inner;
 	src->expr = expr.data;
 	src->raw = NULL;
@@ -805,10 +798,25 @@ side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json
 	src->inner = missing ? NULL : inner;
 }
 
+const char *
+scim_mapping_scope_text(const ScimMapping *m, int first)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	appendStringInfoString(&text, "pg_catalog.concat_ws('~', ''");
+	for (int i = 0; i < m->nscope; i++)
+		appendStringInfo(&text, ", $%d", first + i);
+	appendStringInfoChar(&text, ')');
+	return text.data;
+}
+
 void
 scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out)
 {
-	appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) %s", side->parent, m->key.expr);
+	appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) %s%s", side->parent, m->key.expr, side->by_text ? "::pg_catalog.text" : "");
+	if (side->by_text)
+		appendStringInfo(out, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, 1) : "''");
 	for (int i = 0; i < side->nfixed; i++)
 		appendStringInfo(out, " AND c.%s OPERATOR(pg_catalog.=) %s::%s", side->fixed_columns[i], side->fixed_values[i], side->fixed_types[i]);
 	for (int i = 0; i < m->nscope; i++)

@@ -21,8 +21,7 @@
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
-#include "catalog.h"
-#include "catalog_mapping.h"
+#include "catalog_mapping_internal.h"
 
 PG_FUNCTION_INFO_V1(scim_create_mapping);
 PG_FUNCTION_INFO_V1(scim_alter_mapping);
@@ -62,6 +61,20 @@ primary_key_column(Oid relid)
 	return name;
 }
 
+/* The owner of a mapping with the option "state" has to reach scim.resource_state. */
+static void
+grant_state(const char *name)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+
+	values[0] = CStringGetTextDatum(name);
+	(void) scim_own_execute("grant state",
+							"SELECT scim._grant_state(m.owner) FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
+							" AND (m.options OPERATOR(pg_catalog.->) 'state') OPERATOR(pg_catalog.=) 'true'",
+							1, types, values, NULL, false, 0);
+}
+
 Datum
 scim_create_mapping(PG_FUNCTION_ARGS)
 {
@@ -69,6 +82,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	char	   *resource_type = PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1));
 	Oid			relid = PG_ARGISNULL(2) ? InvalidOid : PG_GETARG_OID(2);
 	char	   *key = PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3));
+	char	   *attributes;
 	Oid			owner;
 	ScimMappingRow row;
 	Oid			types[7] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, OIDOID, JSONBOID};
@@ -79,8 +93,8 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs a name")));
 	if (resource_type == NULL || !OidIsValid(relid))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs a resource type and a relation")));
-	if (PG_ARGISNULL(4) || PG_ARGISNULL(6))
-		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs attributes")));
+	if (PG_ARGISNULL(6))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("options must not be null")));
 
 	if (!PG_ARGISNULL(5))
 	{
@@ -103,6 +117,17 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
+	if (PG_ARGISNULL(4))
+		attributes = scim_mapping_propose(resource_type, relid, key);
+	else
+	{
+		attributes = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(4)));
+		scim_mapping_make_extensions(resource_type, relid, attributes);
+	}
+	scim_catalog_end();
+
+	/* with the schemas that were made */
+	scim_catalog_begin();
 	type = scim_catalog_resource_type(resource_type);
 	if (type == NULL)
 		ereport(ERROR,
@@ -118,7 +143,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	row.resource_type = type->name;
 	row.relid = relid;
 	row.key = key;
-	row.attributes = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(4)));
+	row.attributes = attributes;
 	row.options = DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(6)));
 	row.owner = owner;
 	scim_mapping_check(list_make1(&row), owner);
@@ -127,7 +152,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	values[1] = CStringGetTextDatum(type->name);
 	values[2] = ObjectIdGetDatum(relid);
 	values[3] = CStringGetTextDatum(key);
-	values[4] = PG_GETARG_DATUM(4);
+	values[4] = DirectFunctionCall1(jsonb_in, CStringGetDatum(attributes));
 	values[5] = ObjectIdGetDatum(owner);
 	values[6] = PG_GETARG_DATUM(6);
 	if (scim_own_execute("create mapping",
@@ -140,6 +165,11 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("mapping \"%s\" exists already", name)));
+	/* its statements call functions of scim, also before an endpoint uses it */
+	types[0] = OIDOID;
+	values[0] = ObjectIdGetDatum(owner);
+	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
+	grant_state(name);
 
 	scim_catalog_end();
 	SPI_finish();
@@ -211,7 +241,11 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SPI_connect();
 	scim_catalog_begin();
-	(void) own_mapping(name);
+	row = own_mapping(name);
+	if (!PG_ARGISNULL(1))
+		scim_mapping_make_extensions(row->resource_type, row->relid, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(1))));
+	scim_catalog_end();
+	scim_catalog_begin();
 	for (int i = 0; i < 4; i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
@@ -232,6 +266,7 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	row = scim_mapping_row(name);
 	scim_mapping_check(list_make1(row), row->owner);
+	grant_state(name);
 	scim_catalog_end();
 	check_endpoints(name);
 	SPI_finish();

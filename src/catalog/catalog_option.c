@@ -28,6 +28,8 @@ static const Option options_known[] = {
 	{"sort", OPTION_BOOL, offsetof(ScimOptions, sort), {NULL, NULL}},
 	{"pagination", OPTION_BOOL, offsetof(ScimOptions, pagination), {NULL, NULL}},
 	{"publicConfig", OPTION_BOOL, offsetof(ScimOptions, public_config), {NULL, NULL}},
+	{"oauth", OPTION_BOOL, offsetof(ScimOptions, oauth), {NULL, NULL}},
+	{"requestLog", OPTION_BOOL, offsetof(ScimOptions, request_log), {NULL, NULL}},
 	{"unknownAttributes", OPTION_CHOICE, offsetof(ScimOptions, refuse_unknown), {"ignore", "refuse"}},
 	{"sensitive", OPTION_NAMES, offsetof(ScimOptions, sensitive), {NULL, NULL}},
 	{"tooMany", OPTION_LIMIT, offsetof(ScimOptions, too_many), {NULL, NULL}},

@@ -32,7 +32,7 @@ resolve(ForeignServer *found, List **settings)
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("server \"%s\" is not one of SCIM", found->servername),
 				 errdetail("It is of the foreign-data wrapper \"%s\".", wrapper->fdwname)));
-	server = scim_server_resolve(found->options, settings);
+	server = scim_server_resolve(found->servername, found->options, settings);
 	server->oid = found->serverid;
 	server->owner = found->owner;
 	server->name = found->servername;

@@ -118,6 +118,13 @@ typedef struct ScimServer
 extern ScimServer *scim_server_by_name(const char *name);
 extern ScimServer *scim_server_by_oid(Oid oid);
 
+/*
+ * Remember that the target has shown a capability to be "value"; "evidence": by
+ * which request and answer.  False: an option of the server says what it is, or
+ * something else was learned before.  Needs a transaction.
+ */
+extern bool scim_server_learn(const ScimServer *server, const char *capability, const char *value, const char *evidence);
+
 /* Raises 42501 unless the current user has USAGE on the server. */
 extern void scim_require_server_usage(const ScimServer *server);
 

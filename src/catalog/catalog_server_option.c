@@ -3,10 +3,11 @@
  *		The options of servers and user mappings: one table of them, how their
  *		values are read, the validator of the foreign-data wrapper.
  *
- * A capability of a target is set by the first of: the server's option, the
- * profile (a row of scim._profiles, whose jsonb has the options' names), the
- * value in the table below.  All three are text read by the same function, so
- * a profile can say nothing that an option could not.
+ * A capability of a target is set by the first of: the server's option, what
+ * was learned of the target (scim._learned), the profile (a row of
+ * scim._profiles, whose jsonb has the options' names), the value in the table
+ * below.  All are text read by the same function, so a profile can say nothing
+ * that an option could not.
  *
  * Options that make the server read files are for superusers.  PostgreSQL
  * hands the validator the whole list after an ALTER, so others can take such an
@@ -365,11 +366,12 @@ is_other_option(const char *name)
 }
 
 ScimServer *
-scim_server_resolve(List *options, List **settings)
+scim_server_resolve(const char *server_name, List *options, List **settings)
 {
 	ScimServer *server = palloc0(sizeof(ScimServer));
 	const char *name = setting(options, "profile");
 	List	   *profile;
+	List	   *learned = NIL;
 	ListCell   *lc;
 
 	foreach(lc, options)
@@ -392,11 +394,15 @@ scim_server_resolve(List *options, List **settings)
 
 	server->profile = pstrdup(name != NULL ? name : DEFAULT_PROFILE);
 	profile = read_profile(server->profile);
+	set_base_url(server, choose_base_url(options, profile));
+	if (server_name)
+		learned = scim_server_learned(server_name, server->origin);
 	for (int i = 0; i < lengthof(table); i++)
 	{
 		const char *option = setting(options, table[i].name);
+		const char *shown = setting(learned, table[i].name);
 		const char *said = setting(profile, table[i].name);
-		const char *value = option != NULL ? option : said != NULL ? said : table[i].boot;
+		const char *value = option != NULL ? option : shown != NULL ? shown : said != NULL ? said : table[i].boot;
 
 		read_value(server, &table[i], value);
 		if (settings != NULL)
@@ -405,11 +411,10 @@ scim_server_resolve(List *options, List **settings)
 
 			s->name = table[i].name;
 			s->value = value;
-			s->source = option != NULL ? "option" : said != NULL ? "profile" : "default";
+			s->source = option != NULL ? "option" : shown != NULL ? "learned" : said != NULL ? "profile" : "default";
 			*settings = lappend(*settings, s);
 		}
 	}
-	set_base_url(server, choose_base_url(options, profile));
 	server->ca_file = setting(options, "ca_file");
 	server->secret_file = setting(options, "secret_file");
 	return server;
@@ -425,7 +430,7 @@ static void
 check_server(List *options)
 {
 	static const char *const file_options[] = {"ca_file", "secret_file"};
-	ScimServer *server = scim_server_resolve(options, NULL);
+	ScimServer *server = scim_server_resolve(NULL, options, NULL);
 	ScimOrigin	origin;
 
 	if (scim_origin_parse(server->base_url, &origin) == NULL &&

@@ -238,6 +238,25 @@ check_names(ScimPatchBuild *build, int index, const json_t *operation)
 	return true;
 }
 
+/*
+ * Compat: a path to what the schema has, and this service has no place for, is
+ * dropped, as such attributes of a POST or PUT are.
+ */
+static bool
+is_known_elsewhere(ScimPatchBuild *build, const char *text, size_t len)
+{
+	ScimError	ignored;
+
+	if (build->mode != SCIM_COMPAT || build->type->wider == NULL)
+		return false;
+	memset(&ignored, 0, sizeof(ignored));
+	if (scim_path_parse(build->type->wider, text, len, build->mode, &ignored) == NULL)
+		return false;
+	if (build->report)
+		build->report->ignored++;
+	return true;
+}
+
 static bool
 parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 {
@@ -298,6 +317,8 @@ parse_operation(ScimPatchBuild *build, int index, const json_t *operation)
 	memset(&local, 0, sizeof(local));
 	local.position = -1;
 	parsed = scim_path_parse(build->type, text, len, build->mode, &local);
+	if (parsed == NULL && is_known_elsewhere(build, text, len))
+		return true;
 	if (parsed == NULL)
 		return scim_patch_pass(build->err, build->type, index, NULL, &local);
 	if (parsed->attr == NULL)

@@ -127,6 +127,7 @@ typedef struct ScimResourceType
 	ScimAttr   *a_id;
 	ScimAttr   *a_external_id;	/* NULL if dropped by "keep" */
 	ScimAttr   *a_meta;
+	const struct ScimResourceType *wider;	/* the type with the attributes that "keep" has dropped, or NULL */
 } ScimResourceType;
 
 typedef struct ScimRegistry ScimRegistry;

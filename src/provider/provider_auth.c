@@ -158,7 +158,7 @@ scim_auth_check(ScimCall *call)
 	token = scim_token_by_hash(hash);
 
 	if (text == NULL || token == NULL || call->endpoint == NULL || token->endpoint_id != call->endpoint->id ||
-		token->revoked || !call->endpoint->enabled ||
+		token->is_client || token->revoked || !call->endpoint->enabled ||
 		(token->expires != DT_NOEND && token->expires <= GetCurrentTimestamp()))
 		return invalid_credential(call);
 	call->token = token;

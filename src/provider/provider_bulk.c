@@ -239,6 +239,9 @@ serve(Bulk *bulk, Operation *op, const char *method, const char *id, json_t *bod
 	else
 		scim_crud_delete(&call, op->target, id);
 
+	for (int i = 0; i < call.report.nkinds; i++)
+		for (int j = 0; j < call.report.kinds[i].count; j++)
+			scim_report_add(&bulk->call->report, call.report.kinds[i].name);
 	op->err = call.err;
 	if (call.err.status)
 		return;

@@ -206,8 +206,8 @@ scim_crud_create(ScimCall *call, const ScimEndpointType *target)
 	if (select == NULL || (body = scim_crud_body(call)) == NULL)
 		return;
 	wanted = scim_resource_wanted(target->type, body, NULL, call->endpoint->mode,
-								  call->endpoint->options.refuse_unknown, NULL, &call->err);
-	if (wanted == NULL)
+								  call->endpoint->options.refuse_unknown, &call->report, &call->err);
+	if (wanted == NULL || !scim_password_seal(call, target, NULL, wanted))
 		return;
 	id = scim_store_insert(target, wanted, &call->err);
 	if (id == NULL)
@@ -264,8 +264,8 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		(body = scim_crud_body(call)) == NULL)
 		return;
 	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
-								 call->endpoint->options.refuse_unknown, NULL, &call->err);
-	if (after == NULL)
+								 call->endpoint->options.refuse_unknown, &call->report, &call->err);
+	if (after == NULL || !scim_password_seal(call, target, before, after))
 		return;
 	memset(&delta, 0, sizeof(delta));
 	if (delta_attr)
@@ -308,11 +308,11 @@ read_patch(ScimCall *call, const ScimEndpointType *target, ScimAttr *delta_attr,
 {
 	ScimMode	mode = call->endpoint->mode;
 	json_t	   *body = scim_crud_body(call);
-	ScimPatch  *patch = body ? scim_patch_parse(target->type, body, mode, NULL, &call->err) : NULL;
+	ScimPatch  *patch = body ? scim_patch_parse(target->type, body, mode, &call->report, &call->err) : NULL;
 
 	*by_delta = delta_attr != NULL;
 	if (patch && delta_attr && scim_patch_touches(patch, delta_attr))
-		*by_delta = scim_patch_take_delta(target->type, patch, delta_attr, mode, delta, NULL, &call->err);
+		*by_delta = scim_patch_take_delta(target->type, patch, delta_attr, mode, delta, &call->report, &call->err);
 	return call->err.status ? NULL : patch;
 }
 
@@ -356,8 +356,8 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 	if (before == NULL)
 		return;
 
-	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, NULL, &call->err);
-	if (after == NULL ||
+	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, &call->report, &call->err);
+	if (after == NULL || !scim_password_seal(call, target, before, after) ||
 		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
 						   delta.any ? &delta : NULL, &changed, &call->err))
 		return;

@@ -26,6 +26,15 @@ refuse_filter(ScimCall *call)
 	return scim_fail(&call->err, 403, NULL, "discovery resources cannot be filtered");
 }
 
+static bool
+keeps_passwords(const ScimEndpoint *endpoint)
+{
+	for (int i = 0; i < endpoint->ntypes; i++)
+		if (scim_password_kept(endpoint->types[i].type))
+			return true;
+	return false;
+}
+
 void
 scim_discovery_config(ScimCall *call)
 {
@@ -39,19 +48,24 @@ scim_discovery_config(ScimCall *call)
 					 ",\"patch\":{\"supported\":%s}"
 					 ",\"bulk\":{\"supported\":%s,\"maxOperations\":%d,\"maxPayloadSize\":%d}"
 					 ",\"filter\":{\"supported\":true,\"maxResults\":%d}"
-					 ",\"changePassword\":{\"supported\":false}"
+					 ",\"changePassword\":{\"supported\":%s}"
 					 ",\"sort\":{\"supported\":%s}"
 					 ",\"etag\":{\"supported\":true}",
 					 SCIM_URN_SERVICE_PROVIDER_CONFIG, options->patch ? "true" : "false", options->bulk ? "true" : "false",
-					 SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024, scim_max_page_size, options->sort ? "true" : "false");
+					 SCIM_BULK_MAX_OPERATIONS, scim_max_body_size * 1024, scim_max_page_size, keeps_passwords(call->endpoint) ? "true" : "false",
+					 options->sort ? "true" : "false");
 	if (options->pagination)
 		appendStringInfo(out, ",\"pagination\":{\"cursor\":true,\"index\":true,\"defaultPaginationMethod\":\"index\""
 						 ",\"defaultPageSize\":%d,\"maxPageSize\":%d,\"cursorTimeout\":%d}",
 						 Min(scim_page_size, scim_max_page_size), scim_max_page_size, scim_cursor_timeout);
 	appendStringInfoString(out, ",\"authenticationSchemes\":[{\"type\":\"oauthbearertoken\",\"name\":\"OAuth Bearer Token\""
 						   ",\"description\":\"A token of this endpoint in the Authorization header (RFC 6750)\""
-						   ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}]"
-						   ",\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":");
+						   ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6750\",\"primary\":true}");
+	if (options->oauth)
+		appendStringInfoString(out, ",{\"type\":\"oauth2\",\"name\":\"OAuth 2.0 client credentials\""
+							   ",\"description\":\"A client of this endpoint gets a bearer token by POST oauth/token (RFC 6749 4.4)\""
+							   ",\"specUri\":\"https://www.rfc-editor.org/info/rfc6749\"}");
+	appendStringInfoString(out, "],\"meta\":{\"resourceType\":\"ServiceProviderConfig\",\"location\":");
 	escape_json(out, location);
 	appendStringInfoString(out, "}}");
 	respond_text(call);

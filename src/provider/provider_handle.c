@@ -123,6 +123,22 @@ has_owner_code(const ScimEndpoint *endpoint)
 	return false;
 }
 
+/* What is to be written of a request, in memory that outlives the transaction. */
+static ScimTraces
+traces_of(ScimCall *call, MemoryContext context)
+{
+	ScimTraces	traces = {scim_audit_of(call, context), scim_log_of(call, context)};
+
+	return traces;
+}
+
+static void
+write_traces(const ScimTraces *traces)
+{
+	scim_audit_write(traces->audit);
+	scim_log_write(traces->logged);
+}
+
 /* ---- over HTTP ---- */
 
 /* SET CONSTRAINTS ALL IMMEDIATE: what is pending fires now, as the owner. */
@@ -145,6 +161,11 @@ serve_http(ScimCall *call, ScimIdentity *identity)
 	scim_catalog_begin();
 	call->own_transaction = true;
 	call->endpoint = scim_endpoint_by_path(call->request->path, &rest);
+	if (scim_oauth_is_request(call, rest))
+	{
+		scim_oauth_serve(call);
+		return;
+	}
 	if (!authenticate(call, !is_public(call, rest)))
 		return;
 	call->admitted = true;
@@ -152,7 +173,12 @@ serve_http(ScimCall *call, ScimIdentity *identity)
 		scim_token_touch(call->token);
 	scim_identity_assume(identity, call->endpoint->owner, false);
 	serve(call, rest);
-	scim_audit_write(call->err.status == 0 ? scim_audit_of(call, CurrentMemoryContext) : NULL);
+	if (call->err.status == 0)
+	{
+		ScimTraces	traces = traces_of(call, CurrentMemoryContext);
+
+		write_traces(&traces);
+	}
 	/* after a read, too: expressions and policies are code of the owner's */
 	if (call->err.status == 0)
 		fire_all_constraints();
@@ -197,13 +223,13 @@ take_error(ScimCall *call, const ErrorData *edata)
 }
 
 /*
- * The row of a request that has failed.  It must not make things worse: it waits
+ * The rows of a request that has failed.  It must not make things worse: it waits
  * for nobody's cancel, and if it fails, that is in the log.
  */
 static void
-audit_apart(const ScimAudit *audit, MemoryContext context)
+trace_apart(const ScimTraces *traces, MemoryContext context)
 {
-	if (audit == NULL)
+	if (traces->audit == NULL && traces->logged == NULL)
 		return;
 	HOLD_INTERRUPTS();
 	PG_TRY();
@@ -211,7 +237,7 @@ audit_apart(const ScimAudit *audit, MemoryContext context)
 		StartTransactionCommand();
 		PushActiveSnapshot(GetTransactionSnapshot());
 		SPI_connect();
-		scim_audit_write(audit);
+		write_traces(traces);
 		SPI_finish();
 		PopActiveSnapshot();
 		CommitTransactionCommand();
@@ -286,10 +312,10 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 
 			if (call.err.status)
 			{
-				ScimAudit  *audit = scim_audit_of(&call, context);
+				ScimTraces	traces = traces_of(&call, context);
 
 				clean_up(&identity);
-				audit_apart(audit, context);
+				trace_apart(&traces, context);
 			}
 			else
 			{
@@ -306,7 +332,7 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 		{
 			ErrorData  *edata;
 
-			ScimAudit  *audit = NULL;
+			ScimTraces	traces = {NULL, NULL};
 
 			MemoryContextSwitchTo(context);
 			edata = CopyErrorData();
@@ -315,11 +341,11 @@ scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimRespo
 			if (!again)
 			{
 				take_error(&call, edata);
-				audit = scim_audit_of(&call, context);
+				traces = traces_of(&call, context);
 			}
 			clean_up(&identity);
 			scrub();
-			audit_apart(audit, context);
+			trace_apart(&traces, context);
 			if (!again)
 			{
 				init_response(response, context);
@@ -415,14 +441,12 @@ defer_constraints(const ScimEndpoint *endpoint)
 	scim_store_set_constraints(endpoint, false, kept);
 }
 
-/* The row of a request that has failed, in the caller's transaction. */
+/* The rows of a request that has failed, in the caller's transaction. */
 static void
-audit_here(const ScimAudit *audit)
+trace_here(const ScimTraces *traces)
 {
-	if (audit == NULL)
-		return;
 	SPI_connect();
-	scim_audit_write(audit);
+	write_traces(traces);
 	SPI_finish();
 }
 
@@ -443,7 +467,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 	ResourceOwner saved_owner = CurrentResourceOwner;
 	ScimIdentity identity;
 	OpenCall	this_call = {call->endpoint, open_calls};
-	ScimAudit  *volatile audit = NULL;
+	ScimTraces	traces = {NULL, NULL};
 	volatile bool open = true;	/* the subtransaction */
 
 	memset(&identity, 0, sizeof(identity));
@@ -455,6 +479,8 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		SPI_connect();
 		if (call->request->body_len > (size_t) scim_max_body_size * 1024)
 			scim_fail(&call->err, 413, NULL, "the body is larger than maxPayloadSize (%d bytes)", scim_max_body_size * 1024);
+		else if (scim_oauth_is_request(call, rest))
+			scim_oauth_serve(call);
 		else if (authenticate(call, false))
 		{
 			/*
@@ -468,10 +494,16 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 			scim_identity_assume(&identity, call->endpoint->owner, has_owner_code(call->endpoint));
 			call->admitted = true;
 			serve(call, rest);
-			scim_audit_write(call->err.status == 0 ? scim_audit_of(call, CurrentMemoryContext) : NULL);
+			if (call->err.status == 0)
+			{
+				ScimTraces	now = traces_of(call, CurrentMemoryContext);
+
+				write_traces(&now);
+			}
 			scim_identity_close_gucs(&identity);
 		}
-		audit = call->err.status ? scim_audit_of(call, context) : NULL;
+		if (call->err.status)
+			traces = traces_of(call, context);
 		finish_response(call, context);
 		SPI_finish();
 		if (call->err.status)
@@ -486,7 +518,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		/* a constraint may be gone meanwhile */
 		if (call->err.status == 0)
 			defer_constraints(call->endpoint);
-		audit_here(audit);
+		trace_here(&traces);
 	}
 	PG_CATCH();
 	{
@@ -499,7 +531,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		if (open && !is_callers(edata->sqlerrcode))
 		{
 			take_error(call, edata);
-			audit = scim_audit_of(call, context);
+			traces = traces_of(call, context);
 		}
 		if (open)
 			RollbackAndReleaseCurrentSubTransaction();
@@ -511,7 +543,7 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		/* what was done cannot be undone here: the caller's transaction can */
 		if (!open || is_callers(edata->sqlerrcode))
 			ReThrowError(edata);
-		audit_here(audit);
+		trace_here(&traces);
 		init_response(call->response, context);
 		finish_response(call, context);
 	}

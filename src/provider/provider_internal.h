@@ -9,6 +9,7 @@
 
 #include "provider.h"
 #include "../core/core_bulkref.h"
+#include "../core/core_validate.h"
 #include "../store/store.h"
 
 /* Parameters of a query, from the URL or a SearchRequest (RFC 7644 3.4.2). */
@@ -38,6 +39,14 @@ typedef struct ScimAuditEntry
 } ScimAuditEntry;
 
 typedef struct ScimAudit ScimAudit;
+typedef struct ScimLogged ScimLogged;
+
+/* What is written of a request beside its data, when it has ended. */
+typedef struct ScimTraces
+{
+	ScimAudit  *audit;			/* or NULL */
+	ScimLogged *logged;			/* or NULL */
+} ScimTraces;
 
 /* One request being served. */
 typedef struct ScimCall
@@ -55,6 +64,7 @@ typedef struct ScimCall
 	json_t	   *body;			/* in Bulk: the body, parsed already; else NULL */
 	ScimAuditEntry subject;		/* of a request on one resource */
 	List	   *done;			/* of ScimAuditEntry: operations of a Bulk */
+	ScimReport	report;			/* what compat has put right */
 	TimestampTz started;
 	char		request_id[SCIM_REQUEST_ID_SIZE];	/* empty: not made yet */
 	ScimError	err;			/* status 0: none */
@@ -62,6 +72,8 @@ typedef struct ScimCall
 } ScimCall;
 
 /* provider_route.c */
+/* Percent-decode once; in a query "+" is a blank.  NULL: malformed, NUL or not UTF-8. */
+extern char *scim_route_decode(const char *s, size_t len, bool plus);
 extern bool scim_route_split(ScimCall *call, const char *path);
 /* Reads all it can, also behind an error. */
 extern bool scim_route_params(ScimCall *call, const char *query);
@@ -76,11 +88,23 @@ extern bool scim_auth_has_type(const ScimCall *call, const ScimResourceType *typ
 /* 403: the token is not for this; false. */
 extern bool scim_auth_refuse(ScimCall *call, const char *detail);
 
+/* provider_password.c */
+extern bool scim_password_kept(const ScimResourceType *type);
+extern bool scim_password_seal(ScimCall *call, const ScimEndpointType *target, const json_t *before, json_t *wanted);
+
+/* provider_oauth.c */
+extern bool scim_oauth_is_request(const ScimCall *call, const char *rest);
+extern void scim_oauth_serve(ScimCall *call);
+
 /* provider_audit.c */
 extern const char *scim_request_id(ScimCall *call);
 extern ScimAudit *scim_audit_of(ScimCall *call, MemoryContext context);
 extern void scim_audit_write(const ScimAudit *audit);
 extern List *scim_audit_differences(const json_t *before, const json_t *after);
+
+/* provider_log.c */
+extern ScimLogged *scim_log_of(ScimCall *call, MemoryContext context);
+extern void scim_log_write(const ScimLogged *logged);
 
 /* provider_crud.c */
 extern void scim_crud_create(ScimCall *call, const ScimEndpointType *target);

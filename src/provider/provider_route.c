@@ -30,8 +30,8 @@ hex_value(char c)
  * Percent-decode once; in a query "+" is a blank.  NULL: malformed, NUL or not
  * UTF-8.
  */
-static char *
-url_decode(const char *s, size_t len, bool plus)
+char *
+scim_route_decode(const char *s, size_t len, bool plus)
 {
 	char	   *out = palloc(len + 1);
 	size_t		n = 0;
@@ -79,7 +79,7 @@ scim_route_split(ScimCall *call, const char *path)
 		/* one slash at the end is tolerated */
 		if (len == 0 && p[1] == '\0')
 			return true;
-		segment = url_decode(p + 1, len, false);
+		segment = scim_route_decode(p + 1, len, false);
 		if (segment == NULL || segment[0] == '\0' || call->nsegments >= MAX_SEGMENTS ||
 			strcmp(segment, ".") == 0 || strcmp(segment, "..") == 0)
 			return scim_fail(&call->err, 404, NULL, "there is nothing at this path");
@@ -109,8 +109,8 @@ scim_route_params(ScimCall *call, const char *query)
 	{
 		size_t		len = strcspn(query, "&");
 		size_t		name_len = strcspn(query, "=&");
-		char	   *name = url_decode(query, name_len, true);
-		const char *value = name_len < len ? url_decode(query + name_len + 1, len - name_len - 1, true) : "";
+		char	   *name = scim_route_decode(query, name_len, true);
+		const char *value = name_len < len ? scim_route_decode(query + name_len + 1, len - name_len - 1, true) : "";
 
 		if (name && strcmp(name, "access_token") == 0)
 			params->access_token = true;

@@ -111,8 +111,14 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (flight->response == NULL)
 			continue;
 		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
+		if (flight->phase == SCIM_PHASE_SCAN && over && !run->draining)
+			scim_list_take(p, run, view, news.page, now);
 		scim_run_forget_answer(run, flight);
 		hear(run, view->sync, &news, now);
+		if (news.learned)
+			p->refresh_at = now;
+		if (news.rescan && run->scan.state == SCIM_SCAN_DONE)
+			run->scan.state = SCIM_SCAN_NONE;
 		linked = linked || news.linked;
 		if (news.probed)
 		{
@@ -122,7 +128,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		}
 		else if (run->probing)
 			stop(run, view->sync, view->sync->state_reason);
-		if (over)
+		if (over && flight->key)
 			weigh(run, view->sync, news.parked, now);
 		if (over || run->draining)
 			scim_run_forget_flight(p, run, flight);
@@ -210,7 +216,8 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
 	int			begun = 0;
 	int			n;
-	ScimLink   *links = scim_links_due(run->id, limit, &n);
+	bool		rescan = false;
+	ScimLink   *links = scim_links_due(run->id, scim_list_awaited(run, view), limit, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
 	TimestampTz now = GetCurrentTimestamp();
@@ -223,6 +230,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	for (int i = 0; i < n; i++)
 	{
 		ScimDecision *decision;
+		ScimFlight *flight;
 
 		scim_heap_begin((size_t) scim_request_memory * 1024);
 		decision = scim_decide(view, &links[i], &documents[i], now);
@@ -237,8 +245,24 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		begun++;
 		scim_link_intend(run->id, links[i].key,
 						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
-		scim_run_begin_flight(run, scim_flight_begin(p->context, &links[i], decision));
+		flight = scim_flight_begin(p->context, &links[i], decision);
+		if (decision->action == SCIM_ACTION_CREATE && run->scan.state == SCIM_SCAN_DONE &&
+			(links[i].doubt == 0 || view->server->list_scan))
+		{
+			ScimTargetNews news;
+			bool		over = scim_flight_match_list(view, flight, &news);
+
+			rescan = rescan || news.rescan;
+			if (over)
+			{
+				scim_flight_end(flight);
+				continue;
+			}
+		}
+		scim_run_begin_flight(run, flight);
 	}
+	if (rescan)
+		run->scan.state = SCIM_SCAN_NONE;
 	run->idle_rows = begun < n / 4;
 	return n == limit;
 }
@@ -270,6 +294,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
 	bool		more = false;
 	bool		full = false;
+	bool		listing;
 
 	if (!run->recovered)
 		recover(run, sync, now);
@@ -288,26 +313,38 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = true;
 	if (full)
 	{
+		/* a new cycle: what was read before is of the last one */
+		if (!run->reconcile_links && run->reconciled == NULL && run->scan.state != SCIM_SCAN_RUNNING)
+			run->scan.state = SCIM_SCAN_NONE;
 		if (run->reconcile_links)
 			reconcile_links(p, run, view);
 		else
 			reconcile_rows(p, run, view);
 		more = true;
 	}
+	scim_list_want(p, run, view, now);
+	listing = scim_list_awaited(run, view);
 	/* while the target must not be asked, rows are better read later */
-	if (room > 0 && run->target->blocked_until <= now)
+	if (room > 0 && run->target->blocked_until <= now && (!listing || run->linked_at <= now))
+	{
+		run->linked_at = now + SCIM_LIST_MS;
 		more = take_up(p, run, view, room) || more;
+	}
 
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
 	else if (run->nflights >= 2 * run->target->concurrency)
 		run->due_at = PG_INT64_MAX;	/* an answer comes first */
+	else if (listing)
+		run->due_at = full ? now : now + SCIM_LIST_MS;
 	else if (more)
 		run->due_at = now;
 	else
 	{
 		TimestampTz next = scim_links_next(run->id);
 
+		if (run->nflights == 0)
+			run->scan.state = SCIM_SCAN_NONE;
 		/* what is due and was not taken up is locked by somebody, for a moment */
 		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
 			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, LOCKED_MS);

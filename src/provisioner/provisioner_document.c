@@ -602,9 +602,8 @@ scim_documents_read(const ScimSyncView *view, const char *const *keys, int n)
 
 /* ---- matching ---- */
 
-/* The value of a matching attribute as text; NULL: there is none. */
-static const char *
-match_value(const ScimSyncView *view, const ScimAttr *attr, const json_t *document)
+const char *
+scim_match_text(const ScimSyncView *view, const ScimAttr *attr, const json_t *document)
 {
 	const json_t *value = scim_document_value(view->type, document, attr);
 
@@ -626,7 +625,7 @@ scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule, const json_
 	for (int i = 0; i < rule->nattrs; i++)
 	{
 		const ScimAttr *attr = rule->attrs[i];
-		const char *value = match_value(view, attr, document);
+		const char *value = scim_match_text(view, attr, document);
 		char		name[256];
 
 		if (value == NULL)
@@ -680,7 +679,7 @@ scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule,
 {
 	for (int i = 0; i < rule->nattrs; i++)
 	{
-		const char *wanted = match_value(view, rule->attrs[i], document);
+		const char *wanted = scim_match_text(view, rule->attrs[i], document);
 
 		if (wanted == NULL || !holds(view, rule->attrs[i], wanted, resource))
 			return false;

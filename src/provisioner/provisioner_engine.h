@@ -84,6 +84,15 @@ extern ScimDocument *scim_documents_read(const ScimSyncView *view, const char *c
 /* Parse a document's text again; in a bracket of core.  Raises on lack of memory. */
 extern json_t *scim_document_parse(const char *text);
 
+/* Give a top-level attribute of a document a value, or none. */
+extern void scim_document_put(const ScimResourceType *type, json_t *document, const ScimAttr *attr, const json_t *value);
+
+/* The id of a resource as text; NULL: it has none. */
+extern const char *scim_resource_id(const json_t *resource);
+
+/* The value of a matching attribute as text; NULL: there is none. */
+extern const char *scim_match_text(const ScimSyncView *view, const ScimAttr *attr, const json_t *document);
+
 /* "/Users?filter=...": the query of a rule; NULL: the document lacks a value of it. */
 extern char *scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule, const json_t *document);
 
@@ -95,9 +104,16 @@ extern bool scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule
 
 /*
  * The document to send next, where one request cannot carry all that leads from
- * "from" to "to"; NULL: it can.
+ * "from" to "to"; NULL: it can.  "most", unless 0: an update changes so many
+ * references and nothing else, a creation has none.
  */
-extern char *scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create);
+extern char *scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create, int most);
+
+/* How many references differ; *only: the id of the last of them. */
+extern int	scim_reference_changes(const ScimSyncView *view, const char *from, const char *to, const char **only);
+
+/* "to", with these references (char *) as they are in "from": the target refuses to change them. */
+extern char *scim_keep_references(const ScimSyncView *view, const char *from, const char *to, List *refused);
 
 /* The body of a PUT: the resource as the target has it, with what is managed as wanted. */
 extern char *scim_overlay(const ScimSyncView *view, const json_t *current, const char *wanted);
@@ -121,6 +137,8 @@ typedef struct ScimLink
 	const char *staged;			/* action that waits, or waited, for approval, or NULL */
 	const char *approval;		/* "approved", "rejected", or NULL */
 	const char *reason;
+	List	   *refused;		/* char *: references that the target refuses, */
+	TimestampTz refused_until;	/* and when they are tried again */
 } ScimLink;
 
 /* What a link becomes when a flight ends or needs no request. */
@@ -140,6 +158,8 @@ typedef struct ScimLinkUpdate
 	bool		waiting;		/* for rows that it refers to */
 	const char *staged;
 	const char *approval;
+	List	   *refused;
+	TimestampTz refused_until;
 } ScimLinkUpdate;
 
 extern int	scim_links_absorb(int64 sync_id, bool *full);
@@ -148,7 +168,8 @@ extern void scim_links_mark(int64 sync_id, const char *const *keys, int n);
 extern ScimLink *scim_links_page(int64 sync_id, const char *after, int limit, int *n);
 extern Datum scim_links_full_entries(int64 sync_id);
 extern void scim_links_forget_full(int64 sync_id, Datum entries);
-extern ScimLink *scim_links_due(int64 sync_id, int limit, int *n);
+/* "linked": not those that are new. */
+extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, int *n);
 /* The link of a key, made if it is not there, locked; raises 55006 if a request is in flight. */
 extern ScimLink *scim_link_lock(int64 sync_id, const char *key);
 extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n);
@@ -193,6 +214,7 @@ typedef struct ScimDecision
 	bool		deactivates;	/* UPDATE: the row itself says active: false now */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
 	const char *wanted;			/* document that the target has afterwards */
+	const char *full;			/* UPDATE: and when all steps are done */
 	const char *created;		/* CREATE: what it has after the POST, if that is not all; or NULL */
 	const char *reason;
 } ScimDecision;
@@ -211,10 +233,10 @@ extern ScimDecision *scim_decide_nothing(ScimDecision *decision, const ScimLink 
 extern void scim_decide_disable(const ScimSyncView *view, const ScimLink *link, ScimDecision *decision);
 /*
  * The PATCH from one document to another; false: they are the same.
- * "reactivate": say active: true besides.
+ * "reactivate": say active: true besides; "most": see scim_step_towards.
  */
 extern bool scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t *from, const char *to,
-							   bool reactivate, ScimDecision *decision);
+							   bool reactivate, int most, ScimDecision *decision);
 extern char *scim_resource_path(const ScimSyncView *view, const char *remote_id);
 
 /*

@@ -12,11 +12,14 @@
 #include "utils/uuid.h"
 
 #include "provisioner_flight.h"
+#include "provisioner_scan.h"
 #include "../scim_guc.h"
 
 /* Tries of one row before it has to wait for hours. */
 #define MAX_ATTEMPTS 10
 
+/* Requests of another form than was settled, of one row. */
+#define MAX_SWITCHES 2
 /* Of these, tries against another row that may give way. */
 #define MAX_CONFLICTS 3
 
@@ -53,6 +56,17 @@ copied(const char *text)
 	return text ? pstrdup(text) : NULL;
 }
 
+static List *
+copied_list(List *texts)
+{
+	List	   *copy = NIL;
+	ListCell   *lc;
+
+	foreach(lc, texts)
+		copy = lappend(copy, pstrdup((const char *) lfirst(lc)));
+	return copy;
+}
+
 ScimFlight *
 scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision *decision)
 {
@@ -66,6 +80,11 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->may_create = decision->may_create;
 	flight->absent = decision->absent;
 	flight->wanted = copied(decision->wanted);
+	if (decision->action == SCIM_ACTION_UPDATE)
+	{
+		flight->from = copied(link->acked);
+		flight->full = copied(decision->full);
+	}
 	flight->created = copied(decision->created);
 	flight->partial = decision->partial;
 	flight->deactivates = decision->deactivates || decision->action == SCIM_ACTION_DISABLE;
@@ -78,6 +97,8 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->link.attempts = link->attempts;
 	flight->link.gone_at = decision->after.gone_at;
 	flight->link.waiting = decision->after.waiting;
+	flight->link.refused = copied_list(decision->after.refused);
+	flight->link.refused_until = decision->after.refused_until;
 	flight->link.next_at = decision->after.next_at;
 	flight->link.reason = copied(decision->reason);
 	flight->method = pstrdup(decision->method);
@@ -120,20 +141,25 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 }
 
 ScimFlight *
-scim_flight_probe(MemoryContext parent, const ScimSyncView *view)
+scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *path)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "scim flight", ALLOCSET_SMALL_SIZES);
-	MemoryContext saved = MemoryContextSwitchTo(context);
-	ScimFlight *flight = palloc0(sizeof(ScimFlight));
+	ScimFlight *flight = MemoryContextAllocZero(context, sizeof(ScimFlight));
 
 	flight->context = context;
-	flight->phase = SCIM_PHASE_PROBE;
+	flight->phase = phase;
 	flight->method = "GET";
-	/* id is what every target can look for; whether it finds nothing or says 404 is the same here */
-	flight->path = psprintf("%s/%s", view->type->endpoint,
-							DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0))));
-	MemoryContextSwitchTo(saved);
+	flight->path = MemoryContextStrdup(context, path);
 	return flight;
+}
+
+ScimFlight *
+scim_flight_probe(MemoryContext parent, const ScimSyncView *view)
+{
+	/* id is what every target can look for; whether it finds nothing or says 404 is the same here */
+	return scim_flight_of_target(parent, SCIM_PHASE_PROBE,
+								 psprintf("%s/%s", view->type->endpoint,
+										  DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0)))));
 }
 
 void
@@ -162,6 +188,13 @@ later(const AnswerContext *ctx, int attempt)
 	return TimestampTzPlusMilliseconds(ctx->now, scim_retry_backoff(attempt, BACKOFF_FIRST_MS, BACKOFF_MOST_MS));
 }
 
+static const char *
+refused_reason(const ScimFlight *flight)
+{
+	return psprintf("the target refuses %d of the members, %s among them", list_length(flight->link.refused),
+					(const char *) llast(flight->link.refused));
+}
+
 /* The target has what is wanted. */
 static bool
 succeed(AnswerContext *ctx, const char *state)
@@ -182,8 +215,14 @@ succeed(AnswerContext *ctx, const char *state)
 		return store(ctx, "disabled", "removed by the target when it was disabled", 0);
 	}
 	ctx->news->linked = ctx->news->linked || flight->action == SCIM_ACTION_CREATE || flight->adopted;
+	scim_adapt_fitted(ctx->view, flight);
+	if (flight->partial)
+		/* somebody who is being taken back is not back before the last step */
+		return store(ctx, strcmp(flight->link.state, "disabled") == 0 ? "disabled" : state, flight->link.reason, ctx->now);
+	if (flight->link.refused != NIL)
+		return store(ctx, state, refused_reason(flight), flight->link.refused_until);
 	return store(ctx, state, flight->link.waiting ? "waits for rows that it refers to" : NULL,
-				 flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : flight->partial ? ctx->now : 0);
+				 flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : 0);
 }
 
 /* It will never take it like this: not again before hours, or another document. */
@@ -197,6 +236,47 @@ park(AnswerContext *ctx, const char *state, const char *reason)
 	flight->link.wanted = NULL;
 	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
 	return store(ctx, state, reason, scim_escrow_time(flight->link.attempts, ctx->now));
+}
+
+/*
+ * The target refuses the form of the request: the row is decided anew with what
+ * is known now, but not for ever.
+ */
+static bool
+reformed(AnswerContext *ctx, ScimLesson lesson)
+{
+	ScimFlight *flight = ctx->flight;
+	ScimLinkUpdate *link = &flight->link;
+
+	ctx->news->learned = ctx->news->learned || lesson == SCIM_LESSON_NEW;
+	if (lesson == SCIM_LESSON_OLD && ++link->attempts > MAX_SWITCHES)
+		return park(ctx, "parked", ctx->reason);
+	if (link->doubt > 0)
+		link->wanted = flight->wanted;
+	return store(ctx, flight->adopted ? "linked" : link->state, ctx->reason, ctx->now);
+}
+
+/* The target refuses what the request holds, or how much. */
+static bool
+refused(AnswerContext *ctx)
+{
+	ScimFlight *flight = ctx->flight;
+	ScimLesson	lesson = scim_adapt_learn(ctx->view, flight, ctx->response, ctx->verdict, ctx->reason);
+	const char *reference;
+
+	if (lesson != SCIM_LESSON_NONE)
+		return reformed(ctx, lesson);
+	if (ctx->verdict != SCIM_VERDICT_UNSUPPORTED &&
+		scim_adapt_split(ctx->view, flight, ctx->verdict == SCIM_VERDICT_TOO_LARGE, &reference))
+		return false;
+	if (ctx->verdict == SCIM_VERDICT_REFUSED && reference)
+	{
+		/* the others of the list are not its fault */
+		flight->link.refused = lappend(flight->link.refused, unconstify(char *, reference));
+		flight->link.refused_until = scim_escrow_time(1, ctx->now);
+		return store(ctx, flight->adopted ? "linked" : flight->link.state, refused_reason(flight), ctx->now);
+	}
+	return park(ctx, "parked", ctx->reason);
 }
 
 /* The same again after a while, which grows. */
@@ -240,6 +320,14 @@ find(AnswerContext *ctx)
 {
 	ScimFlight *flight = ctx->flight;
 
+	if (ctx->view->server->list_scan)
+	{
+		/* there is no query for it: its list is read again */
+		ctx->news->rescan = true;
+		if (flight->uncertain)
+			flight->link.doubt = Max(flight->link.doubt, 2);
+		return try_later(ctx);
+	}
 	flight->rule = 0;
 	while (flight->match_paths[flight->rule] == NULL)
 		flight->rule++;
@@ -264,6 +352,12 @@ text_member(const json_t *object, const char *name)
 	if (json_is_integer(value))
 		return psprintf(INT64_FORMAT, (int64) json_integer_value(value));
 	return json_is_string(value) && json_string_length(value) > 0 ? json_string_value(value) : NULL;
+}
+
+const char *
+scim_resource_id(const json_t *resource)
+{
+	return text_member(resource, "id");
 }
 
 /*
@@ -332,6 +426,17 @@ may_adopt(AnswerContext *ctx, const char *id)
 	return false;
 }
 
+static const char *
+resource_text(const json_t *resource)
+{
+	size_t		len;
+	const char *text = scim_json_print(resource, &len);
+
+	if (text == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return text;
+}
+
 /* Exactly one resource matches: it is the row's, if it is no other row's. */
 static bool
 adopt(AnswerContext *ctx, const json_t *resource)
@@ -359,15 +464,19 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	if (flight->absent)
 		return store(ctx, "linked", NULL, ctx->now);
 	memset(&update, 0, sizeof(update));
-	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, false, &update))
+	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, false, 0, &update))
 		return succeed(ctx, "linked");
 	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
 		return store(ctx, "linked", "update is none of the actions of the sync", 0);
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
 	flight->adopted = true;
+	flight->from = resource_text(resource);
+	flight->full = update.full;
 	flight->wanted = update.wanted;
 	flight->partial = update.partial;
+	if (update.read_first && ctx->response == NULL)
+		return go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);
 	if (update.read_first)
 		return put(ctx, resource);
 	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
@@ -384,6 +493,7 @@ not_found(AnswerContext *ctx)
 	if (flight->link.doubt > 0 && --flight->link.doubt > 0)
 	{
 		/* an index of the target may lag behind; asked again, it may know */
+		ctx->news->rescan = true;
 		flight->link.wanted = flight->wanted;
 		return store(ctx, "pending", "the outcome of its creation is not known",
 					 TimestampTzPlusMilliseconds(ctx->now, flight->link.doubt > 1 ? FIRST_LAG_MS : SECOND_LAG_MS));
@@ -392,6 +502,16 @@ not_found(AnswerContext *ctx)
 		return store(ctx, flight->absent ? NULL : "skipped", flight->link.reason, 0);
 	scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
 	return go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
+}
+
+/* Does a list hold others than were asked for, and not all that it counts? */
+static bool
+strangers_only(const AnswerContext *ctx, const json_t *resources)
+{
+	const json_t *total = scim_json_get(ctx->body, "totalResults", NULL);
+
+	return json_array_size(resources) > 0 && json_is_integer(total) &&
+		json_integer_value(total) > (json_int_t) json_array_size(resources);
 }
 
 /* The answer to the query of one rule. */
@@ -425,6 +545,12 @@ matched(AnswerContext *ctx)
 		return park(ctx, "conflict", psprintf("%d resources match", nfound));
 	if (nfound == 1)
 		return adopt(ctx, found);
+	if (strangers_only(ctx, resources))
+	{
+		/* whoever is looked for may be on a page that was not sent */
+		ctx->reason = "asked for one by a filter, the target sends others";
+		return reformed(ctx, scim_adapt_learn_scan(ctx->view, ctx->reason));
+	}
 
 	while (++flight->rule < SCIM_MAX_RULES && flight->match_paths[flight->rule] == NULL)
 		;
@@ -434,6 +560,49 @@ matched(AnswerContext *ctx)
 	for (flight->rule = 0; flight->match_paths[flight->rule] == NULL; flight->rule++)
 		;
 	return not_found(ctx);
+}
+
+bool
+scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, ScimTargetNews *news)
+{
+	MemoryContext saved = MemoryContextSwitchTo(flight->context);
+	AnswerContext ctx = {.view = view, .flight = flight, .now = GetCurrentTimestamp(), .news = news};
+	const json_t *wanted;
+	bool		over = false;
+	bool		known = false;
+
+	scim_heap_begin((size_t) scim_request_memory * 1024);
+	memset(news, 0, sizeof(*news));
+	wanted = scim_document_parse(flight->wanted);
+	for (flight->rule = 0; flight->rule < SCIM_MAX_RULES && !known; flight->rule++)
+	{
+		const ScimMatchRule *rule = &view->rules[flight->rule];
+		const json_t *found = NULL;
+		json_t	   *candidates;
+		int			n = 0;
+
+		if (flight->match_paths[flight->rule] == NULL)
+			continue;
+		candidates = scim_scan_find(view, flight->rule, wanted);
+		for (size_t i = 0; i < json_array_size(candidates); i++)
+			if (scim_match_holds(view, rule, wanted, json_array_get(candidates, i)))
+			{
+				found = json_array_get(candidates, i);
+				n++;
+			}
+		if (n == 0)
+			continue;
+		known = true;
+		over = n == 1 ? adopt(&ctx, found) : park(&ctx, "conflict", psprintf("%d resources match", n));
+	}
+	if (!known)
+	{
+		for (flight->rule = 0; flight->match_paths[flight->rule] == NULL; flight->rule++)
+			;
+		over = not_found(&ctx);
+	}
+	MemoryContextSwitchTo(saved);
+	return over;
 }
 
 static bool
@@ -463,13 +632,21 @@ looked(AnswerContext *ctx)
 	ScimFlight *flight = ctx->flight;
 	const json_t *active = ctx->body ? scim_json_get(ctx->body, "active", NULL) : NULL;
 
+	if (json_is_false(active) || (json_is_string(active) && pg_strcasecmp(json_string_value(active), "false") == 0))
+	{
+		if (flight->action == SCIM_ACTION_DISABLE)
+			return succeed(ctx, "disabled");
+	}
+	if (flight->strange)
+	{
+		ctx->reason = "404 with a page of HTML, for a resource that is there";
+		return reformed(ctx, scim_adapt_learn_method(ctx->view, flight->strange, ctx->reason));
+	}
 	if (flight->action != SCIM_ACTION_DISABLE)
 	{
 		ctx->reason = "not found when it was to be changed, and found when it was looked for";
 		return try_later(ctx);
 	}
-	if (json_is_false(active) || (json_is_string(active) && pg_strcasecmp(json_string_value(active), "false") == 0))
-		return succeed(ctx, "disabled");
 	ctx->reason = "the target has accepted that it is disabled, and says that it is active";
 	return try_later(ctx);
 }
@@ -479,15 +656,18 @@ static bool
 vanished(AnswerContext *ctx)
 {
 	ScimFlight *flight = ctx->flight;
+	bool		page = scim_adapt_is_page(ctx->response);
 
+	/* a page for people says nothing of a resource */
+	if (page && flight->phase != SCIM_PHASE_UPDATE && flight->phase != SCIM_PHASE_DISABLE && flight->phase != SCIM_PHASE_CREATE)
+		return try_later(ctx);
 	switch (flight->phase)
 	{
 		case SCIM_PHASE_DELETE:
 			return store(ctx, NULL, NULL, 0);
 		case SCIM_PHASE_DISABLE:
-			/* some targets remove what is disabled */
-			return succeed(ctx, "disabled");
 		case SCIM_PHASE_UPDATE:
+			flight->strange = page ? flight->method : NULL;
 			return look(ctx);
 		case SCIM_PHASE_READ:
 		case SCIM_PHASE_LOOK:
@@ -505,6 +685,7 @@ vanished(AnswerContext *ctx)
 			return matched(ctx);
 		case SCIM_PHASE_CREATE:
 		case SCIM_PHASE_PROBE:
+		case SCIM_PHASE_SCAN:
 			break;
 	}
 	return park(ctx, "parked", ctx->reason);
@@ -534,6 +715,7 @@ done(AnswerContext *ctx)
 		case SCIM_PHASE_DELETE:
 			return store(ctx, NULL, NULL, 0);
 		case SCIM_PHASE_PROBE:
+		case SCIM_PHASE_SCAN:
 			break;
 	}
 	return true;
@@ -573,11 +755,35 @@ decide_next(AnswerContext *ctx)
 		case SCIM_VERDICT_CHANGED:
 			return try_later(ctx);
 		case SCIM_VERDICT_FORBIDDEN:
+			return park(ctx, "parked", ctx->reason);
 		case SCIM_VERDICT_TOO_LARGE:
 		case SCIM_VERDICT_UNSUPPORTED:
 		case SCIM_VERDICT_REFUSED:
-			return park(ctx, "parked", ctx->reason);
+			return refused(ctx);
 	}
+	return true;
+}
+
+/* A page that did not come is asked for again, some times. */
+static bool
+scan_again(AnswerContext *ctx)
+{
+	switch (ctx->verdict)
+	{
+		case SCIM_VERDICT_DOUBT:
+		case SCIM_VERDICT_TRANSIENT:
+		case SCIM_VERDICT_UNREACHED:
+			if (++ctx->flight->link.attempts > MAX_ATTEMPTS)
+				return false;
+			if (ctx->verdict != SCIM_VERDICT_UNREACHED)
+				ctx->news->wait_ms = Max(ctx->news->wait_ms, BACKOFF_FIRST_MS);
+			break;
+		case SCIM_VERDICT_THROTTLED:
+			break;
+		default:
+			return false;
+	}
+	ctx->flight->sent = false;
 	return true;
 }
 
@@ -594,6 +800,7 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_LOOK] = "verify",
 		[SCIM_PHASE_DELETE] = "delete",
 		[SCIM_PHASE_PROBE] = "probe",
+		[SCIM_PHASE_SCAN] = "list",
 	};
 
 	return names[flight->phase];
@@ -622,7 +829,8 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 			ctx.body = NULL;
 	}
 
-	news->linked = news->parked = news->probed = false;
+	news->linked = news->parked = news->probed = news->learned = news->rescan = false;
+	news->page = NULL;
 	news->verdict = ctx.verdict;
 	news->reason = ctx.reason;
 	wanted = scim_retry_wanted(response, (long long) (ctx.now / USECS_PER_SEC) +
@@ -639,6 +847,11 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 		news->probed = ctx.verdict == SCIM_VERDICT_OK || ctx.verdict == SCIM_VERDICT_NOT_FOUND ||
 			ctx.verdict == SCIM_VERDICT_REFUSED || ctx.verdict == SCIM_VERDICT_UNSUPPORTED;
 		over = true;
+	}
+	else if (flight->phase == SCIM_PHASE_SCAN)
+	{
+		news->page = ctx.body;
+		over = !scan_again(&ctx);
 	}
 	else
 		over = decide_next(&ctx);

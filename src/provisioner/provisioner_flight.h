@@ -26,7 +26,8 @@ typedef enum ScimPhase
 	SCIM_PHASE_DISABLE,
 	SCIM_PHASE_LOOK,			/* GET by id: is it there, is it out of use? */
 	SCIM_PHASE_DELETE,
-	SCIM_PHASE_PROBE			/* of a sync in quarantine: of no row */
+	SCIM_PHASE_PROBE,			/* of a sync in quarantine: of no row */
+	SCIM_PHASE_SCAN				/* a page of the target's list: of no row */
 } ScimPhase;
 
 typedef struct ScimFlight
@@ -45,6 +46,11 @@ typedef struct ScimFlight
 	bool		absent;			/* there is no row any more: nothing is sent for it but this search */
 	const char *match_paths[SCIM_MAX_RULES];
 	const char *create_body;
+	const char *from;			/* UPDATE: document that the target has at the beginning, or NULL */
+	const char *full;			/* and the one that it should have when all steps are done */
+	int			most;			/* changes of references in a request, after a larger one was refused; 0: any */
+	bool		too_large;		/* because it was too large */
+	const char *strange;		/* method that was answered 404 with a page for people: perhaps there is none, or NULL */
 	const char *wanted;			/* document that the target has at the end */
 	const char *created;		/* document that a POST sends, if that is not all of it */
 	bool		partial;		/* more follows after this flight */
@@ -68,6 +74,9 @@ typedef struct ScimTargetNews
 	bool		linked;			/* a row has become known to the target */
 	bool		parked;			/* it was refused for good */
 	bool		probed;			/* the probe was answered as it should be */
+	bool		learned;		/* the server is another one now */
+	bool		rescan;			/* what was read of the target's list is out of date */
+	const json_t *page;			/* SCAN: the answer; NULL: none */
 } ScimTargetNews;
 
 /* A flight that begins what was decided; in a context of its own below "parent". */
@@ -84,9 +93,47 @@ extern bool scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, con
 /* What the request is for: "match", "create", ... */
 extern const char *scim_flight_phase_name(const ScimFlight *flight);
 
+/* A flight of a GET that is no row's. */
+extern ScimFlight *scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *path);
+
+/*
+ * Instead of the queries of a flight that begins with a match: look in what was
+ * read of the target's list.  Returns as scim_flight_answer().
+ */
+extern bool scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, ScimTargetNews *news);
+
 /* A flight that asks for a resource that nobody has, to see how the target answers. */
 extern ScimFlight *scim_flight_probe(MemoryContext parent, const ScimSyncView *view);
 
 extern void scim_flight_end(ScimFlight *flight);
+
+/* ---- what refusals teach (provisioner_adapt.c) ---- */
+
+/* Is the body a page for people, of a gateway or of a path that is no service? */
+extern bool scim_adapt_is_page(const ScimClientResponse *response);
+
+typedef enum ScimLesson
+{
+	SCIM_LESSON_NONE,			/* it was not refused for its form */
+	SCIM_LESSON_NEW,
+	SCIM_LESSON_OLD				/* the form is settled already: by an option, or by another answer meanwhile */
+} ScimLesson;
+
+/* The request was refused for its form: remember which form the target wants instead. */
+extern ScimLesson scim_adapt_learn(const ScimSyncView *view, const ScimFlight *flight, const ScimClientResponse *response,
+								   ScimVerdict verdict, const char *reason);
+/* There is no such method; filters are ignored. */
+extern ScimLesson scim_adapt_learn_method(const ScimSyncView *view, const char *method, const char *reason);
+extern ScimLesson scim_adapt_learn_scan(const ScimSyncView *view, const char *reason);
+
+/*
+ * The request was refused for what it holds, or how much: true: the flight has
+ * one with half of it.  False: there are no halves; *refused: the one reference
+ * that it was refused for, or NULL.
+ */
+extern bool scim_adapt_split(const ScimSyncView *view, ScimFlight *flight, bool too_large, const char **refused);
+
+/* A part of a request that was too large went through: its size is remembered. */
+extern void scim_adapt_fitted(const ScimSyncView *view, const ScimFlight *flight);
 
 #endif							/* SCIM_PROVISIONER_FLIGHT_H */

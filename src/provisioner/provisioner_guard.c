@@ -231,6 +231,11 @@ scim_secret_changed(PG_FUNCTION_ARGS)
 	tupdesc = RelationGetDescr(trigger->tg_relation);
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 
+	/* also for those that only wait for a secret, or that have to do without */
+	scim_sync_wake_at_commit();
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+		return PointerGetDatum(NULL);
+
 	SPI_connect();
 	values[0] = CStringGetTextDatum(SPI_getvalue(row, tupdesc, SPI_fnumber(tupdesc, "server")));
 	if (scim_own_execute("quarantined syncs of server",
@@ -248,8 +253,6 @@ scim_secret_changed(PG_FUNCTION_ARGS)
 	}
 	for (int i = 0; i < n; i++)
 		scim_sync_set_state(ids[i], SCIM_SYNC_ACTIVE, NULL);
-	/* also of those that only wait for a secret */
-	scim_sync_wake_at_commit();
 	SPI_finish();
 	return PointerGetDatum(NULL);
 }

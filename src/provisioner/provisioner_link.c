@@ -33,6 +33,18 @@ text_array(const char *const *values, int n)
 }
 
 static Datum
+list_array(List *list)
+{
+	const char **values = palloc(sizeof(char *) * Max(list_length(list), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, list)
+		values[n++] = (const char *) lfirst(lc);
+	return text_array(values, n);
+}
+
+static Datum
 text_or_null(const char *value, char *isnull)
 {
 	*isnull = value == NULL ? 'n' : ' ';
@@ -175,7 +187,26 @@ scim_links_forget_full(int64 sync_id, Datum entries)
 
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
-	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason"
+	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
+	" refused, refused_until"
+
+/* A column of text[] as a list of char *. */
+static List *
+row_list(int i, int column)
+{
+	bool		isnull;
+	Datum		array = row_datum(i, column, &isnull);
+	Datum	   *elements;
+	int			n;
+	List	   *list = NIL;
+
+	if (isnull)
+		return NIL;
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
+	for (int j = 0; j < n; j++)
+		list = lappend(list, TextDatumGetCString(elements[j]));
+	return list;
+}
 
 static ScimLink *
 collect_links(int n)
@@ -186,6 +217,7 @@ collect_links(int n)
 	{
 		bool		isnull;
 		Datum		gone_at;
+		Datum		refused_until;
 
 		links[i].key = row_text(i, 1);
 		links[i].remote_id = row_text(i, 2);
@@ -202,6 +234,9 @@ collect_links(int n)
 		links[i].staged = row_text(i, 12);
 		links[i].approval = row_text(i, 13);
 		links[i].reason = row_text(i, 14);
+		links[i].refused = row_list(i, 15);
+		refused_until = row_datum(i, 16, &isnull);
+		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
 	}
 	return links;
 }
@@ -211,13 +246,13 @@ collect_links(int n)
  * has changed before what is new, the longest waiting first.
  */
 ScimLink *
-scim_links_due(int64 sync_id, int limit, int *n)
+scim_links_due(int64 sync_id, bool linked, int limit, int *n)
 {
 	Oid			types[3] = {INT8OID, INT2OID, INT8OID};
 	ScimLink   *links = palloc(sizeof(ScimLink) * Max(limit, 1));
 
 	*n = 0;
-	for (int lane = 0; lane < LANES && *n < limit; lane++)
+	for (int lane = 0; lane < (linked ? LANES - 1 : LANES) && *n < limit; lane++)
 	{
 		Datum		values[3] = {Int64GetDatum(sync_id), Int16GetDatum(lane), Int64GetDatum(limit - *n)};
 		int			found = execute("due links",
@@ -337,10 +372,10 @@ scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
 void
 scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 {
-	Oid			types[16] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[16];
-	char		nulls[16];
+	Oid			types[18] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[18];
+	char		nulls[18];
 
 	memset(nulls, ' ', sizeof(nulls));
 	values[0] = Int64GetDatum(sync_id);
@@ -369,14 +404,18 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	values[13] = text_or_null(update->staged, &nulls[13]);
 	values[14] = text_or_null(update->approval, &nulls[14]);
 	values[15] = text_or_null(update->acked ? scim_text_hash(update->acked) : NULL, &nulls[15]);
+	values[16] = list_array(update->refused);
+	nulls[16] = update->refused == NIL ? 'n' : ' ';
+	values[17] = time_or_null(update->refused_until, &nulls[17]);
 	(void) execute("store link",
 				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
 				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
 				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13, staged = $14, approval = $15,"
+				   " refused = $17, refused_until = $18,"
 				   " acked_hash = CASE WHEN $5 IS NULL THEN acked_hash ELSE pg_catalog.decode($16, 'hex') END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
 				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   16, types, values, nulls, SPI_OK_UPDATE);
+				   18, types, values, nulls, SPI_OK_UPDATE);
 }
 
 /* The key that a resource of the target belongs to, or NULL. */

@@ -234,9 +234,10 @@ Datum
 scim_retry(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "retry",
-								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, next_at = pg_catalog.clock_timestamp()"
+								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+								 " next_at = pg_catalog.clock_timestamp()"
 								 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.=) $2)"
-								 " AND intent IS NULL AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR $2 IS NOT NULL)",
+								 " AND intent IS NULL AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR refused IS NOT NULL OR $2 IS NOT NULL)",
 								 TEXTOID));
 }
 
@@ -317,9 +318,10 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 				 "UPDATE scim._links SET remote_id = NULL, acked = NULL, state = 'pending', reason = NULL,"
 				 " staged = NULL, approval = NULL, gone_at = NULL WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL", sync->id);
 	restart_step(scope.escrows, "restart escrows",
-				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, next_at = pg_catalog.clock_timestamp()"
+				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+				 " next_at = pg_catalog.clock_timestamp()"
 				 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL"
-				 " AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0)", sync->id);
+				 " AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR refused IS NOT NULL)", sync->id);
 	restart_step(scope.deletes, "restart deletes",
 				 "UPDATE scim._links SET approval = 'approved', next_at = pg_catalog.clock_timestamp()"
 				 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'staged'", sync->id);
@@ -358,7 +360,7 @@ progress(int64 sync_id, text *key)
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2)"
 						 " AND (l.intent IS NOT NULL OR l.dirty OR l.next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()"
-						 " OR (l.next_at IS NOT NULL AND l.state IN ('pending', 'linked')))),"
+						 " OR (l.next_at IS NOT NULL AND l.refused IS NULL AND l.state IN ('pending', 'linked')))),"
 						 " $2 IS NOT NULL AND EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND l.source_key OPERATOR(pg_catalog.=) $2 AND l.intent IS NULL AND NOT l.dirty"
 						 " AND l.state IN ('parked', 'conflict', 'staged', 'skipped'))",

@@ -142,16 +142,19 @@ decide_put(const ScimSyncView *view, const char *remote_id, const char *to, Scim
 
 bool
 scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t *from, const char *to,
-				   bool reactivate, ScimDecision *decision)
+				   bool reactivate, int most, ScimDecision *decision)
 {
 	StringInfoData operations;
 	StringInfoData body;
-	char	   *step = scim_step_towards(view, from, to, false);
+	char	   *step = view->update_method == SCIM_UPDATE_PATCH ? scim_step_towards(view, from, to, false, most) : NULL;
+	bool		later = false;
 	int			n;
 
 	initStringInfo(&operations);
 	n = scim_diff_operations(view->type, &view->style, from, scim_document_parse(step ? step : to), &operations);
-	if (reactivate && (step == NULL || n == 0))
+	/* where a request carries one operation, this one comes last and alone */
+	later = reactivate && n > 0 && (step != NULL || view->style.one_operation);
+	if (reactivate && !later)
 		appendStringInfo(&operations, "%s{\"op\":\"replace\",\"path\":\"active\",\"value\":true}", n++ > 0 ? "," : "");
 	if (n == 0)
 		return false;
@@ -161,8 +164,9 @@ scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t
 	decision->method = "PATCH";
 	decision->path = scim_resource_path(view, remote_id);
 	decision->body = body.data;
-	decision->partial = step != NULL;
+	decision->partial = step != NULL || later;
 	decision->wanted = step ? step : to;
+	decision->full = to;
 	if (view->update_method != SCIM_UPDATE_PATCH)
 		decide_put(view, remote_id, reactivate ? with_active(to, true) : to, decision);
 	return true;
@@ -204,6 +208,8 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 {
 	const ScimSync *sync = view->sync;
 	const json_t *wanted = scim_document_parse(document->text);
+	const char *acked = link->acked ? link->acked : "{}";
+	const char *to = document->text;
 	StringInfoData body;
 	char	   *step;
 	bool		any = false;
@@ -220,9 +226,13 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		if (!was_disabled && link->acked_hash && strcmp(link->acked_hash, scim_text_hash(document->text)) == 0)
 			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
 		/* what we took out of use comes back, also where the mapping has no `active` */
-		if (!scim_decide_update(view, link->remote_id, scim_document_parse(link->acked ? link->acked : "{}"),
-								document->text, was_disabled && !view->active_mapped, decision))
-			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
+		if (decision->after.refused != NIL)
+			to = scim_keep_references(view, acked, to, decision->after.refused);
+		if (!scim_decide_update(view, link->remote_id, scim_document_parse(acked), to,
+								was_disabled && !view->active_mapped, 0, decision))
+			return decision->after.refused != NIL ?
+				scim_decide_nothing(decision, link, "linked", link->reason, decision->after.refused_until) :
+				scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
 		if ((sync->actions & SCIM_SYNC_UPDATE) == 0)
 			return scim_decide_nothing(decision, link, "linked", "update is none of the actions of the sync", 0);
 		decision->deactivates = view->active_mapped && says_inactive(document->text) && !says_inactive(link->acked);
@@ -250,7 +260,7 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 	}
 	if (!any)
 		return scim_decide_nothing(decision, link, "parked", "it has no value of a matching attribute", 0);
-	step = scim_step_towards(view, scim_document_parse("{}"), document->text, true);
+	step = scim_step_towards(view, scim_document_parse("{}"), document->text, true, 0);
 	initStringInfo(&body);
 	scim_diff_create_body(view->type, step ? scim_document_parse(step) : wanted, &body);
 	decision->method = "POST";
@@ -328,6 +338,11 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 
 	decision->after.key = link->key;
 	decision->after.waiting = document->waiting > 0;
+	if (link->refused_until > now)
+	{
+		decision->after.refused = link->refused;
+		decision->after.refused_until = link->refused_until;
+	}
 	if (document->problem)
 		return scim_decide_nothing(decision, link, "parked", document->problem, 0);
 	if (document->presence == SCIM_ROW_IN_SCOPE)

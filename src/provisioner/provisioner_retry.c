@@ -95,7 +95,7 @@ scim_retry_verdict_name(ScimVerdict verdict)
 	return names[verdict];
 }
 
-/* A whole number of seconds, cut off behind a point; false: it is none. */
+/* A number, its fraction rounded up; false: it is none. */
 static bool
 parse_seconds(const char *text, long long *seconds)
 {
@@ -141,12 +141,18 @@ scim_retry_wanted(const ScimClientResponse *response, long long now)
 	return -1;
 }
 
+long long
+scim_retry_left(const ScimClientResponse *response, bool limit)
+{
+	long long	number;
+
+	return parse_seconds(limit ? response->rate_limit : response->rate_remaining, &number) ? number : -1;
+}
+
 bool
 scim_retry_exhausted(const ScimClientResponse *response)
 {
-	long long	remaining;
-
-	return parse_seconds(response->rate_remaining, &remaining) && remaining == 0;
+	return scim_retry_left(response, false) == 0;
 }
 
 long

@@ -36,6 +36,9 @@ extern const char *scim_retry_verdict_name(ScimVerdict verdict);
  */
 extern long scim_retry_wanted(const ScimClientResponse *response, long long now);
 
+/* Requests that the target's quota leaves (or, limit: that it has in all), as the answer says; -1: it does not. */
+extern long long scim_retry_left(const ScimClientResponse *response, bool limit);
+
 /* Is the answer the last that the target's quota allows for now? */
 extern bool scim_retry_exhausted(const ScimClientResponse *response);
 

@@ -10,6 +10,10 @@
 #define SCIM_PROVISIONER_RUN_H
 
 #include "provisioner_flight.h"
+#include "provisioner_scan.h"
+
+/* While the target's list is read, rows are looked at as often. */
+#define SCIM_LIST_MS 1000
 
 typedef struct ScimTargetRun
 {
@@ -20,9 +24,18 @@ typedef struct ScimTargetRun
 	ScimClientTarget wire;
 	double		rate;			/* requests a second; 0: no limit */
 	double		burst;
-	int			concurrency;
 	double		tokens;
 	int64		tokens_at;		/* ms */
+	double		creates_per_second; /* 0: no limit */
+	double		creates_burst;
+	double		creates;		/* that may go now */
+	int64		creates_at;		/* ms */
+	int			concurrency;	/* requests at the same time, at most, */
+	double		window;			/* and as many as go well */
+	int64		halved_at;		/* ms */
+	long		pace_ms;		/* between requests, while the target has few left; 0: none */
+	int64		pace_until;		/* ms */
+	int64		sent_at;		/* ms */
 	int64		blocked_until;	/* ms */
 	int			unreached;		/* in a row */
 	int			in_flight;
@@ -50,6 +63,9 @@ typedef struct ScimSyncRun
 	int64		due_at;			/* ms: when there is something to do without an answer */
 	Datum		full_entries;	/* of the queue, that a reconcile serves (an array of ids); 0: none */
 	bool		reconcile_links;	/* the second half of a reconcile is under way */
+	ScimScan	scan;			/* of the target's list */
+	int64		scan_at;		/* ms: not again before */
+	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
 	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
 } ScimSyncRun;
 
@@ -69,12 +85,15 @@ extern int64 scim_run_now(void);
 /* As the catalogs have it now; what is known of its state stays. */
 extern ScimTargetRun *scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *secret);
 
-/* Milliseconds until the target may be asked; 0: now. */
+/* Milliseconds until the target may be asked; 0: now; -1: when an answer has come. */
 extern long scim_target_wait(ScimTargetRun *target, int64 now);
 
-/* A request is about to be sent; its answer has come, or will not. */
-extern void scim_target_sent(ScimTargetRun *target);
-extern void scim_target_answered(ScimTargetRun *target);
+/* Milliseconds until it may be asked to create; 0: now. */
+extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
+
+/* A request is about to be sent; its answer has come, or will not (NULL). */
+extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);
+extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
 
 /* Ask nothing before that time. */
 extern void scim_target_block(ScimTargetRun *target, int64 until);
@@ -91,6 +110,23 @@ extern void scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFli
 
 /* A sync that works says nothing; another says what keeps it from it. */
 extern void scim_run_tell(const ScimSync *sync, const char *reason);
+
+/* ---- the target's list (provisioner_list.c) ---- */
+
+/*
+ * Where many rows are to be matched, or no query can do it, begin to read the
+ * target's list.  What was read counts until there is nothing more to do.
+ */
+extern void scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now);
+
+/* The answer to a request for a page; NULL: it is none. */
+extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const json_t *page, int64 now);
+
+/* Are rows without a resource to wait for it? */
+extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);
+
+/* Read no more of it. */
+extern void scim_list_stop(ScimSyncRun *run);
 
 /* ---- one sync (provisioner_cycle.c) ---- */
 

@@ -33,9 +33,8 @@ part_of(const ScimResourceType *type, json_t *document, int ext)
 	return json_object_get(document, uri);
 }
 
-/* Give a top-level attribute a value, or none. */
-static void
-put_value(const ScimResourceType *type, json_t *document, const ScimAttr *attr, const json_t *value)
+void
+scim_document_put(const ScimResourceType *type, json_t *document, const ScimAttr *attr, const json_t *value)
 {
 	json_t	   *part = part_of(type, document, attr->ext);
 
@@ -110,6 +109,8 @@ typedef struct StepContext
 	const json_t *to;
 	json_t	   *step;
 	bool		one;			/* one operation in a request */
+	bool		create;
+	int			most;			/* see scim_step_towards */
 	int			changes;
 	bool		partial;
 } StepContext;
@@ -120,26 +121,27 @@ step_attr(StepContext *ctx, const ScimAttr *attr)
 	const ScimSyncView *view = ctx->view;
 	const json_t *from = scim_document_value(view->type, ctx->from, attr);
 	const json_t *to = scim_document_value(view->type, ctx->to, attr);
-	int			limit = view->style.members_per_request;
+	bool		reference = scim_multi_is_reference(attr);
+	int			limit = ctx->most > 0 ? ctx->most : view->style.members_per_request;
 
 	if (!is_managed(view, attr))
 		return;
 	if (scim_value_same(attr, from, to))
-		put_value(view->type, ctx->step, attr, from);
-	else if (ctx->one && ctx->changes > 0)
+		scim_document_put(view->type, ctx->step, attr, from);
+	else if ((ctx->one && ctx->changes > 0) || (ctx->most > 0 && reference == ctx->create))
 	{
-		put_value(view->type, ctx->step, attr, from);
+		scim_document_put(view->type, ctx->step, attr, from);
 		ctx->partial = true;
 	}
 	else
 	{
 		/* a removal by filter is an operation for each value */
-		if (ctx->one && scim_multi_is_reference(attr) && !view->style.remove_by_list &&
+		if (ctx->one && reference && !view->style.remove_by_list &&
 			json_array_size(references(attr, to, from, true)) == 0)
 			limit = 1;
-		if (scim_multi_is_reference(attr) && limit > 0)
+		if (reference && limit > 0)
 			to = reference_step(attr, from, to, limit, ctx->one, &ctx->partial);
-		put_value(view->type, ctx->step, attr, to);
+		scim_document_put(view->type, ctx->step, attr, to);
 		ctx->changes++;
 	}
 }
@@ -151,14 +153,15 @@ comes_last(const ScimAttr *attr)
 }
 
 char *
-scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create)
+scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create, int most)
 {
-	StepContext ctx = {.view = view, .from = from, .one = view->server->patch_one_operation && !create};
+	StepContext ctx = {.view = view, .from = from, .one = view->server->patch_one_operation && !create,
+	.create = create, .most = most};
 	ScimCoreFrame frame;
 	char	   *text = NULL;
 	size_t		len;
 
-	if (!ctx.one && view->style.members_per_request == 0)
+	if (!ctx.one && most == 0 && view->style.members_per_request == 0)
 		return NULL;
 	scim_core_enter(&frame);
 	ctx.to = scim_document_parse(to);
@@ -173,6 +176,98 @@ scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, 
 		text = scim_json_print(ctx.step, &len);
 	scim_core_leave(&frame);
 	if (ctx.partial && text == NULL)
+		out_of_memory();
+	return text;
+}
+
+/* ---- references that the target refuses ---- */
+
+int
+scim_reference_changes(const ScimSyncView *view, const char *from, const char *to, const char **only)
+{
+	ScimCoreFrame frame;
+	json_t	   *before;
+	json_t	   *after;
+	int			n = 0;
+
+	*only = NULL;
+	scim_core_enter(&frame);
+	before = scim_document_parse(from);
+	after = scim_document_parse(to);
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+		const json_t *old = scim_document_value(view->type, before, attr);
+		const json_t *new = scim_document_value(view->type, after, attr);
+
+		if (!is_managed(view, attr) || !scim_multi_is_reference(attr))
+			continue;
+		for (int way = 0; way < 2; way++)
+		{
+			const json_t *differ = way == 0 ? references(attr, new, old, true) : references(attr, old, new, true);
+			const char *id;
+
+			n += (int) json_array_size(differ);
+			id = json_string_value(json_object_get(json_array_get(differ, 0), "value"));
+			if (id)
+				*only = pstrdup(id);
+		}
+	}
+	scim_core_leave(&frame);
+	return n;
+}
+
+static bool
+is_listed(List *ids, const json_t *item)
+{
+	const char *id = json_string_value(json_object_get(item, "value"));
+	ListCell   *lc;
+
+	foreach(lc, ids)
+		if (id && strcmp(id, (const char *) lfirst(lc)) == 0)
+			return true;
+	return false;
+}
+
+/* Append the items of a list that are, or are not, among the ids. */
+static void
+append_listed(json_t *list, const json_t *items, List *ids, bool listed)
+{
+	for (size_t i = 0; i < json_array_size(items); i++)
+		if (is_listed(ids, json_array_get(items, i)) == listed &&
+			json_array_append(list, json_array_get(items, i)) != 0)
+			out_of_memory();
+}
+
+char *
+scim_keep_references(const ScimSyncView *view, const char *from, const char *to, List *refused)
+{
+	ScimCoreFrame frame;
+	json_t	   *before;
+	json_t	   *after;
+	char	   *text;
+	size_t		len;
+
+	scim_core_enter(&frame);
+	before = scim_document_parse(from);
+	after = scim_document_parse(to);
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+		json_t	   *list;
+
+		if (!is_managed(view, attr) || !scim_multi_is_reference(attr))
+			continue;
+		list = json_array();
+		if (list == NULL)
+			out_of_memory();
+		append_listed(list, scim_document_value(view->type, after, attr), refused, false);
+		append_listed(list, scim_document_value(view->type, before, attr), refused, true);
+		scim_document_put(view->type, after, attr, json_array_size(list) > 0 ? list : NULL);
+	}
+	text = scim_json_print(after, &len);
+	scim_core_leave(&frame);
+	if (text == NULL)
 		out_of_memory();
 	return text;
 }
@@ -224,7 +319,7 @@ overlay_attr(const ScimSyncView *view, json_t *resource, const json_t *wanted, c
 		json_object_update(merged, unconstify(json_t *, value));
 		value = merged;
 	}
-	put_value(view->type, resource, attr, value);
+	scim_document_put(view->type, resource, attr, value);
 }
 
 char *

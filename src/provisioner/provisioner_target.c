@@ -2,13 +2,28 @@
  * provisioner_target.c
  *		How fast a target may be asked: by its profile, and by what it says
  *		(provisioning-engine 2.8).
+ *
+ * Three bounds, besides the times that it names with 429 and Retry-After: the
+ * token buckets of its options; a window of requests at the same time, which a
+ * 429 halves and each answer widens a little; and a pace, when it says that few
+ * requests are left until its quota begins anew.
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "utils/builtins.h"
 #include "utils/memutils.h"
 
 #include "provisioner_run.h"
+#include "../catalog/catalog.h"
 #include "../scim_guc.h"
+
+/* Answers with 429 of one moment are one. */
+#define HALVE_MS 1000
+
+/* A quota is spent evenly once less than one part in so many is left. */
+#define LOW_SHARE 10
 
 /* An unreachable target: 1 s, 2 s, ... 15 min. */
 #define UNREACHED_FIRST_MS 1000
@@ -18,6 +33,28 @@ static char *
 keep(ScimTargetRun *target, const char *text)
 {
 	return text ? MemoryContextStrdup(target->context, text) : NULL;
+}
+
+/* Creations of the last hour, also those of processes that have ended. */
+static double
+recent_creates(const char *server)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(server)};
+	bool		isnull;
+	double		n;
+
+	SPI_connect();
+	if (scim_own_execute("recent creates",
+						 "SELECT pg_catalog.count(*)::pg_catalog.float8 FROM scim._attempts a"
+						 " JOIN scim._syncs s ON s.id OPERATOR(pg_catalog.=) a.sync_id"
+						 " WHERE s.server OPERATOR(pg_catalog.=) $1 AND a.method OPERATOR(pg_catalog.=) 'POST'"
+						 " AND a.at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')",
+						 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._attempts");
+	n = DatumGetFloat8(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	SPI_finish();
+	return n;
 }
 
 ScimTargetRun *
@@ -39,7 +76,10 @@ scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *se
 		target->context = AllocSetContextCreate(p->context, "scim target", ALLOCSET_SMALL_SIZES);
 		target->name = MemoryContextStrdup(p->context, server->name);
 		target->tokens = server->burst;
-		target->tokens_at = scim_run_now();
+		target->window = server->concurrency;
+		target->tokens_at = target->creates_at = scim_run_now();
+		if (server->creates_per_hour > 0)
+			target->creates = server->creates_per_hour - recent_creates(server->name);
 		dlist_push_tail(&p->targets, &target->node);
 	}
 	MemoryContextReset(target->context);
@@ -53,44 +93,90 @@ scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *se
 	target->wire.connect_ms = server->connect_timeout;
 	target->wire.total_ms = server->total_timeout;
 	target->wire.max_connections = server->concurrency;
+	if (target->concurrency != server->concurrency)
+		target->window = server->concurrency;
 	target->concurrency = server->concurrency;
+	if (target->creates_per_second == 0)
+		target->creates_at = scim_run_now();
+	target->creates_per_second = server->creates_per_hour / 3600.0;
+	target->creates_burst = server->creates_per_hour;
 	target->rate = server->rate_per_second;
 	target->burst = Max(server->burst, 1);
 	return target;
 }
 
-static void
-refill(ScimTargetRun *target, int64 now)
+static long
+until_token(double tokens, double per_second)
 {
-	if (target->rate <= 0)
-		return;
-	target->tokens = Min(target->burst, target->tokens + target->rate * (now - target->tokens_at) / 1000.0);
-	target->tokens_at = now;
+	return tokens >= 1 ? 0 : (long) ((1 - tokens) * 1000.0 / per_second) + 1;
 }
 
 long
 scim_target_wait(ScimTargetRun *target, int64 now)
 {
-	refill(target, now);
+	long		wait = 0;
+
+	if (target->in_flight >= (int) target->window)
+		return -1;
 	if (target->blocked_until > now)
 		return (long) (target->blocked_until - now);
-	if (target->rate > 0 && target->tokens < 1)
-		return (long) ((1 - target->tokens) * 1000.0 / target->rate) + 1;
-	return 0;
+	if (target->rate > 0)
+	{
+		target->tokens = Min(target->burst, target->tokens + target->rate * (now - target->tokens_at) / 1000.0);
+		target->tokens_at = now;
+		wait = until_token(target->tokens, target->rate);
+	}
+	if (target->pace_ms > 0 && target->pace_until > now && target->sent_at + target->pace_ms > now)
+		wait = Max(wait, (long) (target->sent_at + target->pace_ms - now));
+	return wait;
+}
+
+long
+scim_target_create_wait(ScimTargetRun *target, int64 now)
+{
+	if (target->creates_per_second == 0)
+		return 0;
+	target->creates = Min(target->creates_burst, target->creates + target->creates_per_second * (now - target->creates_at) / 1000.0);
+	target->creates_at = now;
+	return until_token(target->creates, target->creates_per_second);
 }
 
 void
-scim_target_sent(ScimTargetRun *target)
+scim_target_sent(ScimTargetRun *target, bool create, int64 now)
 {
 	target->in_flight++;
-	if (target->rate > 0)
-		target->tokens -= 1;
+	target->tokens -= 1;
+	target->sent_at = now;
+	if (create)
+		target->creates -= 1;
 }
 
 void
-scim_target_answered(ScimTargetRun *target)
+scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now)
 {
+	long		reset;
+	long long	left;
+
 	target->in_flight--;
+	if (response == NULL)
+		return;
+	if (scim_retry_verdict(response) == SCIM_VERDICT_THROTTLED)
+	{
+		if (now - target->halved_at > HALVE_MS)
+			target->window = Max(target->window / 2, 1);
+		target->halved_at = now;
+	}
+	else if (response->outcome == SCIM_TRANSFER_ANSWERED)
+		target->window = Min(target->window + 1 / target->window, target->concurrency);
+
+	reset = scim_retry_wanted(response, (long long) time(NULL));
+	left = scim_retry_left(response, false);
+	target->pace_ms = 0;
+	if (left > 0 && reset > 0 && left <= Max(2 * target->concurrency, scim_retry_left(response, true) / LOW_SHARE))
+	{
+		target->pace_ms = reset * 1000 / (long) left;
+		target->pace_until = now + reset * 1000;
+	}
 }
 
 void

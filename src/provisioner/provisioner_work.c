@@ -84,6 +84,8 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 		return;
 	scim_client_release(flight->response);
 	flight->response = NULL;
+	/* its request is over, or the target would be thought to answer it again */
+	flight->sent = false;
 	run->nanswers--;
 }
 
@@ -113,6 +115,7 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 	dlist_foreach_modify(iter, &run->flights)
 		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
+	run->scan.state = SCIM_SCAN_NONE;
 	run->reconcile_links = false;
 	if (run->reconciled)
 		pfree(run->reconciled);
@@ -149,6 +152,7 @@ release_sync(ScimProvisioner *p, ScimSyncRun *run)
 {
 	LOCKTAG		tag;
 
+	scim_list_stop(run);
 	forget_flights(p, run);
 	if (run->full_entries)
 		pfree(DatumGetPointer(run->full_entries));
@@ -169,6 +173,7 @@ stop_sync(ScimProvisioner *p, ScimSyncRun *run)
 {
 	dlist_mutable_iter iter;
 
+	scim_list_stop(run);
 	dlist_foreach_modify(iter, &run->flights)
 	{
 		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
@@ -534,18 +539,17 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 		dlist_iter	inner;
 
-		if (run->target == NULL || run->draining ||
-			run->target->in_flight >= run->target->concurrency || scim_target_wait(run->target, now) > 0)
+		if (run->target == NULL || run->draining || scim_target_wait(run->target, now) != 0)
 			continue;
 		dlist_foreach(inner, &run->flights)
 		{
 			ScimFlight *flight = dlist_container(ScimFlight, node, inner.cur);
 
-			if (flight->sent)
+			if (flight->sent || (flight->phase == SCIM_PHASE_CREATE && scim_target_create_wait(run->target, now) > 0))
 				continue;
 			flight->sent = true;
 			flight->target = run->target;
-			scim_target_sent(run->target);
+			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE, now);
 			request->method = flight->method;
 			request->path = flight->path;
 			request->body = flight->body;
@@ -564,7 +568,7 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 {
 	ScimFlight *flight = (ScimFlight *) response->tag;
 
-	scim_target_answered(flight->target);
+	scim_target_answered(flight->target, response, scim_run_now());
 	flight->response = response;
 	flight->run->nanswers++;
 }
@@ -577,7 +581,7 @@ scim_provisioner_cancelled(ScimProvisioner *p)
 	if (dlist_is_empty(&p->orphans))
 		return NULL;
 	flight = dlist_container(ScimFlight, node, dlist_pop_head_node(&p->orphans));
-	scim_target_answered(flight->target);
+	scim_target_answered(flight->target, NULL, scim_run_now());
 	scim_flight_end(flight);
 	return flight;
 }
@@ -597,12 +601,20 @@ scim_provisioner_wait(ScimProvisioner *p)
 
 		/* a request that is held back */
 		dlist_foreach(inner, &run->flights)
-			if (!dlist_container(ScimFlight, node, inner.cur)->sent)
-			{
-				if (run->target->in_flight < run->target->concurrency)
-					due = Min(due, now + scim_target_wait(run->target, now));
+		{
+			ScimFlight *flight = dlist_container(ScimFlight, node, inner.cur);
+			long		hold;
+
+			if (flight->sent)
+				continue;
+			hold = scim_target_wait(run->target, now);
+			if (hold >= 0 && flight->phase == SCIM_PHASE_CREATE)
+				hold = Max(hold, scim_target_create_wait(run->target, now));
+			if (hold >= 0)
+				due = Min(due, now + hold);
+			if (hold < 0 || flight->phase != SCIM_PHASE_CREATE)
 				break;
-			}
+		}
 		if (due != PG_INT64_MAX)
 			wait = wait < 0 ? Max(due - now, 0) : Min(wait, Max(due - now, 0));
 	}

@@ -183,6 +183,40 @@ extern const char *scim_store_stored_text(const ScimMapping *m, const ScimAttr *
 /* The time of a change, as a column holds times. */
 extern const char *scim_store_now_sql(const ScimSource *src);
 
+/* ---- differences (store_write.c) ---- */
+
+/*
+ * The two states of a resource between which columns differ.  "all": set all
+ * columns, whatever they held.
+ */
+typedef struct ScimChange
+{
+	const ScimEndpointType *target;
+	const json_t *before;		/* or NULL: nothing */
+	const json_t *after;
+	bool		all;
+} ScimChange;
+
+/* The value of a scalar attribute in a resource, or NULL. */
+extern const json_t *scim_change_scalar(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr);
+/* What the i-th source of a slot holds of an element (NULL: of none); a flag's is that there is one. */
+extern const json_t *scim_change_slot_value(const ScimSlot *slot, int i, const json_t *element);
+/* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
+extern void scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side);
+
+/* ---- rows of other tables (store_side.c) ---- */
+
+/* "c.parent = $key AND ...": a side row, for statements on it. */
+extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
+/* Make the rows beside a resource what "after" says.  True: something was written. */
+extern bool scim_side_update(const ScimChange *change, const char *id);
+/* Rows that a new resource is given. */
+extern void scim_side_insert_membership(const ScimEndpointType *target, const char *id);
+extern void scim_side_insert_besides(const ScimEndpointType *target, const char *id);
+/* scim.resource_state, where the mapping has it. */
+extern void scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created);
+extern void scim_side_delete_state(const ScimEndpointType *target, const char *id);
+
 /* ---- multi-valued attributes (store_child.c) ---- */
 
 /* The array of a multi-valued attribute, or NULL. */

@@ -7,34 +7,14 @@
  * for false, as the rules want it; `not` is "IS NOT TRUE", so that NULL never
  * travels through a negation.
  *
- * Attributes that are not caseExact compare scim.fold(x) COLLATE "C" with a
- * folded operand, for which expression indexes serve.  `sw` adds a range that
- * such an index can serve.
- *
  * Values of multi-valued attributes: EXISTS over a child relation (alias c),
  * with the whole bracket filter inside one EXISTS: the same element.
  */
 #include "postgres.h"
 
-#include "catalog/pg_collation.h"
-#include "catalog/pg_type.h"
-#include "mb/pg_wchar.h"
 #include "utils/builtins.h"
-#include "utils/formatting.h"
-#include "utils/lsyscache.h"
 
-#include "store_internal.h"
-#include "../core/core_fold.h"
-#include "../core/core_value.h"
-
-/* A value in SQL: expr is NULL where the mapping has no place for it. */
-typedef struct SqlValue
-{
-	const char *expr;
-	ScimSqlClass cls;
-	bool		is_text;		/* type text already: no cast, for the sake of indexes */
-	const ScimSource *src;		/* what it is the value of, or NULL */
-} SqlValue;
+#include "store_predicate.h"
 
 /* Where the values of a sub-attribute come from, inside one element. */
 typedef struct Element
@@ -43,16 +23,7 @@ typedef struct Element
 	const ScimSlot *slot;		/* or NULL */
 } Element;
 
-typedef struct PredicateContext
-{
-	ScimSql    *sql;
-	const ScimEndpointType *target;
-	const ScimMapping *mapping;
-	int			scope;
-} PredicateContext;
-
 static void element_predicate(PredicateContext *ctx, const Element *element, const ScimFilter *f);
-static void compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element);
 
 /* What a comparison or value path becomes depends on where it stands. */
 typedef void (*LeafPredicate) (PredicateContext *ctx, const ScimFilter *f, const void *arg);
@@ -84,379 +55,6 @@ logical(PredicateContext *ctx, const ScimFilter *f, LeafPredicate leaf, const vo
 	}
 }
 
-static SqlValue
-source_value(const ScimSource *src)
-{
-	SqlValue	v;
-
-	v.expr = src->expr ? src->expr : psprintf("%s::pg_catalog.text", quote_literal_cstr(src->constant));
-	v.cls = src->expr ? src->cls : SCIM_SQL_TEXT;
-	v.is_text = src->expr == NULL || src->typid == TEXTOID;
-	v.src = src->expr ? src : NULL;
-	return v;
-}
-
-static SqlValue
-text_value(const char *expr)
-{
-	SqlValue	v = {expr, SCIM_SQL_TEXT, true, NULL};
-
-	return v;
-}
-
-static SqlValue
-no_value(void)
-{
-	return text_value("NULL::pg_catalog.text");
-}
-
-static const char *
-as_text(const SqlValue *v)
-{
-	return v->is_text ? v->expr : psprintf("%s::pg_catalog.text", v->expr);
-}
-
-/* ---- comparison of one value ---- */
-
-static void
-present(PredicateContext *ctx, const SqlValue *v)
-{
-	if (v->cls == SCIM_SQL_TEXT)
-		appendStringInfo(&ctx->sql->text, "(%s OPERATOR(pg_catalog.<>) '')", as_text(v));
-	else
-		appendStringInfo(&ctx->sql->text, "(%s IS NOT NULL)", v->expr);
-}
-
-static const char *
-order_operator(ScimFilterOp op)
-{
-	switch (op)
-	{
-		case SCIM_OP_GT:
-			return ">";
-		case SCIM_OP_GE:
-			return ">=";
-		case SCIM_OP_LT:
-			return "<";
-		case SCIM_OP_LE:
-			return "<=";
-		default:
-			return "=";
-	}
-}
-
-/* "lhs op rhs" for eq, ne and the orderings, on one SQL type. */
-static void
-compare_plain(PredicateContext *ctx, ScimFilterOp op, const char *lhs, const char *rhs)
-{
-	if (op == SCIM_OP_NE)
-		appendStringInfo(&ctx->sql->text, "(%s IS DISTINCT FROM %s)", lhs, rhs);
-	else
-		appendStringInfo(&ctx->sql->text, "(%s OPERATOR(pg_catalog.%s) %s)", lhs, order_operator(op), rhs);
-}
-
-/*
- * The least string that is greater than all strings with this prefix, in the
- * order of bytes; NULL if there is none.  The last character is replaced by
- * the next one, so that the result is valid UTF-8.
- */
-static char *
-prefix_end(const char *prefix, size_t len)
-{
-	char	   *end = pnstrdup(prefix, len);
-
-	while (len > 0)
-	{
-		size_t		start = len - 1;
-		pg_wchar	c;
-		unsigned char buf[8];
-
-		while (start > 0 && ((unsigned char) end[start] & 0xC0) == 0x80)
-			start--;
-		c = utf8_to_unicode((unsigned char *) end + start) + 1;
-		if (c == 0xD800)
-			c = 0xE000;
-		if (c <= 0x10FFFF)
-		{
-			unicode_to_utf8(c, buf);
-			return psprintf("%.*s%.*s", (int) start, end, pg_utf_mblen(buf), (char *) buf);
-		}
-		len = start;
-	}
-	return NULL;
-}
-
-/* The comparisons of texts: "lhs" and the operand in one spelling. */
-static void
-compare_texts(PredicateContext *ctx, ScimFilterOp op, const SqlValue *v, const char *lhs, const char *operand, size_t len)
-{
-	StringInfo	text = &ctx->sql->text;
-	int			n = scim_sql_text(ctx->sql, operand);
-	char	   *end;
-
-	switch (op)
-	{
-		case SCIM_OP_CO:
-			appendStringInfo(text, "(pg_catalog.strpos(%s, $%d) OPERATOR(pg_catalog.>) 0)", lhs, n);
-			return;
-		case SCIM_OP_SW:
-			if (len == 0)
-			{
-				appendStringInfo(text, "(%s IS NOT NULL)", v->expr);
-				return;
-			}
-			end = prefix_end(operand, len);
-			appendStringInfo(text, "(%s OPERATOR(pg_catalog.>=) $%d", lhs, n);
-			if (end)
-				appendStringInfo(text, " AND %s OPERATOR(pg_catalog.<) $%d", lhs, scim_sql_text(ctx->sql, end));
-			appendStringInfo(text, " AND pg_catalog.starts_with(%s, $%d))", lhs, n);
-			return;
-		case SCIM_OP_EW:
-			appendStringInfo(text, "(%s IS NOT NULL AND pg_catalog.right(%s, pg_catalog.length($%d)) OPERATOR(pg_catalog.=) $%d"
-							 " AND pg_catalog.length(%s) OPERATOR(pg_catalog.>=) pg_catalog.length($%d))",
-							 v->expr, lhs, n, n, lhs, n);
-			return;
-		case SCIM_OP_GT:
-		case SCIM_OP_GE:
-		case SCIM_OP_LT:
-		case SCIM_OP_LE:
-			/* an empty string is unassigned to an ordering */
-			appendStringInfo(text, "(%s OPERATOR(pg_catalog.<>) '' AND %s OPERATOR(pg_catalog.%s) $%d)",
-							 as_text(v), lhs, order_operator(op), n);
-			return;
-		default:
-			compare_plain(ctx, op, lhs, psprintf("$%d", n));
-			return;
-	}
-}
-
-/*
- * The fold of the table's own index: lower(), or citext's.  Equality is left to
- * it; the other operators compare the lower-case text by bytes.
- */
-static void
-compare_as_stored(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
-{
-	const ScimSource *src = v->src;
-	const char *lowered = psprintf("pg_catalog.lower(%s)", as_text(v));
-	const char *bare = src->raw ? src->raw : v->expr;
-	Datum		operand;
-
-	if (f->op == SCIM_OP_EQ && src->citext)
-	{
-		/* citext's own operator, which its index is for; it is where the type is */
-		appendStringInfo(&ctx->sql->text, "(%s OPERATOR(%s.=) $%d::%s)", bare, src->citext,
-						 scim_sql_text(ctx->sql, f->operand.text), src->type_name);
-		return;
-	}
-	if (f->op == SCIM_OP_EQ)
-	{
-		appendStringInfo(&ctx->sql->text, "(pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d))", bare,
-						 scim_sql_text(ctx->sql, f->operand.text));
-		return;
-	}
-	operand = DirectFunctionCall1Coll(lower, DEFAULT_COLLATION_OID, CStringGetTextDatum(f->operand.text));
-	compare_texts(ctx, f->op, v, psprintf("%s COLLATE \"C\"", lowered), TextDatumGetCString(operand),
-				  VARSIZE_ANY_EXHDR(DatumGetPointer(operand)));
-}
-
-static void
-compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f)
-{
-	bool		fold = !attr->case_exact && f->operand.folded != NULL;
-	const char *operand = fold ? f->operand.folded : f->operand.text;
-	size_t		len = fold ? f->operand.folded_len : f->operand.len;
-	const char *lhs;
-
-	/* an id in another spelling is another id, and the index is on the type */
-	if (v->cls == SCIM_SQL_UUID && (f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE))
-	{
-		ScimSource	key;
-
-		memset(&key, 0, sizeof(key));
-		key.cls = SCIM_SQL_UUID;
-		if (!scim_key_text_valid(&key, f->operand.text))
-			appendStringInfoString(&ctx->sql->text, f->op == SCIM_OP_NE ? "true" : "false");
-		else
-			compare_plain(ctx, f->op, v->expr,
-						  psprintf("$%d::pg_catalog.uuid", scim_sql_text(ctx->sql, operand)));
-		return;
-	}
-
-	if (fold && v->src && (v->src->lower || v->src->citext))
-	{
-		compare_as_stored(ctx, v, f);
-		return;
-	}
-	if (fold)
-		lhs = psprintf("scim.fold(%s) COLLATE \"C\"", as_text(v));
-	else
-		lhs = psprintf("%s COLLATE \"C\"", as_text(v));
-	compare_texts(ctx, f->op, v, lhs, operand, len);
-}
-
-static void
-compare_number(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
-{
-	const char *operand = f->operand.is_integer ?
-		psprintf(INT64_FORMAT, f->operand.integer) : f->operand.text;
-	int			n = scim_sql_text(ctx->sql, operand);
-
-	if (v->cls == SCIM_SQL_INTEGER && f->operand.is_integer)
-		compare_plain(ctx, f->op, v->expr, psprintf("$%d::pg_catalog.int8", n));
-	else
-		compare_plain(ctx, f->op, psprintf("%s::pg_catalog.numeric", v->expr), psprintf("$%d::pg_catalog.numeric", n));
-}
-
-/* ---- values that are stored as something else ---- */
-
-static bool
-is_same_label(const ScimAttr *attr, const char *label, const ScimFilter *f)
-{
-	if (f->operand.kind == SCIM_OPERAND_BOOLEAN)
-		return (strcmp(label, "true") == 0) == f->operand.boolean;
-	if (f->operand.kind != SCIM_OPERAND_STRING)
-		return false;
-	return scim_value_compare(attr, scim_store_json_string(label), scim_store_json_string(f->operand.text)) == 0;
-}
-
-/* eq on a code: the codes with that label, for which the column's index serves. */
-static void
-compare_code(PredicateContext *ctx, const ScimAttr *attr, const ScimSource *src, const ScimFilter *f)
-{
-	StringInfo	text = &ctx->sql->text;
-	bool		any = false;
-
-	appendStringInfoChar(text, '(');
-	for (int i = 0; i < src->ncodes; i++)
-		if (is_same_label(attr, src->codes[i].label, f))
-		{
-			appendStringInfo(text, "%s%s OPERATOR(pg_catalog.=) %s::%s", any ? " OR " : "", src->raw,
-							 quote_literal_cstr(src->codes[i].code), src->column_type);
-			any = true;
-		}
-	appendStringInfoString(text, any ? ")" : "false)");
-}
-
-/* A time in a number, against the number that is due: exact. */
-static void
-compare_epoch(PredicateContext *ctx, const ScimSource *src, const ScimFilter *f)
-{
-	int64		unit = src->time == SCIM_TIME_SECONDS ? 1000000 : 1000;
-	char	   *number = psprintf(INT64_FORMAT, f->operand.usec / unit);
-
-	if (f->operand.usec % unit == 0)
-		compare_plain(ctx, f->op, src->raw, psprintf("$%d::pg_catalog.int8", scim_sql_text(ctx->sql, number)));
-	else
-		compare_plain(ctx, f->op, psprintf("%s::pg_catalog.numeric", src->raw),
-					  psprintf("($%d::pg_catalog.numeric OPERATOR(pg_catalog./) %d)",
-							   scim_sql_text(ctx->sql, psprintf(INT64_FORMAT, f->operand.usec)), (int) unit));
-}
-
-/*
- * Comparisons that hold for no missing value can be made where the value is
- * stored, and as it is stored: there indexes are.  False: not this one.
- */
-static bool
-compare_stored(PredicateContext *ctx, const ScimAttr *attr, const ScimSource *src, const ScimFilter *f)
-{
-	StringInfo	text = &ctx->sql->text;
-	char		buf[SCIM_DATETIME_SIZE];
-	SqlValue	v;
-	ScimSource	bare;
-
-	if (f->operand.kind == SCIM_OPERAND_NULL ? f->op != SCIM_OP_NE : f->op == SCIM_OP_NE)
-		return false;
-	if (src->side && src->inner)
-	{
-		appendStringInfo(text, "EXISTS (SELECT 1 FROM %s c WHERE ", src->side->relation);
-		scim_mapping_side_join(ctx->mapping, src->side, text);
-		appendStringInfoString(text, " AND ");
-		v = source_value(src->inner);
-		compare_value(ctx, attr, &v, f, false);
-		appendStringInfoChar(text, ')');
-		return true;
-	}
-	if (src->raw == NULL || f->op == SCIM_OP_PR || f->operand.kind == SCIM_OPERAND_NULL ||
-		(src->time != SCIM_TIME_NATIVE && f->operand.kind != SCIM_OPERAND_DATETIME))
-		return false;
-	if (src->ncodes > 0)
-	{
-		if (f->op != SCIM_OP_EQ)
-			return false;
-		compare_code(ctx, attr, src, f);
-		return true;
-	}
-
-	appendStringInfoChar(text, '(');
-	if (f->operand.kind == SCIM_OPERAND_DATETIME && src->time == SCIM_TIME_UTC)
-	{
-		scim_datetime_print(f->operand.usec, buf);
-		compare_plain(ctx, f->op, src->raw, psprintf("($%d::pg_catalog.timestamptz AT TIME ZONE 'UTC')", scim_sql_text(ctx->sql, buf)));
-	}
-	else if (f->operand.kind == SCIM_OPERAND_DATETIME && src->time != SCIM_TIME_NATIVE)
-		compare_epoch(ctx, src, f);
-	else
-	{
-		bare = *src;
-		bare.expr = src->raw;
-		bare.raw = NULL;
-		v = source_value(&bare);
-		compare_value(ctx, attr, &v, f, false);
-	}
-	if (src->null_text)
-		appendStringInfo(text, " AND %s OPERATOR(pg_catalog.<>) %s::%s", src->raw, quote_literal_cstr(src->null_text), src->column_type);
-	appendStringInfoChar(text, ')');
-	return true;
-}
-
-/*
- * Compare one value.  "in_element": an unspecified primary of an existing
- * value is false (RFC 7643 2.4).
- */
-static void
-compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element)
-{
-	char		buf[SCIM_DATETIME_SIZE];
-	const char *expr;
-
-	if (v->src && compare_stored(ctx, attr, v->src, f))
-		return;
-	if (f->op == SCIM_OP_PR || (f->op == SCIM_OP_NE && f->operand.kind == SCIM_OPERAND_NULL))
-	{
-		present(ctx, v);
-		return;
-	}
-	if (f->operand.kind == SCIM_OPERAND_NULL)
-	{
-		appendStringInfoChar(&ctx->sql->text, '(');
-		present(ctx, v);
-		appendStringInfoString(&ctx->sql->text, " IS NOT TRUE)");
-		return;
-	}
-
-	switch (f->operand.kind)
-	{
-		case SCIM_OPERAND_BOOLEAN:
-			expr = v->cls == SCIM_SQL_BOOLEAN ? v->expr : psprintf("%s::pg_catalog.bool", as_text(v));
-			if (in_element && strcmp(attr->name, "primary") == 0)
-				expr = psprintf("coalesce(%s, false)", expr);
-			compare_plain(ctx, f->op, expr, f->operand.boolean ? "true" : "false");
-			return;
-		case SCIM_OPERAND_NUMBER:
-			compare_number(ctx, v, f);
-			return;
-		case SCIM_OPERAND_DATETIME:
-			scim_datetime_print(f->operand.usec, buf);
-			expr = v->cls == SCIM_SQL_TIMESTAMPTZ ? v->expr : psprintf("%s::pg_catalog.timestamptz", as_text(v));
-			compare_plain(ctx, f->op, expr, psprintf("$%d::pg_catalog.timestamptz", scim_sql_text(ctx->sql, buf)));
-			return;
-		default:
-			compare_string(ctx, attr, v, f);
-			return;
-	}
-}
-
 /* ---- elements of multi-valued attributes ---- */
 
 /* "base_url/Users/" || id: where a reference leads. */
@@ -484,8 +82,8 @@ element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub
 	{
 		for (int i = 0; i < element->slot->nsubs; i++)
 			if (element->slot->subs[i] == sub)
-				return source_value(&element->slot->srcs[i]);
-		return no_value();
+				return scim_sql_source_value(&element->slot->srcs[i]);
+		return scim_sql_no_value();
 	}
 
 	switch (child->kind)
@@ -494,8 +92,8 @@ element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub
 		case SCIM_CHILD_INLINE:
 			for (int i = 0; i < child->nsubs; i++)
 				if (child->subs[i] == sub)
-					return source_value(&child->srcs[i]);
-			return no_value();
+					return scim_sql_source_value(&child->srcs[i]);
+			return scim_sql_no_value();
 		case SCIM_CHILD_LINK:
 			id = &child->ref;
 			type_name = child->ref_type;
@@ -505,21 +103,31 @@ element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub
 			break;
 		case SCIM_CHILD_GROUPS:
 			if (sub && strcmp(sub->name, "type") == 0)
-				return text_value("m.type");
+				return scim_sql_text_value("m.type");
 			if (sub && strcmp(sub->name, "display") == 0)
-				return text_value("m.display");
+				return scim_sql_text_value("m.display");
 			if (sub && strcmp(sub->name, "$ref") == 0)
-				return text_value(reference_expr(ctx, "Group", "m.g::pg_catalog.text"));
+				return scim_sql_text_value(reference_expr(ctx, "Group", "m.g::pg_catalog.text"));
 			return sub && strcmp(sub->name, "value") == 0 ?
-				(SqlValue) {"m.g", child->target->key.cls, child->target->key.cls == SCIM_SQL_TEXT, NULL} : no_value();
+				(SqlValue) {"m.g", child->target->key.cls, child->target->key.cls == SCIM_SQL_TEXT, NULL} : scim_sql_no_value();
 	}
 	if (sub == NULL || strcmp(sub->name, "value") == 0)
-		return source_value(id);
+		return scim_sql_source_value(id);
 	if (strcmp(sub->name, "type") == 0 && type_name)
-		return text_value(psprintf("%s::pg_catalog.text", quote_literal_cstr(type_name)));
+		return scim_sql_text_value(psprintf("%s::pg_catalog.text", quote_literal_cstr(type_name)));
 	if (strcmp(sub->name, "$ref") == 0 && type_name)
-		return text_value(reference_expr(ctx, type_name, psprintf("%s::pg_catalog.text", id->expr)));
-	return no_value();
+		return scim_sql_text_value(reference_expr(ctx, type_name, psprintf("%s::pg_catalog.text", id->expr)));
+	return scim_sql_no_value();
+}
+
+/* Do links to groups tell by themselves which groups are resources of the scope? */
+static bool
+links_are_scoped(const ScimMapping *groups, const ScimChild *link)
+{
+	for (int i = 0; i < groups->nscope; i++)
+		if (groups->scope_columns[i] && link->scope[i] == NULL)
+			return false;
+	return groups->filter == NULL && groups->membership == NULL;
 }
 
 /*
@@ -564,7 +172,16 @@ child_elements(PredicateContext *ctx, const ScimChild *child)
 		scim_sql_child_scope(ctx->sql, child->target, groups, "c", ctx->scope);
 	}
 	appendStringInfo(text, ") SELECT w.g, CASE WHEN pg_catalog.bool_or(w.direct) THEN 'direct' ELSE 'indirect' END AS type,"
-					 " %s AS display FROM w GROUP BY w.g) m WHERE true", display);
+					 " %s AS display FROM w", display);
+	/* a group of another tenant is none, and no filter tells that there is one */
+	if (!links_are_scoped(child->target, users))
+	{
+		appendStringInfo(text, " WHERE EXISTS (SELECT 1 FROM %s r WHERE %s OPERATOR(pg_catalog.=) w.g AND ",
+						 child->target->relation, child->target->key.expr);
+		scim_sql_scope(ctx->sql, child->target, "r", ctx->scope);
+		appendStringInfoChar(text, ')');
+	}
+	appendStringInfoString(text, " GROUP BY w.g) m WHERE true");
 }
 
 /* Does a slot hold a value: is any of its columns not null? */
@@ -637,7 +254,7 @@ element_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 {
 	SqlValue	v = element_value(ctx, (const Element *) arg, f->sub);
 
-	compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
+	scim_compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
 }
 
 /* A filter on one element: comparisons of its sub-attributes. */
@@ -759,17 +376,17 @@ meta_value(PredicateContext *ctx, const ScimAttr *sub)
 	const ScimMapping *m = ctx->mapping;
 
 	if (strcmp(sub->name, "created") == 0 && m->created)
-		return source_value(m->created);
+		return scim_sql_source_value(m->created);
 	if (strcmp(sub->name, "lastModified") == 0 && m->last_modified)
-		return source_value(m->last_modified);
+		return scim_sql_source_value(m->last_modified);
 	if (strcmp(sub->name, "location") == 0)
-		return text_value(reference_expr(ctx, ctx->target->type->name, psprintf("%s::pg_catalog.text", m->key.expr)));
+		return scim_sql_text_value(reference_expr(ctx, ctx->target->type->name, psprintf("%s::pg_catalog.text", m->key.expr)));
 	if (strcmp(sub->name, "version") == 0)
-		return text_value(psprintf("('W/\"' OPERATOR(pg_catalog.||) %s::pg_catalog.text OPERATOR(pg_catalog.||) '\"')",
+		return scim_sql_text_value(psprintf("('W/\"' OPERATOR(pg_catalog.||) %s::pg_catalog.text OPERATOR(pg_catalog.||) '\"')",
 								   scim_store_version_sql(m)));
 	if (strcmp(sub->name, "resourceType") == 0)
-		return text_value(psprintf("%s::pg_catalog.text", quote_literal_cstr(ctx->target->type->name)));
-	return no_value();
+		return scim_sql_text_value(psprintf("%s::pg_catalog.text", quote_literal_cstr(ctx->target->type->name)));
+	return scim_sql_no_value();
 }
 
 /* The value of a singular attribute (or sub-attribute) of the parent row. */
@@ -780,22 +397,22 @@ scalar_value(PredicateContext *ctx, const ScimFilter *f)
 	int			i;
 
 	if (f->attr == ctx->target->type->a_id)
-		return source_value(&ctx->mapping->key);
+		return scim_sql_source_value(&ctx->mapping->key);
 	if (f->attr == ctx->target->type->a_meta)
-		return f->sub ? meta_value(ctx, f->sub) : text_value("'meta'::pg_catalog.text");
+		return f->sub ? meta_value(ctx, f->sub) : scim_sql_text_value("'meta'::pg_catalog.text");
 	i = scim_store_state(ctx->mapping)->scalar_of[leaf->ord];
 	if (i >= 0)
-		return source_value(&ctx->mapping->scalars[i].src);
+		return scim_sql_source_value(&ctx->mapping->scalars[i].src);
 	if (f->sub && strcmp(f->sub->name, "$ref") == 0)
 	{
 		const ScimAttr *value = scim_attr_sub(f->attr, "value", 5);
 
 		i = value ? scim_store_state(ctx->mapping)->scalar_of[value->ord] : -1;
 		if (i >= 0)
-			return text_value(reference_expr(ctx, leaf->nref_types > 0 ? leaf->ref_types[0] : NULL,
+			return scim_sql_text_value(reference_expr(ctx, leaf->nref_types > 0 ? leaf->ref_types[0] : NULL,
 											 psprintf("%s::pg_catalog.text", ctx->mapping->scalars[i].src.expr)));
 	}
-	return no_value();
+	return scim_sql_no_value();
 }
 
 /* Presence of a singular complex attribute: any of its sub-attributes. */
@@ -814,8 +431,8 @@ complex_present(PredicateContext *ctx, const ScimFilter *f)
 			continue;
 		if (!first)
 			appendStringInfoString(&ctx->sql->text, " OR ");
-		v = source_value(&ctx->mapping->scalars[i].src);
-		present(ctx, &v);
+		v = scim_sql_source_value(&ctx->mapping->scalars[i].src);
+		scim_compare_present(ctx, &v);
 		first = false;
 	}
 	if (first)
@@ -829,7 +446,7 @@ singular_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 {
 	SqlValue	v = scalar_value(ctx, f);
 
-	compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
+	scim_compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
 }
 
 static void
@@ -846,7 +463,7 @@ compare_attribute(PredicateContext *ctx, const ScimFilter *f)
 	else
 	{
 		v = scalar_value(ctx, f);
-		compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, false);
+		scim_compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, false);
 	}
 }
 
@@ -939,7 +556,7 @@ multi_sort_key(PredicateContext *ctx, const ScimPath *path, SqlValue *v)
 		ctx->sql->text = saved;
 		return key.data;
 	}
-	*v = no_value();
+	*v = scim_sql_no_value();
 	return v->expr;
 }
 

@@ -295,6 +295,9 @@ make_plans(MemoryContext context)
 const char *
 scim_store_version_sql(const ScimMapping *mapping)
 {
+	const char *own;
+	StringInfoData sql;
+
 	if (mapping->version)
 		return mapping->version->expr;
 	/* the row's own version; a view or foreign table has none, there the row as a whole stands for it */
@@ -302,10 +305,20 @@ scim_store_version_sql(const ScimMapping *mapping)
 	{
 		case RELKIND_VIEW:
 		case RELKIND_FOREIGN_TABLE:
-			return "pg_catalog.md5(r::pg_catalog.text)";
+			own = "pg_catalog.md5(r::pg_catalog.text)";
+			break;
 		default:
-			return "r.xmin";
+			own = "r.xmin";
+			break;
 	}
+	if (mapping->state == NULL)
+		return own;
+	/* and what scim has changed beside it */
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "pg_catalog.concat_ws('.', %s, (SELECT c.version FROM %s c WHERE ", own, mapping->state->relation);
+	scim_mapping_side_join(mapping, mapping->state, &sql);
+	appendStringInfoString(&sql, "))");
+	return sql.data;
 }
 
 static void

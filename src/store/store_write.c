@@ -47,8 +47,8 @@ begin_writing(const char *id)
 /* ---- differences ---- */
 
 /* The wanted value of a scalar attribute in a resource, or NULL. */
-static const json_t *
-scalar_json(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr)
+const json_t *
+scim_change_scalar(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr)
 {
 	const ScimAttr *top = attr->parent ? attr->parent : attr;
 	const json_t *part = scim_resource_part(type, resource, top->ext);
@@ -77,21 +77,9 @@ same_value(const ScimAttr *attr, const ScimSource *src, const json_t *a, const j
 	return same_json(attr, a, b);
 }
 
-/*
- * The two states of a resource between which columns differ.  "all": set all
- * columns, whatever they held.
- */
-typedef struct Change
-{
-	const ScimEndpointType *target;
-	const json_t *before;		/* or NULL: nothing */
-	const json_t *after;
-	bool		all;
-} Change;
-
 /* The value of a sub-attribute (NULL: the element itself) of a slot; a flag's is that there is an element. */
-static const json_t *
-slot_value(const ScimSlot *slot, int i, const json_t *element)
+const json_t *
+scim_change_slot_value(const ScimSlot *slot, int i, const json_t *element)
 {
 	if (slot->flag)
 		return element ? json_true() : json_false();
@@ -106,8 +94,8 @@ is_due(const ScimColumns *list, const ScimSource *src)
 }
 
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
-static void
-add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *side)
+void
+scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side)
 {
 	const ScimMapping *m = change->target->mapping;
 	const ScimResourceType *type = m->type;
@@ -115,8 +103,8 @@ add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *sid
 	for (int i = 0; i < m->nscalars; i++)
 	{
 		const ScimScalar *scalar = &m->scalars[i];
-		const json_t *new_value = scalar_json(type, change->after, scalar->attr);
-		const json_t *old_value = change->before ? scalar_json(type, change->before, scalar->attr) : NULL;
+		const json_t *new_value = scim_change_scalar(type, change->after, scalar->attr);
+		const json_t *old_value = change->before ? scim_change_scalar(type, change->before, scalar->attr) : NULL;
 
 		if (new_value == NULL && !list->update)
 			new_value = scalar->src.initial;
@@ -135,11 +123,11 @@ add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *sid
 		for (int j = 0; j < slot->nsubs; j++)
 		{
 			const ScimAttr *leaf = slot->subs[j] ? slot->subs[j] : slot->attr;
-			const json_t *new_value = slot_value(slot, j, new_element);
+			const json_t *new_value = scim_change_slot_value(slot, j, new_element);
 
 			if (slot->srcs[j].side != side || !scim_source_writable(&slot->srcs[j]) ||
-				(!(is_due(list, &slot->srcs[j]) || (slot->flag && !list->update)) && !change->all && (slot->flag ? new_value == slot_value(slot, j, old_element) :
-								  same_value(leaf, &slot->srcs[j], slot_value(slot, j, old_element), new_value))))
+				(!(is_due(list, &slot->srcs[j]) || (slot->flag && !list->update)) && !change->all && (slot->flag ? new_value == scim_change_slot_value(slot, j, old_element) :
+								  same_value(leaf, &slot->srcs[j], scim_change_slot_value(slot, j, old_element), new_value))))
 				continue;
 			scim_columns_set(list, change->target, leaf, &slot->srcs[j], new_value);
 		}
@@ -148,7 +136,7 @@ add_changed_columns(ScimColumns *list, const Change *change, const ScimSide *sid
 
 /* Columns that hold all values of an attribute. */
 static void
-add_inline_columns(ScimColumns *list, const Change *change)
+add_inline_columns(ScimColumns *list, const ScimChange *change)
 {
 	const ScimMapping *m = change->target->mapping;
 
@@ -169,145 +157,6 @@ add_inline_columns(ScimColumns *list, const Change *change)
 		n = scim_store_child_elements(m, child, new_array, &elements);
 		scim_columns_set_inline(list, m, child, elements, n);
 	}
-}
-
-/* ---- rows beside the resource ---- */
-
-/* "c.parent = $key AND ..." for statements on a side row. */
-static void
-append_side(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope)
-{
-	appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", side->parent, key, m->key.type_name);
-	scim_sql_fixed(sql, side->nfixed, side->fixed_columns, side->fixed_values, side->fixed_types);
-	for (int i = 0; i < m->nscope; i++)
-		if (side->scope[i])
-			appendStringInfo(&sql->text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", side->scope[i], scope + i, m->scope_types[i]);
-}
-
-/* Columns that say whose row it is. */
-static void
-add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, int key, int scope)
-{
-	scim_columns_add(list, side->parent, psprintf("$%d::%s", key, m->key.type_name));
-	for (int i = 0; i < side->nfixed; i++)
-		scim_columns_add(list, side->fixed_columns[i], psprintf("%s::%s", side->fixed_values[i], side->fixed_types[i]));
-	for (int i = 0; i < m->nscope; i++)
-		if (side->scope[i])
-			scim_columns_add(list, side->scope[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
-}
-
-/* Has the wanted state a value that lives in this row? */
-static bool
-has_side_value(const Change *change, const ScimSide *side)
-{
-	const ScimMapping *m = change->target->mapping;
-
-	for (int i = 0; i < m->nscalars; i++)
-		if (m->scalars[i].src.side == side && scalar_json(m->type, change->after, m->scalars[i].attr))
-			return true;
-	for (int i = 0; i < m->nslots; i++)
-	{
-		const ScimSlot *slot = &m->slots[i];
-		const json_t *element = scim_store_slot_element(m, slot, scim_store_multi(m->type, change->after, slot->attr));
-
-		for (int j = 0; element && j < slot->nsubs; j++)
-			if (slot->srcs[j].side == side && slot_value(slot, j, element))
-				return true;
-	}
-	return false;
-}
-
-static void
-insert_side(const Change *change, const char *id, const ScimSide *side)
-{
-	const ScimMapping *m = change->target->mapping;
-	Change		whole = {change->target, NULL, change->after, false};
-	ScimSql		sql;
-	ScimColumns list;
-	int			scope;
-
-	scim_sql_init(&sql);
-	scim_columns_init(&list, &sql, false);
-	scope = scim_sql_scope_params(&sql, change->target);
-	add_side_columns(&list, m, side, scim_sql_text(&sql, id), scope);
-	add_changed_columns(&list, &whole, side);
-	scim_columns_append_insert(&list, side->relation);
-	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
-}
-
-/*
- * One row of an entity-attribute-value table goes with its value; a row that
- * is there once for each resource stays.
- */
-static bool
-update_side(const Change *change, const char *id, const ScimSide *side)
-{
-	const ScimMapping *m = change->target->mapping;
-	ScimSql		sql;
-	ScimColumns list;
-	int			scope;
-	bool		any = has_side_value(change, side);
-	bool		is_membership = m->membership && m->membership->relid == side->relid;
-
-	scim_sql_init(&sql);
-	scim_columns_init(&list, &sql, true);
-	scope = scim_sql_scope_params(&sql, change->target);
-	add_changed_columns(&list, change, side);
-	if (list.n == 0)
-		return false;
-	if (!any && side->nfixed > 0 && !is_membership)
-	{
-		scim_sql_init(&sql);
-		scope = scim_sql_scope_params(&sql, change->target);
-		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", side->relation);
-		append_side(&sql, m, side, scim_sql_text(&sql, id), scope);
-		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
-		return true;
-	}
-	appendStringInfo(&sql.text, "UPDATE %s c SET ", side->relation);
-	scim_columns_append_set(&list);
-	appendStringInfoString(&sql.text, " WHERE ");
-	append_side(&sql, m, side, scim_sql_text(&sql, id), scope);
-	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
-	if (SPI_processed == 0 && any)
-		insert_side(change, id, side);
-	return true;
-}
-
-static bool
-update_sides(const Change *change, const char *id)
-{
-	const ScimMapping *m = change->target->mapping;
-	bool		changed = false;
-
-	for (int i = 0; i < m->nsides; i++)
-		changed = update_side(change, id, &m->sides[i]) || changed;
-	return changed;
-}
-
-/* The row by which a resource is in the scope; one with attributes in it may be there already. */
-static void
-insert_membership(const ScimEndpointType *target, const char *id)
-{
-	const ScimMapping *m = target->mapping;
-	ScimSql		sql;
-	ScimColumns list;
-	int			scope;
-	int			key;
-
-	if (m->membership == NULL)
-		return;
-	scim_sql_init(&sql);
-	scim_columns_init(&list, &sql, false);
-	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
-	add_side_columns(&list, m, m->membership, key, scope);
-	list.over_row = true;
-	scim_columns_append_insert(&list, m->membership->relation);
-	appendStringInfo(&sql.text, " WHERE NOT EXISTS (SELECT 1 FROM %s c WHERE ", m->membership->relation);
-	append_side(&sql, m, m->membership, key, scope);
-	appendStringInfoChar(&sql.text, ')');
-	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
 }
 
 /* ---- child relations ---- */
@@ -338,7 +187,7 @@ is_link(const ScimMapping *m, const ScimAttr *attr)
  * attribute that a delta takes care of.
  */
 static bool
-update_children(const Change *change, const char *id, const ScimAttr *skip, bool *changed, ScimError *err)
+update_children(const ScimChange *change, const char *id, const ScimAttr *skip, bool *changed, ScimError *err)
 {
 	const ScimEndpointType *target = change->target;
 	const ScimMapping *m = target->mapping;
@@ -423,7 +272,7 @@ append_where_key(ScimSql *sql, const ScimMapping *m, const char *id, int scope)
  * version, the time and the presence bits.
  */
 static void
-update_parent(const Change *change, const char *id, ScimSql *sql, ScimColumns *list, int scope)
+update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list, int scope)
 {
 	const ScimMapping *m = change->target->mapping;
 
@@ -432,6 +281,9 @@ update_parent(const Change *change, const char *id, ScimSql *sql, ScimColumns *l
 		scim_columns_add(list, m->present,
 						 psprintf("$%d::pg_catalog.int4",
 								  scim_sql_text(sql, psprintf("%d", presence_mask(m, change->after) | scim_store_writer.present))));
+	scim_side_touch_state(change->target, id, false);
+	if (list->n == 0 && m->state)
+		return;
 	/* no column tells of changes in child rows: rewriting the row moves its version */
 	if (list->n == 0)
 	{
@@ -473,7 +325,7 @@ add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 }
 
 static char *
-insert_parent(const Change *change)
+insert_parent(const ScimChange *change)
 {
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
@@ -486,7 +338,7 @@ insert_parent(const Change *change)
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
 			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
-	add_changed_columns(&list, change, NULL);
+	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
 	if (m->present)
 	{
@@ -516,26 +368,63 @@ source_of(const ScimMapping *m, const ScimAttr *attr)
 
 /* "column = value", as the mapping compares them, for the value of "attr" in the wanted state. */
 static bool
-append_same_value(ScimSql *sql, const Change *change, const ScimAttr *attr)
+append_same_value(ScimSql *sql, const ScimChange *change, const ScimAttr *attr)
 {
 	const ScimMapping *m = change->target->mapping;
 	const ScimSource *src = source_of(m, attr);
-	const json_t *value = scalar_json(m->type, change->after, attr);
+	const json_t *value = scim_change_scalar(m->type, change->after, attr);
 	const char *text = value ? scim_store_stored_text(m, attr, src, value) : NULL;
 	const char *column = src->raw ? src->raw : src->expr;
 
 	if (text == NULL)
 		return false;
-	if (src->cls == SCIM_SQL_TEXT && !attr->case_exact && src->ncodes == 0)
+	if (src->lower)
+		appendStringInfo(&sql->text, "pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d)", column, scim_sql_text(sql, text));
+	else if (src->cls == SCIM_SQL_TEXT && !attr->case_exact && src->ncodes == 0)
 		appendStringInfo(&sql->text, "scim.fold(%s::pg_catalog.text) COLLATE \"C\" OPERATOR(pg_catalog.=) scim.fold($%d)", column, scim_sql_text(sql, text));
 	else
 		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) $%d::%s", column, scim_sql_text(sql, text), src->column_type);
 	return true;
 }
 
+/*
+ * Is a name taken that is to be unique, and that no index guards?  (Two
+ * requests at one time can still both have it: scim.check_mapping says so.)
+ */
+static bool
+check_unique(const ScimChange *change, const char *id, ScimError *err)
+{
+	const ScimMapping *m = change->target->mapping;
+	char		path[256];
+
+	for (int i = 0; i < m->nscalars; i++)
+	{
+		const ScimAttr *attr = m->scalars[i].attr;
+		ScimSql		sql;
+		int			scope;
+
+		if (!m->scalars[i].unguarded ||
+			(change->before && same_json(attr, scim_change_scalar(m->type, change->before, attr), scim_change_scalar(m->type, change->after, attr))))
+			continue;
+		scim_sql_init(&sql);
+		scope = scim_sql_scope_params(&sql, change->target);
+		appendStringInfo(&sql.text, "SELECT 1 FROM %s r WHERE ", m->relation);
+		scim_sql_scope(&sql, m, "r", scope);
+		appendStringInfoString(&sql.text, " AND ");
+		if (!append_same_value(&sql, change, attr))
+			continue;
+		if (id)
+			appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.<>) $%d::%s", m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+		scim_sql_execute(m, &sql, SPI_OK_SELECT, false, 1);
+		if (SPI_processed > 0)
+			return scim_fail(err, 409, SCIM_UNIQUENESS, "%s is taken", scim_attr_path(m->type, attr, path, sizeof(path)));
+	}
+	return true;
+}
+
 /* A row that was marked as deleted and has this value becomes the resource; NULL: there is none. */
 static char *
-revive(Change *change)
+revive(ScimChange *change)
 {
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
@@ -549,7 +438,7 @@ revive(Change *change)
 	scope = scim_sql_scope_params(&sql, change->target);
 	change->all = true;
 	scim_columns_settings(&list, m->revives, m->nrevives);
-	add_changed_columns(&list, change, NULL);
+	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
 	add_touches(&list, m);
 	appendStringInfo(&sql.text, "UPDATE %s r SET ", m->relation);
@@ -574,7 +463,7 @@ revive(Change *change)
  * too; NULL: there is none.  What the client does not say stays.
  */
 static char *
-adopt(const Change *change)
+adopt(const ScimChange *change)
 {
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
@@ -604,7 +493,7 @@ adopt(const Change *change)
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, true);
 	(void) scim_sql_scope_params(&sql, change->target);
-	add_changed_columns(&list, change, NULL);
+	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
 	add_touches(&list, m);
 	appendStringInfo(&sql.text, "UPDATE %s r SET ", m->relation);
@@ -620,21 +509,23 @@ char *
 scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
-	Change		change = {target, NULL, wanted, false};
+	ScimChange		change = {target, NULL, wanted, false};
 	char	   *id;
 	bool		changed = false;
 	ScimStoreWriter saved;
 
 	require_ability(m, m->insertable, "created");
-	if (!scim_store_check_places(target, wanted, err))
+	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
 		return NULL;
 	id = revive(&change);
 	if (id == NULL)
 		id = adopt(&change);
 	if (id == NULL)
 		id = insert_parent(&change);
-	update_sides(&change, id);
-	insert_membership(target, id);
+	scim_side_update(&change, id);
+	scim_side_insert_membership(target, id);
+	scim_side_insert_besides(target, id);
+	scim_side_touch_state(target, id, true);
 	saved = begin_writing(id);
 	update_children(&change, id, NULL, &changed, err);
 	scim_store_writer = saved;
@@ -647,7 +538,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
-	Change		change = {target, before, after, false};
+	ScimChange		change = {target, before, after, false};
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
@@ -655,7 +546,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 
 	*changed = false;
 	require_ability(target->mapping, target->mapping->updatable, "changed");
-	if (!scim_store_check_places(target, after, err))
+	if (!scim_store_check_places(target, after, err) || !check_unique(&change, id, err))
 		return false;
 	saved = begin_writing(id);
 	if (delta && delta->any)
@@ -664,11 +555,11 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 		update_children(&change, id, delta_attr, changed, err);
 	if (err->status == 0)
 	{
-		*changed = update_sides(&change, id) || *changed;
+		*changed = scim_side_update(&change, id) || *changed;
 		scim_sql_init(&sql);
 		scim_columns_init(&list, &sql, true);
 		scope = scim_sql_scope_params(&sql, target);
-		add_changed_columns(&list, &change, NULL);
+		scim_change_columns(&list, &change, NULL);
 		add_inline_columns(&list, &change);
 		if (list.n > 0)
 			*changed = true;
@@ -732,8 +623,11 @@ delete_dependents(const ScimEndpointType *target, const char *id)
 				scim_store_delete_rows(target, child->relation, child->scope, NULL, child->ref.column, id);
 		}
 	}
+	for (int i = 0; i < m->nbesides; i++)
+		scim_store_delete_rows(target, m->besides[i].relation, m->besides[i].scope, NULL, m->besides[i].parent, id);
 	for (int i = 0; i < m->nsides; i++)
-		scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
+		if (&m->sides[i] != m->state)
+			scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
 }
 
 bool
@@ -757,13 +651,14 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	}
 	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
 		delete_dependents(target, id);
+	scim_side_delete_state(target, id);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (m->membership)
 	{
 		/* the resource may be one of other scopes, too */
 		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->membership->relation);
-		append_side(&sql, m, m->membership, scim_sql_text(&sql, id), scope);
+		scim_side_append(&sql, m, m->membership, scim_sql_text(&sql, id), scope);
 		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 	}
 	else if (m->delete_policy == SCIM_DELETE_MARK)

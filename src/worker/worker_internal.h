@@ -120,6 +120,11 @@ extern void scim_worker_reload(void);
  */
 extern void scim_worker_interrupts(void);
 
+/* --- worker_listener_pem.c --- */
+
+/* Contents of a PEM file, in the current context; NULL: "note" says why not. */
+extern char *scim_listener_read_pem(const char *path, bool is_key, char *note);
+
 /* --- worker_listener.c, worker_sync.c --- */
 
 extern PGDLLEXPORT void scim_listener_main(Datum arg);

@@ -69,8 +69,6 @@
 #define MAX_HEAD_BYTES (16 * 1024)
 #define MAX_URL_BYTES (8 * 1024)
 
-#define MAX_TLS_FILE (1024 * 1024)
-
 /* Descriptors beside connections and the server's own files. */
 #define SPARE_DESCRIPTORS 64
 
@@ -243,43 +241,6 @@ open_socket(const ListenAddress *address, char *note)
 }
 
 /*
- * Contents of a PEM file, in the current context; NULL: "note" says why not.
- */
-static char *
-read_pem(const char *path, bool is_key, char *note)
-{
-	struct stat st;
-	int			fd = OpenTransientFile(path, O_RDONLY);
-	char	   *text = NULL;
-	ssize_t		n = 0;
-
-	if (fd < 0)
-		snprintf(note, WORKER_NOTE_LEN, "could not open the TLS %s file: %s", is_key ? "key" : "certificate", strerror(errno));
-	else if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size > MAX_TLS_FILE)
-		snprintf(note, WORKER_NOTE_LEN, "the TLS %s file is not a regular file of at most %d kB",
-				 is_key ? "key" : "certificate", MAX_TLS_FILE / 1024);
-	else if (is_key && ((st.st_uid == geteuid() && (st.st_mode & (S_IRWXG | S_IRWXO)) != 0) ||
-						(st.st_mode & (S_IWGRP | S_IXGRP | S_IRWXO)) != 0))
-		snprintf(note, WORKER_NOTE_LEN, "the TLS key file has group or world access (0600, or 0640 if owned by root)");
-	else
-	{
-		text = palloc(st.st_size + 1);
-		while (n < st.st_size)
-		{
-			ssize_t		got = read(fd, text + n, st.st_size - n);
-
-			if (got <= 0)
-				break;
-			n += got;
-		}
-		text[n] = '\0';
-	}
-	if (fd >= 0)
-		CloseTransientFile(fd);
-	return text;
-}
-
-/*
  * As many connections as this process may have and has descriptors for.
  */
 static unsigned
@@ -360,8 +321,8 @@ open_listener(char *note)
 	}
 	if (tls)
 	{
-		cert = read_pem(scim_tls_cert_file, false, note);
-		key = cert != NULL ? read_pem(scim_tls_key_file[0] != '\0' ? scim_tls_key_file : scim_tls_cert_file, true, note) : NULL;
+		cert = scim_listener_read_pem(scim_tls_cert_file, false, note);
+		key = cert != NULL ? scim_listener_read_pem(scim_tls_key_file[0] != '\0' ? scim_tls_key_file : scim_tls_cert_file, true, note) : NULL;
 		if (key == NULL)
 			return NULL;
 	}

@@ -62,7 +62,7 @@ my $t = $s->t;
 	my @spellings = qw(retry_after retry_after_date x_ratelimit_reset x_rate_limit_reset ratelimit_reset);
 	$peer->faults(
 		(map { { name => "429 $spellings[$_]", action => 'answer', status => 429, $spellings[$_] => 2, skip => 150 + 300 * $_, first => 3 } } 0 .. $#spellings),
-		{ name => '503 with a time', action => 'answer', status => 503, retry_after => 1, skip => 1600, first => 2 },
+		{ name => '503 with a time', action => 'answer', status => 503, retry_after => 1, skip => 1200, first => 2 },
 		{ name => '500', action => 'answer', status => 500, probability => 0.03 },
 		{ name => '503', action => 'answer', status => 503, probability => 0.01 },
 		{ name => '500 applied', action => 'answer', status => 500, applied => $true, method => 'POST', probability => 0.03 },

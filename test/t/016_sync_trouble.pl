@@ -74,7 +74,9 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	sleep 1.5;
 	$s->sql("UPDATE hr.revoked SET job_title = 'Two' WHERE id = 1");
 	sleep 1;
-	cmp_ok(scalar(() = $peer->log($mark)), '<=', 3, 'after at most three requests');
+	my @sent = $peer->log($mark);
+	cmp_ok(scalar @sent, '<=', 3, 'after at most three requests') or
+	  diag(join "\n", map { sprintf '%.1f to %.1f ms: %s %s %s', @{$_}{qw(time_ms end_ms method path status)} } @sent);
 	like($s->sql("SELECT state_reason FROM scim.syncs WHERE name = 'revoked'"), qr/refuses the secret/, 'and says why');
 	$peer->faults;
 	$peer->settings(token => 'another.secret');
@@ -143,7 +145,7 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	is(scalar(() = $peer->log($mark)), 0, 'without workers nothing is sent');
 	$s->sql("SELECT scim.start_workers(port => " . $t->port . ", listeners => 1)");
 	is($s->sql("SELECT count(*) FROM scim.workers WHERE worker = 'sync' AND state = 'syncing'"), 1, 'one sync worker');
-	$peer->settings(latency => 10);
+	$peer->settings(latency_ms => 10);
 	ok($s->settled('pause', 90), 'and settles');
 	$s->same_users($peer, 'pause', 'pause');
 	no_offences($peer, 'pause');
@@ -182,7 +184,8 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	# the statement of the lazy one is in this log, as scim.set_secret's comment says: with log_statement = all
 	my $lines = join "\n", grep { !/set_secret\('nobody'/ } split /\n/, $t->log_text;
 	is(() = $lines =~ /\Q$canary\E/g, 0, 'nor does the log');
-	is($s->sql("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%set_secret%' AND query ~ '\\\$1'") > 0 ? 1 : 1, 1, 'nor pg_stat_statements');
+	cmp_ok($s->sql("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%set_secret%'"), '>', 0, 'pg_stat_statements has seen the call');
+	is($s->sql("SELECT count(*) FROM pg_stat_statements WHERE query LIKE '%$canary%'"), '0', 'and not the secret');
 	$s->sql("SELECT scim.drop_sync('canary')");
 }
 
@@ -209,7 +212,8 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 		$s->start_sync($name, $peer, mapping => $name);
 		ok($peer->wait_for(sub { $_[0]->users && keys %{ $_[0]->users } > 20 }, 10), "$what: the sync is under way");
 		my $start = time;
-		my ($rc, undef, $err) = $t->try_sql(sprintf $statement, $name);
+		(my $command = $statement) =~ s{%s}{$name};
+		my ($rc, undef, $err) = $t->try_sql($command);
 		is($rc, 0, "$what is dropped") or diag($err);
 		cmp_ok(time - $start, '<', 10, 'without waiting long');
 		sleep 0.5;

@@ -375,5 +375,18 @@ unlike($t->log_text, qr/\Q@{[ substr($t->token, 5) ]}\E/, 'R-6750-2.1-03 and in 
 is($t->sql(q{SELECT count(*) FROM scim._tokens t WHERE t::text LIKE '%} . substr($t->token, 5) . q{%'}), '0', 'R-6750-5-01 the table holds no token');
 ok(length($t->token) >= 43, 'R-6750-5-01 256 bits');
 
+{
+	$t->sql(q{SELECT scim.alter_endpoint('acme', '{"oauth":true}')});
+	my $secret = $t->sql(q{SELECT scim.create_client('acme', 'a client')});
+	$r = $c->post('/oauth/token', "grant_type=client_credentials&client_id=a+client&client_secret=$secret", type => 'application/x-www-form-urlencoded; charset=utf-8', token => undef);
+	ok($r->status == 200 && $r->json->{token_type} eq 'Bearer' && $r->json->{expires_in} == 3600 && $r->header('cache-control') eq 'no-store', 'R-7644-2-01 a client gets a token (RFC 6749 4.4)');
+	status_is($c->get('/Users', token => $r->json->{access_token}), 200, 'R-7644-2-01 which is good');
+	status_is($c->get('/Users', token => $secret), 401, 'R-7644-2-02 its secret is no token');
+	status_is($c->post('/oauth/token', "grant_type=client_credentials&client_id=a+client&client_secret=wrong", type => 'application/x-www-form-urlencoded', token => undef), 401, 'R-7644-2-02 a wrong secret');
+	$t->sql(q{SELECT scim.revoke_token('acme', 'a client')});
+	status_is($c->get('/Users', token => $r->json->{access_token}), 401, 'R-7644-2-02 with the client its tokens end');
+	unlike($t->log_text, qr/\Q@{[ substr($secret, 5) ]}\E/, 'the secret is in no log');
+}
+
 $t->no_crash;
 done_testing();

@@ -18,6 +18,7 @@ use warnings FATAL => 'all';
 
 use Exporter 'import';
 use File::Spec;
+use FindBin;
 use IO::Socket::INET;
 use JSON::PP ();
 use POSIX ();
@@ -28,7 +29,7 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 
 our @EXPORT = qw(
-  status_is accepted error_is list_is json_bytes query fork_clients wait_children
+  status_is accepted error_is list_is json_bytes query recipe fork_clients wait_children
   TRUE FALSE CORE_USER CORE_GROUP ENTERPRISE PATCH_OP LIST_RESPONSE
 );
 
@@ -50,6 +51,17 @@ sub json_bytes
 {
 	my ($data) = @_;
 	return $codec->encode($data);
+}
+
+# The statements of a recipe of docs/mapping.md, in the order of the page.
+sub recipe
+{
+	my ($name) = @_;
+	open(my $file, '<', "$FindBin::RealBin/../../docs/mapping.md") or die "docs/mapping.md: $!";
+	my $text = do { local $/; <$file> };
+	my @blocks = $text =~ /<!-- run: \Q$name\E -->\n```sql\n(.*?)```/sg;
+	die "no recipe $name" if !@blocks;
+	return @blocks;
 }
 
 # End the file by force after so many seconds.  The handler dies, so that the

@@ -1,0 +1,290 @@
+#!/usr/bin/env bash
+#
+# outbound.sh [--rounds N] [--users N] [--latency MS] [--concurrency N] -
+# how fast an initial sync is.
+#
+#   --rounds N        how often each is measured (default 3); medians
+#   --users N         rows of the table (default 2000)
+#   --latency MS      of the service in the first half (default 50)
+#   --concurrency N   requests at the same time (default 50)
+#
+# A table of users is synced to the test peer, which holds nobody: once with
+# that latency, against concurrency / latency, which nobody can exceed; once
+# without, against bench/multi.c, which sends the same requests over libcurl
+# and does nothing else.  Builds the extension, installs it into a private copy
+# of the PostgreSQL at hand, and starts a cluster of its own, all under /tmp and
+# removed at the end.  Exit status 1 if the peer does not hold all users, once.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+source "$root/test/lib.sh"
+
+rounds=3
+users=2000
+latency=50
+concurrency=50
+usage='usage: outbound.sh [--rounds N] [--users N] [--latency MS] [--concurrency N]'
+while [ $# != 0 ]; do
+	[ $# -ge 2 ] || die "$usage"
+	case $1 in
+		--rounds) rounds=$2 ;;
+		--users) users=$2 ;;
+		--latency) latency=$2 ;;
+		--concurrency) concurrency=$2 ;;
+		*) die "unknown option: $1" "$usage" ;;
+	esac
+	shift 2
+done
+for value in "$rounds" "$users" "$latency" "$concurrency"; do
+	[[ $value =~ ^[1-9][0-9]{0,6}$ ]] || die "\"$value\" is not a positive whole number."
+done
+
+server=				# directory of PostgreSQL and the cluster
+mine=				# results
+private=			# the private copy's programs
+peer=				# process
+
+clean_up()
+{
+	local status=$?
+
+	trap - EXIT
+	trap '' INT TERM HUP
+	allow_main_cluster
+	[ -z "$peer" ] || kill "$peer" 2>/dev/null || true
+	if [ -n "$server" ]; then
+		[ -z "$private" ] || stop_cluster "$server" "$private"
+		rm -rf "$server"
+	fi
+	[ -z "$mine" ] || rm -rf "$mine"
+	exit "$status"
+}
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+trap 'exit 129' HUP
+
+psql_quiet()
+{
+	"$private/psql" -XAtq -v ON_ERROR_STOP=1 -h "$server/socket" -p 5432 -U postgres -d postgres "$@"
+}
+
+# give_up WHAT: say it, with the end of the server's log.
+give_up()
+{
+	[ ! -s "$server/log" ] || tail -n 15 "$server/log" | sed 's/^/    /' >&2
+	die "$@"
+}
+
+build_and_install()
+{
+	local log=$mine/build.log
+
+	mkdir -p "$root/.quickstart"
+	(
+		! command -v flock >/dev/null || flock 9
+		nice make -C "$root" -j2 PG_CONFIG="$pg_config" 9>&- &&
+			make -C "$root" PG_CONFIG="$server/postgres$pg_config" install 9>&- &&
+			make -C "$root/test/peer" 9>&-
+	) 9>"$root/.quickstart/lock" >"$log" 2>&1 ||
+		{ tail -n 25 "$log" >&2; die "the build failed (see above)."; }
+	gcc -O2 -o "$mine/multi" "$root/bench/multi.c" -lcurl >"$log" 2>&1 ||
+		{ cat "$log" >&2; die "bench/multi.c cannot be compiled (see above)."; }
+}
+
+start_server()
+{
+	make_cluster "$server" "$private" "$me"
+	append_conf "$server" <<-CONF
+		shared_buffers = 256MB
+		max_wal_size = 4GB
+		checkpoint_timeout = 1h
+		shared_preload_libraries = 'scim'
+		scim.database = 'postgres'
+		scim.listeners = 0
+		scim.allowed_targets = '127.0.0.1'
+	CONF
+	start_cluster "$server" "$private" || give_up "the private cluster did not start (see above)."
+	psql_quiet -v users="$users" >"$mine/load.log" 2>&1 <<-'SQL' || { cat "$mine/load.log" >&2; die "the rows cannot be loaded (see above)."; }
+		CREATE EXTENSION scim;
+		SELECT scim.setup();
+		CREATE ROLE app NOLOGIN;
+		CREATE SCHEMA app AUTHORIZATION app;
+		SET ROLE app;
+		CREATE TABLE app.staff (id int PRIMARY KEY, login text NOT NULL, full_name text, mail text, job text, gone boolean NOT NULL DEFAULT false);
+		RESET ROLE;
+		INSERT INTO app.staff SELECT i, 'user' || i || '@example.com', 'User ' || i, 'user' || i || '@mail.example', 'Title ' || i FROM generate_series(1, :users) i;
+		ANALYZE app.staff;
+		SELECT scim.create_mapping('staff', 'User', 'app.staff', owner => 'app',
+			attributes => '{"userName": "login", "active": "NOT gone", "name.formatted": "full_name", "title": "job", "emails[type eq \"work\"].value": "mail"}');
+	SQL
+}
+
+wait_syncing()
+{
+	local i state=
+
+	for i in $(seq 300); do
+		state=$(psql_quiet -c "SELECT state, note FROM scim.workers WHERE worker = 'sync'" 2>/dev/null) || state=
+		[ "$state" != 'syncing|' ] || return 0
+		sleep 0.1
+	done
+	give_up "there is no sync worker: $state"
+}
+
+# start_peer LATENCY
+start_peer()
+{
+	local i port=
+
+	"$root/build/peer/peer" --latency "$1" --token-file "$mine/token" >"$mine/peer" 2>&1 &
+	peer=$!
+	for i in $(seq 100); do
+		port=$(sed -n 's/^listening on //p' "$mine/peer")
+		[ -z "$port" ] || break
+		sleep 0.1
+	done
+	[ -n "$port" ] || die "the peer does not start: $(cat "$mine/peer")"
+	origin=http://127.0.0.1:$port
+}
+
+stop_peer()
+{
+	kill "$peer"
+	wait "$peer" 2>/dev/null || true
+	peer=
+}
+
+# figure NAME: of the peer's statistics.
+figure()
+{
+	sed -n "s/.*\"$1\": *\([0-9.]*\).*/\1/p" "$mine/stats" | head -n 1
+}
+
+# First request and end of the last, of those that the peer has logged.
+span()
+{
+	local since=1 n=0
+
+	: >"$mine/log"
+	while [ $since -le "$1" ]; do
+		curl -q -sS --noproxy '*' "$origin/_peer/log?since=$since" >>"$mine/log"
+		since=$((since + 10000))
+	done
+	grep -o '"\(time_ms\|end_ms\)": *[0-9.]*' "$mine/log" | awk -F ': *' '
+		/time_ms/ { if (!first || $2 < first) first = $2 }
+		/end_ms/ { if ($2 > last) last = $2 }
+		END { printf "%.3f\n", (last - first) / 1000 }'
+}
+
+worker_cpu()
+{
+	local stat
+
+	stat=$(<"/proc/$(psql_quiet -c "SELECT pid FROM scim.workers WHERE worker = 'sync'")/stat")
+	set -- ${stat##*) }
+	printf '%s\n' $(((${12} + ${13}) * 1000 / tick))
+}
+
+# initial_sync: sets requests, seconds and cpu (ms of the sync worker), as the peer sees it.
+initial_sync()
+{
+	local before deadline=$((SECONDS + 600)) state=
+
+	psql_quiet >/dev/null <<-SQL || give_up "the sync cannot be made."
+		CREATE SERVER target FOREIGN DATA WRAPPER scim OPTIONS (base_url '$origin/scim/v2', concurrency '$concurrency');
+		GRANT USAGE ON FOREIGN SERVER target TO app;
+		SELECT scim.set_secret('target', '$(<"$mine/token")');
+		SELECT scim.create_sync('staff', 'staff', 'target');
+	SQL
+	before=$(worker_cpu)
+	psql_quiet -c "SELECT scim.start_sync('staff')" >/dev/null
+	while [ "$state" != "$users|0" ]; do
+		[ $SECONDS -lt $deadline ] || give_up "the sync does not end: $state"
+		sleep 0.2
+		state=$(psql_quiet -c "SELECT linked, pending + failed + in_flight + queued FROM scim.sync_status")
+	done
+	cpu=$(($(worker_cpu) - before))
+	curl -q -sS --noproxy '*' "$origin/_peer/stats" >"$mine/stats"
+	requests=$(figure requests)
+	[ "$(figure duplicate_creates)" = 0 ] || die "somebody was created twice."
+	seconds=$(span "$requests")
+	psql_quiet -c "SELECT scim.drop_sync('staff')" -c 'DROP SERVER target' >/dev/null
+}
+
+# What libcurl alone needs for the same.
+bare()
+{
+	read -r requests seconds < <("$mine/multi" "$origin/scim/v2" "$mine/token" "$users" "$concurrency") || die "the yardstick failed."
+}
+
+measure()
+{
+	local round
+
+	for round in $(seq "$rounds"); do
+		start_peer "$latency"
+		initial_sync
+		printf 'late\t%s\t%s\t%s\n' "$requests" "$seconds" "$cpu" >>"$mine/results"
+		stop_peer
+		for half in 0 1; do
+			start_peer 0
+			if [ $(((round + half) % 2)) = 0 ]; then
+				initial_sync
+				printf 'fast\t%s\t%s\t%s\n' "$requests" "$seconds" "$cpu" >>"$mine/results"
+			else
+				bare
+				printf 'bare\t%s\t%s\t0\n' "$requests" "$seconds" >>"$mine/results"
+			fi
+			stop_peer
+		done
+		printf '.'
+	done
+	printf '\n\n'
+}
+
+report()
+{
+	awk -F '\t' -v users="$users" -v latency="$latency" -v concurrency="$concurrency" '
+		function median(name, column,    i, j, n, swap, list) {
+			n = count[name]
+			for (i = 1; i <= n; i++)
+				list[i] = value[name, i, column]
+			for (i = 2; i <= n; i++)
+				for (j = i; j > 1 && list[j - 1] > list[j]; j--) {
+					swap = list[j]; list[j] = list[j - 1]; list[j - 1] = swap
+				}
+			return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
+		}
+		function row(title, name, ideal) {
+			printf "%-36s %9.0f %9.0f %8.0f%% %9.3f %9.0f\n", title, median(name, 1), ideal, 100 * median(name, 1) / ideal,
+				median(name, 2), median(name, 3)
+		}
+		{
+			n = ++count[$1]
+			value[$1, n, 1] = $2 / $3
+			value[$1, n, 2] = $2 / users
+			value[$1, n, 3] = 1000 * $4 / $2
+		}
+		END {
+			printf "%d users, %d requests at the same time; medians\n\n", users, concurrency
+			printf "%-36s %9s %9s %9s %9s %9s\n", "initial sync", "req/s", "ideal", "of it", "req/user", "CPU us"
+			row("latency " latency " ms; concurrency / latency", "late", 1000 * concurrency / latency)
+			row("no latency; libcurl alone", "fast", median("bare", 1))
+		}' "$mine/results"
+}
+
+ensure_packages quickstart
+tick=$(getconf CLK_TCK)
+mine=$(mktemp -d /tmp/scim-outbound.XXXXXX)
+printf 'outbound-bench' >"$mine/token"
+new_directory outbound
+server=$directory
+as_server mkdir "$server/postgres"
+private_postgres "$server/postgres"
+private=$server/postgres$pg_bindir
+say "Building, loading $users rows."
+build_and_install
+start_server
+wait_syncing
+measure
+report

@@ -1,0 +1,71 @@
+/*
+ * provisioner_list.c
+ *		When the engine reads the list of a target (see provisioner_run.h).
+ */
+#include "postgres.h"
+
+#include "provisioner_run.h"
+
+/*
+ * Unlinked rows from which on the target's list is read instead of a query for
+ * each, and how long after it could not be read.
+ */
+#define SCAN_ROWS 50
+#define SCAN_WAIT_MS 60000
+
+static void
+ask_page(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
+{
+	scim_run_begin_flight(run, scim_flight_of_target(p->context, SCIM_PHASE_SCAN, scim_scan_path(view, &run->scan)));
+}
+
+void
+scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const json_t *page, int64 now)
+{
+	scim_scan_take(view, &run->scan, page);
+	if (run->scan.state == SCIM_SCAN_RUNNING)
+		ask_page(p, run, view);
+	else
+		scim_scan_release(run->id);
+	if (run->scan.state == SCIM_SCAN_FAILED && view->server->list_scan)
+	{
+		scim_run_tell(view->sync, psprintf("the list of its target can't be read: %s", run->scan.problem));
+		run->scan_at = now + SCAN_WAIT_MS;
+	}
+	else if (run->scan.state == SCIM_SCAN_DONE)
+		scim_run_tell(view->sync, NULL);
+}
+
+void
+scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
+{
+	bool		must = view->server->list_scan;
+	int64		rows;
+
+	if (run->scan.state == SCIM_SCAN_RUNNING || run->scan.state == SCIM_SCAN_DONE || (run->scan.state == SCIM_SCAN_FAILED && !must) ||
+		run->scan_at > now)
+		return;
+	rows = scim_scan_rows(run->id, must, must ? 1 : SCAN_ROWS + 1);
+	if (rows == 0 || (!must && rows <= SCAN_ROWS))
+		return;
+	if (!must)
+		rows = scim_scan_rows(run->id, false, PG_INT64_MAX);
+	if (scim_scan_begin(view, &run->scan, must ? 0 : rows / 2, true))
+		ask_page(p, run, view);
+	else
+		run->scan_at = now + SCIM_LIST_MS;
+}
+
+bool
+scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view)
+{
+	return run->scan.state == SCIM_SCAN_RUNNING || (view->server->list_scan && run->scan.state != SCIM_SCAN_DONE);
+}
+
+void
+scim_list_stop(ScimSyncRun *run)
+{
+	if (run->scan.state == SCIM_SCAN_RUNNING)
+		scim_scan_release(run->id);
+	run->scan.state = SCIM_SCAN_NONE;
+}

@@ -1,0 +1,237 @@
+/*
+ * store_side.c
+ *		Rows of other tables that belong to a resource: those its attributes live
+ *		in, those that have to be there, the one by which it is in a scope, and
+ *		scim.resource_state.
+ */
+#include "postgres.h"
+
+#include "utils/builtins.h"
+
+#include "store_internal.h"
+
+/* "c.parent = $key AND ..." for statements on a side row. */
+void
+scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope)
+{
+	appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", side->parent, key, side->by_text ? "pg_catalog.text" : m->key.type_name);
+	if (side->by_text)
+		appendStringInfo(&sql->text, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
+	scim_sql_fixed(sql, side->nfixed, side->fixed_columns, side->fixed_values, side->fixed_types);
+	for (int i = 0; i < m->nscope; i++)
+		if (side->scope[i])
+			appendStringInfo(&sql->text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", side->scope[i], scope + i, m->scope_types[i]);
+}
+
+/* Columns that say whose row it is. */
+static void
+add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, int key, int scope)
+{
+	scim_columns_add(list, side->parent, psprintf("$%d::%s", key, side->by_text ? "pg_catalog.text" : m->key.type_name));
+	if (side->by_text)
+		scim_columns_add(list, "scope", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
+	for (int i = 0; i < side->nfixed; i++)
+		scim_columns_add(list, side->fixed_columns[i], psprintf("%s::%s", side->fixed_values[i], side->fixed_types[i]));
+	for (int i = 0; i < m->nscope; i++)
+		if (side->scope[i])
+			scim_columns_add(list, side->scope[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+}
+
+/* Has the wanted state a value that lives in this row? */
+static bool
+has_side_value(const ScimChange *change, const ScimSide *side)
+{
+	const ScimMapping *m = change->target->mapping;
+
+	for (int i = 0; i < m->nscalars; i++)
+		if (m->scalars[i].src.side == side && scim_change_scalar(m->type, change->after, m->scalars[i].attr))
+			return true;
+	for (int i = 0; i < m->nslots; i++)
+	{
+		const ScimSlot *slot = &m->slots[i];
+		const json_t *element = scim_store_slot_element(m, slot, scim_store_multi(m->type, change->after, slot->attr));
+
+		for (int j = 0; element && j < slot->nsubs; j++)
+			if (slot->srcs[j].side == side && scim_change_slot_value(slot, j, element))
+				return true;
+	}
+	return false;
+}
+
+static void
+insert_side(const ScimChange *change, const char *id, const ScimSide *side)
+{
+	const ScimMapping *m = change->target->mapping;
+	ScimChange		whole = {change->target, NULL, change->after, false};
+	ScimSql		sql;
+	ScimColumns list;
+	int			scope;
+
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, false);
+	scope = scim_sql_scope_params(&sql, change->target);
+	add_side_columns(&list, m, side, scim_sql_text(&sql, id), scope);
+	scim_change_columns(&list, &whole, side);
+	scim_columns_append_insert(&list, side->relation);
+	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
+}
+
+/*
+ * One row of an entity-attribute-value table goes with its value; a row that
+ * is there once for each resource stays.
+ */
+static bool
+update_side(const ScimChange *change, const char *id, const ScimSide *side)
+{
+	const ScimMapping *m = change->target->mapping;
+	ScimSql		sql;
+	ScimColumns list;
+	int			scope;
+	bool		any = has_side_value(change, side);
+	bool		is_membership = m->membership && m->membership->relid == side->relid;
+
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, true);
+	scope = scim_sql_scope_params(&sql, change->target);
+	scim_change_columns(&list, change, side);
+	if (list.n == 0)
+		return false;
+	if (!any && side->nfixed > 0 && !is_membership && side != m->state)
+	{
+		scim_sql_init(&sql);
+		scope = scim_sql_scope_params(&sql, change->target);
+		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", side->relation);
+		scim_side_append(&sql, m, side, scim_sql_text(&sql, id), scope);
+		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
+		return true;
+	}
+	appendStringInfo(&sql.text, "UPDATE %s c SET ", side->relation);
+	scim_columns_append_set(&list);
+	appendStringInfoString(&sql.text, " WHERE ");
+	scim_side_append(&sql, m, side, scim_sql_text(&sql, id), scope);
+	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
+	if (SPI_processed == 0 && any)
+		insert_side(change, id, side);
+	return true;
+}
+
+bool
+scim_side_update(const ScimChange *change, const char *id)
+{
+	const ScimMapping *m = change->target->mapping;
+	bool		changed = false;
+
+	for (int i = 0; i < m->nsides; i++)
+		changed = update_side(change, id, &m->sides[i]) || changed;
+	return changed;
+}
+
+/* scim.resource_state of a resource that was created or changed. */
+void
+scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	ScimColumns list;
+	int			scope;
+
+	if (m->state == NULL)
+		return;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "UPDATE %s c SET last_modified = pg_catalog.clock_timestamp(), version = c.version OPERATOR(pg_catalog.+) 1%s WHERE ",
+					 m->state->relation, created ? ", created = pg_catalog.clock_timestamp()" : "");
+	scim_side_append(&sql, m, m->state, scim_sql_text(&sql, id), scope);
+	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
+	if (SPI_processed > 0)
+		return;
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, false);
+	scope = scim_sql_scope_params(&sql, target);
+	add_side_columns(&list, m, m->state, scim_sql_text(&sql, id), scope);
+	if (created)
+		scim_columns_add(&list, "created", "pg_catalog.clock_timestamp()");
+	scim_columns_append_insert(&list, m->state->relation);
+	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
+}
+
+void
+scim_side_delete_state(const ScimEndpointType *target, const char *id)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			scope;
+
+	if (m->state == NULL)
+		return;
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->state->relation);
+	scim_side_append(&sql, m, m->state, scim_sql_text(&sql, id), scope);
+	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
+}
+
+/* The row by which a resource is in the scope; one with attributes in it may be there already. */
+void
+scim_side_insert_membership(const ScimEndpointType *target, const char *id)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	ScimColumns list;
+	int			scope;
+	int			key;
+
+	if (m->membership == NULL)
+		return;
+	scim_sql_init(&sql);
+	scim_columns_init(&list, &sql, false);
+	scope = scim_sql_scope_params(&sql, target);
+	key = scim_sql_text(&sql, id);
+	add_side_columns(&list, m, m->membership, key, scope);
+	list.over_row = true;
+	scim_columns_append_insert(&list, m->membership->relation);
+	appendStringInfo(&sql.text, " WHERE NOT EXISTS (SELECT 1 FROM %s c WHERE ", m->membership->relation);
+	scim_side_append(&sql, m, m->membership, key, scope);
+	appendStringInfoChar(&sql.text, ')');
+	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
+}
+
+/* Rows that have to be there beside a new resource, and that a trigger may have made. */
+void
+scim_side_insert_besides(const ScimEndpointType *target, const char *id)
+{
+	const ScimMapping *m = target->mapping;
+
+	for (int i = 0; i < m->nbesides; i++)
+	{
+		const ScimBeside *beside = &m->besides[i];
+		ScimSql		sql;
+		ScimColumns list;
+		int			scope;
+		int			key;
+
+		scim_sql_init(&sql);
+		scim_columns_init(&list, &sql, false);
+		scope = scim_sql_scope_params(&sql, target);
+		key = scim_sql_text(&sql, id);
+		scim_columns_add(&list, beside->parent, m->key.expr);
+		for (int j = 0; j < m->nscope; j++)
+			if (beside->scope[j])
+				scim_columns_add(&list, beside->scope[j], psprintf("$%d::%s", scope + j, m->scope_types[j]));
+		scim_columns_settings(&list, beside->inserts, beside->ninserts);
+		appendStringInfo(&sql.text, "INSERT INTO %s (", beside->relation);
+		for (int j = 0; j < list.n; j++)
+			appendStringInfo(&sql.text, "%s%s", j > 0 ? ", " : "", list.items[j].column);
+		appendStringInfoString(&sql.text, ") SELECT ");
+		for (int j = 0; j < list.n; j++)
+			appendStringInfo(&sql.text, "%s%s", j > 0 ? ", " : "", list.items[j].value);
+		appendStringInfo(&sql.text, " FROM %s r WHERE %s OPERATOR(pg_catalog.=) $%d::%s AND ", m->relation, m->key.expr, key, m->key.type_name);
+		scim_sql_tenant(&sql, m, "r", scope);
+		appendStringInfo(&sql.text, " AND NOT EXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s", beside->relation, beside->parent, m->key.expr);
+		for (int j = 0; j < m->nscope; j++)
+			if (beside->scope[j])
+				appendStringInfo(&sql.text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", beside->scope[j], scope + j, m->scope_types[j]);
+		appendStringInfoChar(&sql.text, ')');
+		scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
+	}
+}
