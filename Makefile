@@ -19,13 +19,17 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test conformance bench bench-core bench-outbound fuzz unit coverage floors
+.PHONY: quickstart test versions conformance bench bench-core bench-outbound fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
 
 test:
 	@test/run.sh $(ARGS)
+
+# The tests with the PostgreSQL of other releases of Debian, in chroots: test/versions.sh.
+versions:
+	@test/versions.sh $(ARGS)
 
 conformance:
 	@test/clients/run.sh
