@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -29,7 +30,6 @@ typedef struct Emitter
 	const ScimMapping *mapping;
 	const ScimStoreState *state;
 	const ScimSelection *selection;
-	TupleDesc	desc;
 	const ScimParentRow *row;
 	const char *base_url;
 	StringInfo	out;
@@ -109,6 +109,8 @@ scim_store_datum_text(const ScimSource *src, Datum value)
 			return DatumGetBool(value) ? "true" : "false";
 		case SCIM_SQL_TIMESTAMPTZ:
 			return time_text(DatumGetTimestampTz(value));
+		case SCIM_SQL_UUID:
+			return DatumGetCString(DirectFunctionCall1(uuid_out, value));
 		default:
 			if (src->typid == TEXTOID || src->typid == VARCHAROID)
 				return TextDatumGetCString(value);
@@ -160,7 +162,7 @@ scim_store_location(const ScimEndpointType *target, const char *base_url, const 
 }
 
 char *
-scim_store_version(const ScimMapping *mapping, TupleDesc desc, Datum *values, bool *nulls)
+scim_store_version(const ScimMapping *mapping, Datum *values, bool *nulls)
 {
 	int			column = scim_store_state(mapping)->col_version;
 
@@ -390,7 +392,7 @@ emit_meta(Emitter *e)
 		emit_sub(e, sub, scim_store_location(e->target, e->base_url, e->row->id));
 	sub = sub_named(meta, "version");
 	if (sub && wanted(e, sub))
-		emit_sub(e, sub, scim_store_version(e->mapping, e->desc, e->row->values, e->row->nulls));
+		emit_sub(e, sub, scim_store_version(e->mapping, e->row->values, e->row->nulls));
 	if (e->out->data[e->out->len - 1] == '{')
 	{
 		e->out->len = start;
@@ -460,7 +462,7 @@ emit_attribute(Emitter *e, const ScimAttr *attr)
 
 void
 scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
-				TupleDesc desc, const ScimParentRow *row, const char *base_url, StringInfo out)
+				const ScimParentRow *row, const char *base_url, StringInfo out)
 {
 	const ScimResourceType *type = target->type;
 	Emitter		e;
@@ -472,7 +474,6 @@ scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
 	e.mapping = target->mapping;
 	e.state = scim_store_state(target->mapping);
 	e.selection = selection;
-	e.desc = desc;
 	e.row = row;
 	e.base_url = base_url;
 	e.out = out;

@@ -2,10 +2,12 @@
  * store_read.c
  *		Rows of a mapping read as resources: by id, and by page.
  *
- * However many child relations a mapping has, a read is two plans, three where
- * User `groups` are asked for and there are any: the parent rows; one UNION ALL
- * over the child relations that the projection asks for and that (by the
- * presence column) may hold rows; the groups.  All run in one snapshot.
+ * Rows of plain tables come without a statement where a scan of an index is
+ * enough (store_scan.c): a row by its id, and child rows.  The rest is two
+ * plans, however many child relations a mapping has, three where User `groups`
+ * are asked for and there are any: the parent rows; one UNION ALL over the
+ * child relations that the projection asks for and that (by the presence
+ * column) may hold rows; the groups.  All of it sees one snapshot.
  */
 #include "postgres.h"
 
@@ -176,8 +178,23 @@ put_in_order(ScimParentRow *parent)
 /* Columns of a branch before its values. */
 #define BRANCH_VALUES 3
 
+void
+scim_store_add_row(ScimParentRow *parent, ScimChildRow *row)
+{
+	row->next = NULL;
+	if (parent->last)
+	{
+		parent->last->next = row;
+		if (ordered_here(row->child) && parent->last->child == row->child && parent->last->order > row->order)
+			parent->unordered = true;
+	}
+	else
+		parent->first = row;
+	parent->last = row;
+}
+
 static void
-collect_rows(const ScimMapping *m, ScimParentRow *rows, int nrows, const ScimChild *fixed_child)
+collect_rows(const ScimMapping *m, ScimParentRow *rows, const ScimChild *fixed_child)
 {
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
@@ -196,33 +213,110 @@ collect_rows(const ScimMapping *m, ScimParentRow *rows, int nrows, const ScimChi
 		row->values = palloc(sizeof(char *) * (desc->natts - BRANCH_VALUES));
 		for (int j = BRANCH_VALUES; j < desc->natts; j++)
 			row->values[j - BRANCH_VALUES] = nulls[j] ? NULL : TextDatumGetCString(values[j]);
-		row->next = NULL;
-		if (parent->last)
-		{
-			parent->last->next = row;
-			if (ordered_here(row->child) && parent->last->child == row->child && parent->last->order > row->order)
-				parent->unordered = true;
-		}
-		else
-			parent->first = row;
-		parent->last = row;
+		scim_store_add_row(parent, row);
 	}
-	for (int i = 0; i < nrows; i++)
-		if (rows[i].unordered)
-			put_in_order(&rows[i]);
+}
+
+void
+scim_store_too_much(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("the answer holds more values than a request may use memory for"),
+			 errhint("Ask for less, or exclude the large attribute (excludedAttributes).")));
+}
+
+/* As many rows as "budget" still allows, which they are taken from. */
+static void
+execute_bounded(const ScimMapping *m, ScimSql *sql, long *budget)
+{
+	scim_sql_execute(m, sql, SPI_OK_SELECT, true, *budget + 1);
+	*budget -= (long) SPI_processed;
+	if (*budget < 0)
+		scim_store_too_much();
+}
+
+/*
+ * Read what needs no statement, and take it out of "use".  An attribute whose
+ * values lie in several relations comes one way or the other as a whole, so
+ * that their order is the same.
+ */
+static void
+scan_children(const ScimEndpointType *target, bool *use, ScimParentRow *rows, int n, long *budget)
+{
+	const ScimMapping *m = target->mapping;
+
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimAttr *attr = m->children[i].attr;
+		int			end = i;
+		bool		can = use[i];
+
+		/* relations of one attribute follow each other */
+		for (; end < m->nchildren && m->children[end].attr == attr; end++)
+			can = can && (!use[end] || scim_store_can_scan(m, end));
+		for (; can && i < end; i++)
+		{
+			if (use[i] && !scim_store_scan_child(target, i, rows, n, budget))
+				break;
+			use[i] = false;
+		}
+		i = end - 1;
+	}
+}
+
+/* The keys of some parents as a parameter. */
+static int
+keys_param(ScimSql *sql, const ScimParentRow *rows, int n)
+{
+	const char **keys;
+
+	if (n == 1)
+		return scim_sql_text(sql, rows[0].id);
+	keys = palloc(sizeof(char *) * n);
+	for (int i = 0; i < n; i++)
+		keys[i] = rows[i].id;
+	return scim_sql_text_array(sql, keys, n);
+}
+
+/* The rows of the child relations in "use", by one statement. */
+static void
+select_children(const ScimEndpointType *target, const bool *use, int width, ScimParentRow *rows, int n, long *budget)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			keys;
+	int			scope;
+	bool		first = true;
+
+	scim_sql_init(&sql);
+	keys = keys_param(&sql, rows, n);
+	scope = scim_sql_scope_params(&sql, target);
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		if (!use[i])
+			continue;
+		if (!first)
+			appendStringInfoString(&sql.text, " UNION ALL ");
+		append_branch(&sql, m, i, width, n == 1, keys, scope);
+		first = false;
+	}
+	execute_bounded(m, &sql, budget);
+	collect_rows(m, rows, NULL);
 }
 
 static void
-execute_bounded(const ScimMapping *m, ScimSql *sql)
+select_groups(const ScimEndpointType *target, const ScimChild *child, ScimParentRow *rows, int n, long *budget)
 {
-	long		limit = (long) scim_request_memory * 1024L / CHILD_ROW_COST;
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			keys;
 
-	scim_sql_execute(m, sql, SPI_OK_SELECT, true, limit + 1);
-	if (SPI_processed > (uint64) limit)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the answer holds more values than a request may use memory for"),
-				 errhint("Ask for less, or exclude the large attribute (excludedAttributes).")));
+	scim_sql_init(&sql);
+	keys = keys_param(&sql, rows, n);
+	append_groups(&sql, m, child, n == 1, keys, scim_sql_scope_params(&sql, target));
+	execute_bounded(m, &sql, budget);
+	collect_rows(m, rows, child);
 }
 
 /* The rows of the child relations of some parents, as far as selected. */
@@ -233,17 +327,12 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 	ScimStoreState *state = scim_store_state(m);
 	int32		mask = 0;
 	bool		has_groups = false;
-	bool		any = false;
 	int			width = 0;
-	const char **keys = palloc(sizeof(char *) * n);
+	long		budget = (long) scim_request_memory * 1024L / CHILD_ROW_COST;
 	bool	   *use = palloc0(sizeof(bool) * Max(m->nchildren, 1));
-	ScimSql		sql;
-	int			keys_param;
-	int			scope_param;
 
 	for (int i = 0; i < n; i++)
 	{
-		keys[i] = rows[i].id;
 		if (state->col_present >= 0 && !rows[i].nulls[state->col_present])
 			mask |= DatumGetInt32(rows[i].values[state->col_present]);
 		if (state->col_has_groups >= 0)
@@ -253,43 +342,20 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 	{
 		const ScimChild *child = &m->children[i];
 
-		if (child->kind == SCIM_CHILD_GROUPS || !selection->has[child->attr->ord] ||
-			(state->col_present >= 0 && child->present >= 0 && (mask & (1 << child->present)) == 0))
-			continue;
-		use[i] = true;
-		any = true;
-		width = Max(width, child_width(child));
+		use[i] = child->kind != SCIM_CHILD_GROUPS && selection->has[child->attr->ord] &&
+			(state->col_present < 0 || child->present < 0 || (mask & (1 << child->present)) != 0);
 	}
-
-	if (any)
-	{
-		bool		first = true;
-
-		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
-		scope_param = scim_sql_scope_params(&sql, target);
-		for (int i = 0; i < m->nchildren; i++)
-		{
-			if (!use[i])
-				continue;
-			if (!first)
-				appendStringInfoString(&sql.text, " UNION ALL ");
-			append_branch(&sql, m, i, width, n == 1, keys_param, scope_param);
-			first = false;
-		}
-		execute_bounded(m, &sql);
-		collect_rows(m, rows, n, NULL);
-	}
-
+	scan_children(target, use, rows, n, &budget);
+	for (int i = 0; i < m->nchildren; i++)
+		if (use[i])
+			width = Max(width, child_width(&m->children[i]));
+	if (width > 0)
+		select_children(target, use, width, rows, n, &budget);
 	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
-	{
-		scim_sql_init(&sql);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
-		scope_param = scim_sql_scope_params(&sql, target);
-		append_groups(&sql, m, &m->children[state->groups_child], n == 1, keys_param, scope_param);
-		execute_bounded(m, &sql);
-		collect_rows(m, rows, n, &m->children[state->groups_child]);
-	}
+		select_groups(target, &m->children[state->groups_child], rows, n, &budget);
+	for (int i = 0; i < n; i++)
+		if (rows[i].unordered)
+			put_in_order(&rows[i]);
 }
 
 /* ---- parent rows ---- */
@@ -340,27 +406,22 @@ deform_parent(TupleDesc desc, HeapTuple tuple, ScimParentRow *row)
 	row->nulls = palloc(sizeof(bool) * desc->natts);
 	heap_deform_tuple(tuple, desc, row->values, row->nulls);
 	row->id = TextDatumGetCString(row->values[SCIM_COL_KEY]);
+	row->has_key = false;
 	row->first = row->last = NULL;
 	row->unordered = false;
 }
 
-bool
-scim_store_get(const ScimEndpointType *target, const char *id,
-			   const ScimSelection *selection, ScimLock lock,
-			   StringInfo out, ScimHead *head)
+/*
+ * The row with this id by a statement, which locks it if that is asked for.
+ * With a lock there is a snapshot of behind it then.
+ */
+static bool
+select_parent(const ScimEndpointType *target, const char *id, ScimLock lock, ScimParentRow *row)
 {
 	const ScimMapping *m = target->mapping;
 	ScimStoreState *state = scim_store_state(m);
-	const char *base_url = scim_endpoint_base_url(target->endpoint);
 	ScimSql		sql;
 	int			scope;
-	ScimParentRow row;
-	TupleDesc	desc;
-
-	if (!scim_key_text_valid(&m->key, id))
-		return false;
-	if (lock == SCIM_NO_LOCK)
-		push_snapshot();
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
@@ -373,28 +434,52 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 		appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r");
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, lock == SCIM_NO_LOCK, 1);
 	if (SPI_processed == 0)
+		return false;
+	if (lock != SCIM_NO_LOCK)
+		push_snapshot();
+	check_types(m, state, SPI_tuptable->tupdesc);
+	deform_parent(SPI_tuptable->tupdesc, SPI_tuptable->vals[0], row);
+	return true;
+}
+
+bool
+scim_store_get(const ScimEndpointType *target, const char *id,
+			   const ScimSelection *selection, ScimLock lock,
+			   StringInfo out, ScimHead *head)
+{
+	const ScimMapping *m = target->mapping;
+	ScimStoreState *state = scim_store_state(m);
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	ScimScanned scanned = SCIM_SCAN_NOT;
+	ScimParentRow row;
+
+	if (!scim_key_text_valid(&m->key, id))
+		return false;
+	if (lock == SCIM_NO_LOCK)
+	{
+		bool		want_groups = out && state->groups_child >= 0 &&
+			selection->has[m->children[state->groups_child].attr->ord];
+
+		push_snapshot();
+		scanned = scim_store_scan_parent(target, id, want_groups, &row);
+	}
+	if (scanned == SCIM_SCAN_NONE ||
+		(scanned == SCIM_SCAN_NOT && !select_parent(target, id, lock, &row)))
 	{
 		if (lock == SCIM_NO_LOCK)
 			PopActiveSnapshot();
 		return false;
 	}
-	/* behind a lock: what the previous holder has committed is seen */
-	if (lock != SCIM_NO_LOCK)
-		push_snapshot();
-
-	desc = SPI_tuptable->tupdesc;
-	check_types(m, state, desc);
-	deform_parent(desc, SPI_tuptable->vals[0], &row);
 	if (head)
 	{
 		head->id = row.id;
-		head->version = scim_store_version(m, desc, row.values, row.nulls);
+		head->version = scim_store_version(m, row.values, row.nulls);
 		head->location = scim_store_location(target, base_url, row.id);
 	}
 	if (out)
 	{
 		read_children(target, selection, &row, 1);
-		scim_store_emit(target, selection, desc, &row, base_url, out);
+		scim_store_emit(target, selection, &row, base_url, out);
 	}
 	PopActiveSnapshot();
 	return true;
@@ -486,7 +571,7 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');
-		scim_store_emit(target, selection, desc, &rows[i], base_url, out);
+		scim_store_emit(target, selection, &rows[i], base_url, out);
 		if (out->len > (int64) scim_request_memory * 1024)
 			ereport(ERROR,
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -521,7 +606,7 @@ compare_index(const void *a, const void *b)
 }
 
 /* Fill the rows of "wanted" (sorted by id); a key that is not unique (a view) names any of its rows. */
-static TupleDesc
+static void
 read_wanted(const ScimEndpointType *target, WantedRow *wanted, int n, const char *condition)
 {
 	const ScimMapping *m = target->mapping;
@@ -563,7 +648,6 @@ read_wanted(const ScimEndpointType *target, WantedRow *wanted, int n, const char
 			place->row = row.row;
 		}
 	}
-	return desc;
 }
 
 void
@@ -578,7 +662,6 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 	ScimParentRow *rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
 	int			nwanted = 0;
 	int			nrows = 0;
-	TupleDesc	desc;
 
 	*result = palloc0(sizeof(ScimStoreRow) * Max(n, 1));
 	*nresult = 0;
@@ -594,7 +677,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 
 	push_snapshot();
 	qsort(wanted, nwanted, sizeof(WantedRow), compare_wanted);
-	desc = read_wanted(target, wanted, nwanted, condition);
+	read_wanted(target, wanted, nwanted, condition);
 	qsort(wanted, nwanted, sizeof(WantedRow), compare_index);
 	for (int i = 0; i < nwanted; i++)
 	{
@@ -617,7 +700,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 		if (!(*result)[i].in_scope)
 			continue;
 		initStringInfo(&json);
-		scim_store_emit(target, selection, desc, &rows[j++], base_url, &json);
+		scim_store_emit(target, selection, &rows[j++], base_url, &json);
 		(*result)[i].json = json.data;
 	}
 	PopActiveSnapshot();
