@@ -24,6 +24,7 @@ typedef struct ScimRequest
 	const char *prefer;
 	const char *body;			/* may hold NUL bytes */
 	size_t		body_len;
+	bool		flush_later;	/* the caller waits until the commit is durable */
 } ScimRequest;
 
 typedef struct ScimResponse
@@ -44,6 +45,10 @@ typedef struct ScimResponse
  * the endpoint's owner, commit, and only then return.  Called outside any
  * transaction by a worker; never raises an ERROR (FATAL passes).  The response
  * lives in "context".
+ *
+ * With request->flush_later the commit may not be durable yet: then
+ * XactLastCommitEnd has moved, and up to there the log must be flushed before
+ * anybody hears of a success.
  */
 extern void scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimResponse *response);
 
