@@ -10,6 +10,9 @@
 
 #include "provider_internal.h"
 
+/* Of a PATCH that does not have to see all of the resource. */
+#define MAX_PARTIAL_BODY (64 * 1024)
+
 /* The request's body as a JSON tree; NULL and err. */
 json_t *
 scim_crud_body(ScimCall *call)
@@ -114,30 +117,35 @@ lock_resource(ScimCall *call, const ScimEndpointType *target, const char *id,
 }
 
 /*
- * Lock a resource and read it as a tree, also what is never or only on request
- * returned: a write compares with what is stored.  "without" (may be NULL) is
- * left out.
+ * What a write has to know of the stored resource: everything, also what is
+ * never or only on request returned, but "without" (may be NULL).
  */
-static json_t *
-lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimAttr *without)
+static ScimSelection *
+selection_to_write(ScimCall *call, const ScimEndpointType *target, const ScimAttr *without)
 {
 	ScimSelection *all = scim_selection_all(target->type, &call->err);
-	StringInfoData text;
-	ScimError	too_large;
-	json_t	   *tree;
 
-	if (all == NULL)
-		return NULL;
 	/* User `groups` are of no use to a write, and cost a query */
-	for (int i = 0; i < target->type->ntop; i++)
+	for (int i = 0; all && i < target->type->ntop; i++)
 	{
 		const ScimAttr *attr = target->type->top[i];
 
 		if (attr == without || (attr->multi && attr->mutability == SCIM_READ_ONLY))
 			all->has[attr->ord] = false;
 	}
+	return all;
+}
+
+/* Lock a resource and read it as a tree. */
+static json_t *
+lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimSelection *known)
+{
+	StringInfoData text;
+	ScimError	too_large;
+	json_t	   *tree;
+
 	initStringInfo(&text);
-	if (!lock_resource(call, target, id, all, &text))
+	if (!lock_resource(call, target, id, known, &text))
 		return NULL;
 
 	/* the limits are those of a body, and what is stored is none */
@@ -157,6 +165,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 {
 	ScimSelection *select = selection(call, target);
 	ScimAttr   *delta_attr = scim_store_delta_attr(target);
+	ScimSelection *known;
 	ScimDelta	delta;
 	json_t	   *body;
 	json_t	   *before;
@@ -166,7 +175,8 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 	/* what is immutable has to be compared */
 	if (delta_attr && delta_attr->mutability != SCIM_READ_WRITE)
 		delta_attr = NULL;
-	if (select == NULL || (before = lock_and_read(call, target, id, delta_attr)) == NULL ||
+	if (select == NULL || (known = selection_to_write(call, target, delta_attr)) == NULL ||
+		(before = lock_and_read(call, target, id, known)) == NULL ||
 		(body = scim_crud_body(call)) == NULL)
 		return;
 	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
@@ -180,7 +190,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		delta.clear = true;
 		delta.add = json_object_get(scim_resource_part(target->type, after, delta_attr->ext), delta_attr->name);
 	}
-	if (scim_store_update(target, id, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
+	if (scim_store_update(target, id, known, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
 		respond_with(call, target, id, select, 200);
 }
 
@@ -220,6 +230,22 @@ read_patch(ScimCall *call, const ScimEndpointType *target, ScimAttr *delta_attr,
 }
 
 /*
+ * What the operations do not touch need not be read: it is the same before and
+ * after.  What is required is looked at in any case.  A large body sees the
+ * whole resource, whose size is bounded as a whole (scim_patch_apply); what
+ * small ones make of it, an attribute each, is bounded by their number.
+ */
+static void
+leave_out_untouched(const ScimCall *call, const ScimResourceType *type, const ScimPatch *patch, ScimSelection *known)
+{
+	if (call->request->body_len > MAX_PARTIAL_BODY)
+		return;
+	for (int i = 0; i < type->ntop; i++)
+		if (!type->top[i]->required && !scim_patch_touches(patch, type->top[i]))
+			known->has[type->top[i]->ord] = false;
+}
+
+/*
  * Members of a group are changed as a set, without reading them, where the
  * operations allow it; then the answer is 204 (RFC 7644 3.5.2 leaves the choice,
  * unless the client asks for attributes), because reading a million members
@@ -231,6 +257,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 {
 	ScimSelection *select = selection(call, target);
 	ScimAttr   *delta_attr = scim_store_delta_attr(target);
+	ScimSelection *known;
 	ScimHead	head;
 	json_t	   *before;
 	json_t	   *after;
@@ -254,13 +281,17 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 			call->err = body_error;
 		return;
 	}
-	before = lock_and_read(call, target, id, by_delta ? delta_attr : NULL);
+	known = selection_to_write(call, target, by_delta ? delta_attr : NULL);
+	if (known == NULL)
+		return;
+	leave_out_untouched(call, target->type, patch, known);
+	before = lock_and_read(call, target, id, known);
 	if (before == NULL)
 		return;
 
 	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, NULL, &call->err);
 	if (after == NULL ||
-		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
+		!scim_store_update(target, id, known, before, after, by_delta ? delta_attr : NULL,
 						   delta.any ? &delta : NULL, &changed, &call->err))
 		return;
 	if (!select->is_default || (!by_delta && !prefers_minimal(call)))

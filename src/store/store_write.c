@@ -408,6 +408,18 @@ update_child(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	return ngone > 0 || nfresh > 0;
 }
 
+/* Bits of the child relations whose values are known. */
+static int32
+known_mask(const ScimMapping *m, const ScimSelection *known)
+{
+	int32		mask = 0;
+
+	for (int i = 0; i < m->nchildren; i++)
+		if (m->children[i].present >= 0 && known->has[m->children[i].attr->ord])
+			mask |= 1 << m->children[i].present;
+	return mask;
+}
+
 /* Bits of the child relations in which a state has values. */
 static int32
 presence_mask(const ScimMapping *m, const json_t *resource)
@@ -528,17 +540,24 @@ own_column(const ScimMapping *m)
  */
 static void
 update_parent(const ScimEndpointType *target, const char *id, ScimSql *sql, ColumnList *list,
-			  const json_t *after, int scope)
+			  const ScimSelection *known, const json_t *after, int scope)
 {
 	const ScimMapping *m = target->mapping;
+	int32		mask = m->present ? known_mask(m, known) : 0;
 
 	if (m->last_modified && m->last_modified->column)
 		add_column(list, m->last_modified->column, "pg_catalog.clock_timestamp()");
 	if (m->version && m->version->column)
 		add_column(list, m->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr));
-	if (m->present)
+	if (mask != 0)
+	{
+		int			keep = scim_sql_text(sql, psprintf("%d", ~mask));
+		int			set = scim_sql_text(sql, psprintf("%d", presence_mask(m, after)));
+
 		add_column(list, m->present,
-				   psprintf("$%d::pg_catalog.int4", scim_sql_text(sql, psprintf("%d", presence_mask(m, after)))));
+				   psprintf("r.%s OPERATOR(pg_catalog.&) $%d::pg_catalog.int4 OPERATOR(pg_catalog.|) $%d::pg_catalog.int4",
+							m->present, keep, set));
+	}
 	/* no column tells of changes in child rows: rewriting the row moves its version */
 	if (list->n == 0)
 	{
@@ -557,7 +576,7 @@ update_parent(const ScimEndpointType *target, const char *id, ScimSql *sql, Colu
 
 bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const json_t *before, const json_t *after,
+				  const ScimSelection *known, const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -584,7 +603,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	if (list.n > 0)
 		*changed = true;
 	if (*changed)
-		update_parent(target, id, &sql, &list, after, scope);
+		update_parent(target, id, &sql, &list, known, after, scope);
 	return true;
 }
 
