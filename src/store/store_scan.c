@@ -166,7 +166,7 @@ static bool
 is_plain_table(Relation rel)
 {
 	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass &&
-		!rel->rd_rel->relrowsecurity && !rel->rd_rel->relhasrules && !RELATION_IS_OTHER_TEMP(rel);
+		!rel->rd_rel->relrowsecurity && rel->rd_rules == NULL && !RELATION_IS_OTHER_TEMP(rel);
 }
 
 static bool
