@@ -277,7 +277,7 @@ sub listener_pids
 {
 	my ($self, %opt) = @_;
 	my $out = eval {
-		$self->sql("SELECT pid FROM pg_catalog.pg_stat_activity WHERE usename = 'scim_worker' ORDER BY pid", %opt);
+		$self->sql("SELECT pid FROM pg_catalog.pg_stat_activity WHERE backend_type = 'scim listener' ORDER BY pid", %opt);
 	};
 	return defined $out ? split(/\n/, $out) : ();
 }
