@@ -24,7 +24,7 @@ test:
 	@test/run.sh $(ARGS)
 
 bench:
-	@bench/run.sh $(ARGS)
+	@bench/run.sh $(if $(SCALE),--users $(SCALE)) $(ARGS)
 
 # Core alone, without a server: test/unit/Makefile builds and runs it.
 unit:

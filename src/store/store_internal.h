@@ -57,7 +57,6 @@ typedef struct ScimStoreState
 	int			col_created;	/* -1: there is none */
 	int			col_modified;
 	int			col_present;
-	int			col_has_groups;
 	int			col_scalars;	/* first of mapping->nscalars columns */
 	int			col_slots;		/* first of the slots' columns, in order */
 	int			groups_child;	/* index of the GROUPS child, or -1 */
@@ -112,9 +111,8 @@ typedef enum ScimScanned
 	SCIM_SCAN_FOUND
 } ScimScanned;
 
-/* The row with this id, a valid text of a key; "want_groups": also whether the user is in a group. */
-extern ScimScanned scim_store_scan_parent(const ScimEndpointType *target, const char *id, bool want_groups,
-										  ScimParentRow *row);
+/* The row with this id, a valid text of a key. */
+extern ScimScanned scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
 
 /* May the rows of this child relation come without a statement? */
 extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
@@ -124,6 +122,9 @@ extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
  * to do it.  "budget": how many more rows there may be.
  */
 extern bool scim_store_scan_child(const ScimEndpointType *target, int child, ScimParentRow *rows, int n, long *budget);
+
+/* Can any of these users be in a group?  Also true if only a statement can tell. */
+extern bool scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int n);
 
 /* ---- predicates (store_predicate.c) ---- */
 

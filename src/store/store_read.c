@@ -326,18 +326,13 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 	const ScimMapping *m = target->mapping;
 	ScimStoreState *state = scim_store_state(m);
 	int32		mask = 0;
-	bool		has_groups = false;
 	int			width = 0;
 	long		budget = (long) scim_request_memory * 1024L / CHILD_ROW_COST;
 	bool	   *use = palloc0(sizeof(bool) * Max(m->nchildren, 1));
 
 	for (int i = 0; i < n; i++)
-	{
 		if (state->col_present >= 0 && !rows[i].nulls[state->col_present])
 			mask |= DatumGetInt32(rows[i].values[state->col_present]);
-		if (state->col_has_groups >= 0)
-			has_groups = has_groups || DatumGetBool(rows[i].values[state->col_has_groups]);
-	}
 	for (int i = 0; i < m->nchildren; i++)
 	{
 		const ScimChild *child = &m->children[i];
@@ -351,7 +346,8 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 			width = Max(width, child_width(&m->children[i]));
 	if (width > 0)
 		select_children(target, use, width, rows, n, &budget);
-	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
+	if (state->groups_child >= 0 && selection->has[m->children[state->groups_child].attr->ord] &&
+		scim_store_any_in_group(target, rows, n))
 		select_groups(target, &m->children[state->groups_child], rows, n, &budget);
 	for (int i = 0; i < n; i++)
 		if (rows[i].unordered)
@@ -448,7 +444,6 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 			   StringInfo out, ScimHead *head)
 {
 	const ScimMapping *m = target->mapping;
-	ScimStoreState *state = scim_store_state(m);
 	const char *base_url = scim_endpoint_base_url(target->endpoint);
 	ScimScanned scanned = SCIM_SCAN_NOT;
 	ScimParentRow row;
@@ -457,11 +452,8 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 		return false;
 	if (lock == SCIM_NO_LOCK)
 	{
-		bool		want_groups = out && state->groups_child >= 0 &&
-			selection->has[m->children[state->groups_child].attr->ord];
-
 		push_snapshot();
-		scanned = scim_store_scan_parent(target, id, want_groups, &row);
+		scanned = scim_store_scan_parent(target, id, &row);
 	}
 	if (scanned == SCIM_SCAN_NONE ||
 		(scanned == SCIM_SCAN_NOT && !select_parent(target, id, lock, &row)))

@@ -70,7 +70,7 @@ typedef struct ScanIndex
 
 typedef struct ScanColumnRead
 {
-	AttrNumber	attnum;			/* 0: nothing is read */
+	AttrNumber	attnum;			/* 0: none, the version is the row's own */
 	Oid			type;
 } ScanColumnRead;
 
@@ -427,8 +427,7 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 			prepare_child(m, columns, &m->children[i], context, &scans->children[i]);
 		if (state->groups_child >= 0)
 			prepare_groups(m, columns, m->children[state->groups_child].user_link, context, &scans->groups);
-		if (is_plain_table(rel) && note_columns(m, state, rel, scans) &&
-			(state->groups_child < 0 || OidIsValid(scans->groups.index)))
+		if (is_plain_table(rel) && note_columns(m, state, rel, scans))
 		{
 			columns[n].scope = -1;
 			columns[n].attnum = m->key.attnum;
@@ -509,6 +508,17 @@ begin_scan(const ScimEndpointType *target, const ScanIndex *how, OpenScan *scan)
 			scan->keys[i].sk_argument = key_datum(how->columns[i].type, target->scope[how->columns[i].scope]);
 	scan->slot = table_slot_create(scan->rel, NULL);
 	scan->desc = scim_index_beginscan(scan->rel, scan->index, GetActiveSnapshot(), scan->nkeys);
+}
+
+static Datum
+key_of(const ScimMapping *m, ScimParentRow *row)
+{
+	if (!row->has_key)
+	{
+		row->key = key_datum(m->key.typid, row->id);
+		row->has_key = true;
+	}
+	return row->key;
 }
 
 static void
@@ -603,12 +613,7 @@ scim_store_scan_child(const ScimEndpointType *target, int index, ScimParentRow *
 		if (state->col_present >= 0 && child->present >= 0 && !rows[i].nulls[state->col_present] &&
 			(DatumGetInt32(rows[i].values[state->col_present]) & (1 << child->present)) == 0)
 			continue;
-		if (!rows[i].has_key)
-		{
-			rows[i].key = key_datum(m->key.typid, rows[i].id);
-			rows[i].has_key = true;
-		}
-		start_at(how, &scan, rows[i].key);
+		start_at(how, &scan, key_of(m, &rows[i]));
 		while (next_row(&scan))
 		{
 			ScimChildRow *row = palloc(sizeof(ScimChildRow));
@@ -638,24 +643,27 @@ scim_store_scan_child(const ScimEndpointType *target, int index, ScimParentRow *
 	return true;
 }
 
-/* ---- the parent row ---- */
-
-/* Is a user in any group?  *known: false if only a statement can tell. */
-static bool
-in_group(const ScimEndpointType *target, const ScanIndex *how, Datum key, bool *known)
+bool
+scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int n)
 {
+	const ScimMapping *m = target->mapping;
+	const ScanIndex *how = &scans_of(m)->groups;
 	OpenScan	scan;
-	bool		result;
+	bool		any = false;
 
-	*known = open_scan(how, &scan);
-	if (!*known)
-		return false;
+	if (!open_scan(how, &scan))
+		return true;
 	begin_scan(target, how, &scan);
-	start_at(how, &scan, key);
-	result = next_row(&scan);
+	for (int i = 0; i < n && !any; i++)
+	{
+		start_at(how, &scan, key_of(m, &rows[i]));
+		any = next_row(&scan);
+	}
 	end_scan(&scan);
-	return result;
+	return any;
 }
+
+/* ---- the parent row ---- */
 
 static bool
 parent_fits(const ScimScans *scans, int n, TupleDesc desc)
@@ -711,14 +719,13 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 }
 
 ScimScanned
-scim_store_scan_parent(const ScimEndpointType *target, const char *id, bool want_groups, ScimParentRow *row)
+scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
 {
 	const ScimMapping *m = target->mapping;
 	const ScimStoreState *state = scim_store_state(m);
 	const ScimScans *scans = scans_of(m);
 	OpenScan	scan;
 	bool		found;
-	bool		known = true;
 
 	if (!open_scan(&scans->parent, &scan))
 		return SCIM_SCAN_NOT;
@@ -734,13 +741,5 @@ scim_store_scan_parent(const ScimEndpointType *target, const char *id, bool want
 	if (found)
 		fill_parent(m, state, scans, scan.rel, scan.slot, row);
 	end_scan(&scan);
-	if (found && state->col_has_groups >= 0)
-	{
-		row->nulls[state->col_has_groups] = false;
-		row->values[state->col_has_groups] =
-			BoolGetDatum(want_groups && in_group(target, &scans->groups, row->key, &known));
-	}
-	if (!known)
-		return SCIM_SCAN_NOT;
 	return found ? SCIM_SCAN_FOUND : SCIM_SCAN_NONE;
 }

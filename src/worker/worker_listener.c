@@ -23,6 +23,9 @@
 #include "postgres.h"
 
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -77,6 +80,9 @@
 #define MAX_URL_BYTES (8 * 1024)
 
 #define MAX_TLS_FILE (1024 * 1024)
+
+/* Bytes; beyond this memory is taken from the system and given back at once. */
+#define KEEP_MEMORY (512 * 1024)
 
 /* Descriptors beside connections and the server's own files. */
 #define SPARE_DESCRIPTORS 64
@@ -725,12 +731,26 @@ close_listener(ScimHttpServer *http, MemoryContext context)
 
 /* --- the process --- */
 
+/*
+ * Memory of one large answer goes back to the system.  By itself the C library
+ * takes the size of what was freed last for what it should keep.
+ */
+static void
+give_memory_back(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_MMAP_THRESHOLD, KEEP_MEMORY);
+	(void) mallopt(M_TRIM_THRESHOLD, 2 * KEEP_MEMORY);
+#endif
+}
+
 void
 scim_listener_main(Datum arg)
 {
 	MemoryContext context;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	give_memory_back();
 	scim_worker_begin(&args);
 	watch_timeout = RegisterTimeout(USER_TIMEOUT, watch_request);
 	port = args.port != 0 ? args.port : scim_port;
