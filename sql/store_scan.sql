@@ -52,7 +52,7 @@ SELECT * FROM pg_temp.look(:'bob', 'firm2');
 -- only what is asked for
 SELECT * FROM pg_temp.look(:'ann' || '?attributes=emails.value');
 SELECT * FROM pg_temp.look(:'ann' || '?excludedAttributes=emails,phoneNumbers');
--- the rows of a page come from a statement, their values do not
+-- which rows a page has is what a statement says
 SELECT * FROM pg_temp.look('/Users?sortBy=userName&attributes=emails.value,phoneNumbers.value');
 -- what this transaction has written is seen
 BEGIN;

@@ -114,6 +114,12 @@ typedef enum ScimScanned
 /* The row with this id, a valid text of a key. */
 extern ScimScanned scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
 
+/* May rows come by their id without a statement? */
+extern bool scim_store_can_scan_parents(const ScimMapping *mapping);
+
+/* The rows with these ids, each of which is there; false: a statement has to do it. */
+extern bool scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows);
+
 /* May the rows of this child relation come without a statement? */
 extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
 

@@ -718,28 +718,66 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 			CStringGetTextDatum(scim_store_datum_text(m->version, row->values[state->col_version]));
 }
 
+/* Open the scan of a mapping's own relation. */
+static bool
+open_parents(const ScimEndpointType *target, OpenScan *scan)
+{
+	const ScimScans *scans = scans_of(target->mapping);
+
+	if (!open_scan(&scans->parent, scan))
+		return false;
+	if (!parent_fits(scans, scim_store_state(target->mapping)->ncolumns, RelationGetDescr(scan->rel)))
+	{
+		index_close(scan->index, AccessShareLock);
+		table_close(scan->rel, NoLock);
+		return false;
+	}
+	begin_scan(target, &scans->parent, scan);
+	return true;
+}
+
+/* The row with this id. */
+static bool
+next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow *row)
+{
+	const ScimScans *scans = scans_of(m);
+
+	start_at(&scans->parent, scan, key_datum(m->key.typid, id));
+	if (!next_row(scan))
+		return false;
+	fill_parent(m, scim_store_state(m), scans, scan->rel, scan->slot, row);
+	return true;
+}
+
 ScimScanned
 scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
 {
-	const ScimMapping *m = target->mapping;
-	const ScimStoreState *state = scim_store_state(m);
-	const ScimScans *scans = scans_of(m);
 	OpenScan	scan;
 	bool		found;
 
-	if (!open_scan(&scans->parent, &scan))
+	if (!open_parents(target, &scan))
 		return SCIM_SCAN_NOT;
-	if (!parent_fits(scans, state->ncolumns, RelationGetDescr(scan.rel)))
-	{
-		index_close(scan.index, AccessShareLock);
-		table_close(scan.rel, NoLock);
-		return SCIM_SCAN_NOT;
-	}
-	begin_scan(target, &scans->parent, &scan);
-	start_at(&scans->parent, &scan, key_datum(m->key.typid, id));
-	found = next_row(&scan);
-	if (found)
-		fill_parent(m, state, scans, scan.rel, scan.slot, row);
+	found = next_parent(target->mapping, &scan, id, row);
 	end_scan(&scan);
 	return found ? SCIM_SCAN_FOUND : SCIM_SCAN_NONE;
+}
+
+bool
+scim_store_can_scan_parents(const ScimMapping *m)
+{
+	return OidIsValid(scans_of(m)->parent.index);
+}
+
+bool
+scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows)
+{
+	OpenScan	scan;
+	bool		found = true;
+
+	if (!open_parents(target, &scan))
+		return false;
+	for (int i = 0; i < n && found; i++)
+		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
+	end_scan(&scan);
+	return found;
 }
