@@ -502,8 +502,9 @@ build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query,
 
 	scim_sql_init(sql);
 	scope = scim_sql_scope_params(sql, target);
+	/* not as text: rows that OFFSET skips would be cast, too */
 	if (keys_only)
-		appendStringInfo(&sql->text, "SELECT %s::pg_catalog.text", m->key.expr);
+		appendStringInfo(&sql->text, "SELECT %s", m->key.expr);
 	else
 		appendStringInfo(&sql->text, "SELECT %s", scim_store_state(m)->select_list);
 	append_where(sql, target, query, scope);
