@@ -280,7 +280,7 @@ measure_members()
 	printf '.'
 }
 
-# scale FEW|MANY: the same rates with few users stored and with many.
+# scale few|many: the same with few users stored and with many.
 scale()
 {
 	local name
@@ -288,7 +288,7 @@ scale()
 	for name in get filter email walk; do
 		http "$name" 1
 		http "$name" "$seconds"
-		printf '%s\t%s\t%s\n' "$1" "$name" "$rate" >>"$mine/scale"
+		printf '%s\t%s\t%s\t%s\n' "$1" "$name" "$rate" "$cpu" >>"$mine/scale"
 	done
 }
 

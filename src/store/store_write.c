@@ -17,6 +17,9 @@
 #include "store_internal.h"
 #include "../core/core_value.h"
 
+/* Up to so many rows are inserted as VALUES, a plan for each number. */
+#define MAX_VALUES 3
+
 bool		scim_store_writing = false;
 
 void
@@ -257,6 +260,17 @@ take_equal(const ScimAttr *attr, const json_t *a, const json_t *array, bool *tak
 	return false;
 }
 
+/* Text of what an element has for a column of the child, checked. */
+static const char *
+element_text(const ScimMapping *m, const ScimChild *child, int column, const json_t *element)
+{
+	const ScimAttr *leaf = child->subs[column] ? child->subs[column] : child->attr;
+	const char *text = value_text(child->subs[column] ? json_object_get(element, child->subs[column]->name) : element);
+
+	check_length(m, leaf, &child->srcs[column], text);
+	return time_in_utc(leaf, &child->srcs[column], text);
+}
+
 /* Parameters $first.. : one text[] per column of the child, for these elements. */
 static int
 element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const json_t **elements, int n)
@@ -271,13 +285,7 @@ element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const
 		if (child->srcs[j].expr == NULL)
 			continue;
 		for (int i = 0; i < n; i++)
-		{
-			const ScimAttr *leaf = child->subs[j] ? child->subs[j] : child->attr;
-
-			column[i] = value_text(child->subs[j] ? json_object_get(elements[i], child->subs[j]->name) : elements[i]);
-			check_length(m, leaf, &child->srcs[j], column[i]);
-			column[i] = time_in_utc(leaf, &child->srcs[j], column[i]);
-		}
+			column[i] = element_text(m, child, j, elements[i]);
 		param = scim_sql_text_array(sql, column, n);
 		if (first == 0)
 			first = param;
@@ -304,6 +312,56 @@ append_unnest(ScimSql *sql, const ScimChild *child, int first)
 	appendStringInfoString(text, "n)");
 }
 
+/* "key, scope, " of a row to insert. */
+static void
+append_row_start(ScimSql *sql, const ScimMapping *m, const ScimChild *child, int key, int scope)
+{
+	appendStringInfo(&sql->text, "$%d::%s", key, m->key.type_name);
+	for (int i = 0; i < m->nscope; i++)
+		if (child->scope[i])
+			appendStringInfo(&sql->text, ", $%d::%s", scope + i, m->scope_types[i]);
+}
+
+/* "VALUES (...), ..." of a few elements. */
+static void
+append_values(ScimSql *sql, const ScimMapping *m, const ScimChild *child, int key, int scope,
+			  const json_t **elements, int n)
+{
+	for (int i = 0; i < n; i++)
+	{
+		appendStringInfoString(&sql->text, i > 0 ? ", (" : " VALUES (");
+		append_row_start(sql, m, child, key, scope);
+		for (int j = 0; j < child->nsubs; j++)
+			if (child->srcs[j].column)
+				appendStringInfo(&sql->text, ", $%d::%s",
+								 scim_sql_text(sql, element_text(m, child, j, elements[i])), child->srcs[j].type_name);
+		appendStringInfoChar(&sql->text, ')');
+	}
+}
+
+/* The same as "SELECT ... FROM unnest(...)" of arrays, for any number. */
+static void
+append_arrays(ScimSql *sql, const ScimMapping *m, const ScimChild *child, int key, int scope,
+			  const json_t **elements, int n)
+{
+	int			first = element_params(sql, m, child, elements, n);
+	int			column = 0;
+
+	appendStringInfoString(&sql->text, " SELECT ");
+	append_row_start(sql, m, child, key, scope);
+	for (int j = 0; j < child->nsubs; j++)
+	{
+		if (child->srcs[j].expr == NULL)
+			continue;
+		if (child->srcs[j].column)
+			appendStringInfo(&sql->text, ", e.v%d::%s", column, child->srcs[j].type_name);
+		column++;
+	}
+	appendStringInfoString(&sql->text, " FROM ");
+	append_unnest(sql, child, first);
+	appendStringInfoString(&sql->text, " ORDER BY e.n");
+}
+
 static void
 insert_elements(const ScimEndpointType *target, const char *id, const ScimChild *child,
 				const json_t **elements, int n)
@@ -312,15 +370,12 @@ insert_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 	ScimSql		sql;
 	int			scope;
 	int			key;
-	int			first;
-	int			column = 0;
 
 	if (n == 0)
 		return;
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	key = scim_sql_text(&sql, id);
-	first = element_params(&sql, m, child, elements, n);
 
 	appendStringInfo(&sql.text, "INSERT INTO %s (%s", child->relation, child->parent);
 	for (int i = 0; i < m->nscope; i++)
@@ -329,21 +384,12 @@ insert_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 	for (int j = 0; j < child->nsubs; j++)
 		if (child->srcs[j].column)
 			appendStringInfo(&sql.text, ", %s", child->srcs[j].column);
-	appendStringInfo(&sql.text, ") SELECT $%d::%s", key, m->key.type_name);
-	for (int i = 0; i < m->nscope; i++)
-		if (child->scope[i])
-			appendStringInfo(&sql.text, ", $%d::%s", scope + i, m->scope_types[i]);
-	for (int j = 0; j < child->nsubs; j++)
-	{
-		if (child->srcs[j].expr == NULL)
-			continue;
-		if (child->srcs[j].column)
-			appendStringInfo(&sql.text, ", e.v%d::%s", column, child->srcs[j].type_name);
-		column++;
-	}
-	appendStringInfoString(&sql.text, " FROM ");
-	append_unnest(&sql, child, first);
-	appendStringInfoString(&sql.text, " ORDER BY e.n");
+	appendStringInfoChar(&sql.text, ')');
+	/* a plan over arrays takes more to set up than a few rows to insert */
+	if (n <= MAX_VALUES)
+		append_values(&sql, m, child, key, scope, elements, n);
+	else
+		append_arrays(&sql, m, child, key, scope, elements, n);
 	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
 }
 
