@@ -161,6 +161,18 @@ is_stored(TupleDesc desc, AttrNumber attnum, Oid type)
 		(att->attgenerated == '\0' || att->attgenerated == ATTRIBUTE_GENERATED_STORED);
 }
 
+/* Is what is read of a source the column itself, and no expression over it? */
+static bool
+is_column(const ScimSource *src, const char *alias, TupleDesc desc)
+{
+	Form_pg_attribute att;
+
+	if (!is_stored(desc, src->attnum, src->typid))
+		return false;
+	att = TupleDescAttr(desc, src->attnum - 1);
+	return strcmp(src->expr, psprintf("%s.%s", alias, quote_identifier(NameStr(att->attname)))) == 0;
+}
+
 /* A plain table, and nothing that only a statement would do. */
 static bool
 is_plain_table(Relation rel)
@@ -324,15 +336,15 @@ child_columns(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 
 /* Is every value of a child row a column whose text needs no cast, or fixed? */
 static bool
-child_is_plain(const ScimChild *child)
+child_is_plain(const ScimChild *child, TupleDesc desc)
 {
-	if (child->kind != SCIM_CHILD_VALUES)
-		return child->ref.attnum > 0 && !child->ref.negated && is_key_type(child->ref.typid);
-	if (child->order != NULL && !child->order_is_integer)
+	if (child->kind == SCIM_CHILD_LINK || child->kind == SCIM_CHILD_PENDING)
+		return is_column(&child->ref, "c", desc) && is_key_type(child->ref.typid);
+	if (child->kind != SCIM_CHILD_VALUES || (child->order != NULL && !child->order_is_integer))
 		return false;
 	for (int i = 0; i < child->nsubs; i++)
 		if (child->srcs[i].expr != NULL &&
-			(child->srcs[i].attnum <= 0 || child->srcs[i].negated || !is_plain_type(child->srcs[i].typid)))
+			(!is_column(&child->srcs[i], "c", desc) || !is_plain_type(child->srcs[i].typid)))
 			return false;
 	return true;
 }
@@ -345,9 +357,14 @@ prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 	Relation	rel;
 	int			n;
 
-	if (child->kind == SCIM_CHILD_GROUPS || !child_is_plain(child))
+	if (child->kind == SCIM_CHILD_GROUPS)
 		return;
 	rel = table_open(child->relid, AccessShareLock);
+	if (!child_is_plain(child, RelationGetDescr(rel)))
+	{
+		table_close(rel, NoLock);
+		return;
+	}
 	if (child->kind != SCIM_CHILD_VALUES)
 		next = child->ref.attnum;
 	else if (named_column(rel, child->order, &result->order, &result->order_type))
@@ -360,9 +377,9 @@ prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 }
 
 static bool
-note_column(ScimScans *scans, int place, const ScimSource *src)
+note_column(ScimScans *scans, TupleDesc desc, int place, const ScimSource *src)
 {
-	if (src->attnum <= 0 || src->negated)
+	if (!is_column(src, "r", desc))
 		return false;
 	scans->columns[place].attnum = src->attnum;
 	scans->columns[place].type = src->typid;
@@ -373,25 +390,26 @@ note_column(ScimScans *scans, int place, const ScimSource *src)
 static bool
 note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, ScimScans *scans)
 {
+	TupleDesc	desc = RelationGetDescr(rel);
 	int			place = state->col_slots;
 
-	if (!note_column(scans, SCIM_COL_KEY, &m->key) || !is_key_type(m->key.typid))
+	if (!note_column(scans, desc, SCIM_COL_KEY, &m->key) || !is_key_type(m->key.typid))
 		return false;
-	if (m->version && (!note_column(scans, state->col_version, m->version) || !is_key_type(m->version->typid)))
+	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !is_key_type(m->version->typid)))
 		return false;
-	if (m->created && !note_column(scans, state->col_created, m->created))
+	if (m->created && !note_column(scans, desc, state->col_created, m->created))
 		return false;
-	if (m->last_modified && !note_column(scans, state->col_modified, m->last_modified))
+	if (m->last_modified && !note_column(scans, desc, state->col_modified, m->last_modified))
 		return false;
 	if (m->present && !named_column(rel, m->present, &scans->columns[state->col_present].attnum,
 									&scans->columns[state->col_present].type))
 		return false;
 	for (int i = 0; i < m->nscalars; i++)
-		if (!note_column(scans, state->col_scalars + i, &m->scalars[i].src))
+		if (!note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
 			return false;
 	for (int i = 0; i < m->nslots; i++)
 		for (int j = 0; j < m->slots[i].nsubs; j++)
-			if (m->slots[i].srcs[j].expr && !note_column(scans, place++, &m->slots[i].srcs[j]))
+			if (m->slots[i].srcs[j].expr && !note_column(scans, desc, place++, &m->slots[i].srcs[j]))
 				return false;
 	return true;
 }
