@@ -57,6 +57,31 @@ CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.c
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', accept E'a\r\nX-Evil: 1');
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', content_type '');
 CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', ca_file 'relative.pem');
+CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', auth 'digest');
+CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', auth 'basic');
+CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', auth 'basic', client_id 'a:b');
+CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', auth 'oauth2_client_credentials', client_id 'app');
+CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', auth 'oauth2_client_credentials', client_id 'app', token_url 'https://u:p@example.com/token');
+CREATE SERVER bad FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', scope '');
+
+-- ---- passwords and tokens, what is learned ----
+
+CREATE SERVER pass FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', auth 'basic', client_id 'hr');
+CREATE SERVER app FOREIGN DATA WRAPPER scim OPTIONS (base_url 'https://example.com', auth 'oauth2_client_credentials', client_id 'app', token_url 'https://login.example.com/oauth/token', scope 'scim');
+SELECT scim.set_secret('pass', 'a pass: word'), scim.set_secret('app', 's/cret'), scim.set_secret('app', E'two\nlines');
+SELECT server, origin FROM scim.secrets WHERE server IN ('pass', 'app') ORDER BY 1;
+INSERT INTO scim._learned (server, origin, capability, value, evidence) VALUES
+	('pass', 'https://example.com:443', 'members_per_request', '7', 'PATCH: 413'), ('app', 'https://other.example:443', 'update_method', 'put', 'PATCH: 405');
+SELECT c.* FROM (VALUES ('pass'), ('app')) s (server), scim.server_capabilities(s.server) c WHERE c.source IN ('option', 'learned') OR c.name = 'update_method';
+SELECT server, capability, value, evidence FROM scim.learned ORDER BY 1;
+-- an option goes before it
+ALTER SERVER pass OPTIONS (ADD members_per_request '50');
+SELECT value, source FROM scim.server_capabilities('pass') WHERE name = 'members_per_request';
+SELECT scim.forget_learned('pass'), scim.forget_learned('pass');
+SELECT scim.forget_learned('nowhere');
+SELECT scim.drop_secret('pass'), scim.drop_secret('app'), scim.forget_learned('app');
+DROP SERVER pass;
+DROP SERVER app;
 ALTER SERVER plain OPTIONS (ADD concurrency '0');
 ALTER FOREIGN DATA WRAPPER scim OPTIONS (ADD x 'y');
 

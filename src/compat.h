@@ -19,26 +19,11 @@
 #define MarkGUCPrefixReserved(prefix) EmitWarningsOnPlaceholders(prefix)
 #endif
 
-/* Until 15: the digest's size was not passed. */
-#if PG_VERSION_NUM < 150000
-#define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest)
-#else
-#define scim_cryptohash_final(ctx, dest, len) pg_cryptohash_final(ctx, dest, len)
-#endif
-
 /* Until 15: what a check of a password has to say was not const. */
 #if PG_VERSION_NUM < 150000
 typedef char ScimLogDetail;
 #else
 typedef const char ScimLogDetail;
-#endif
-
-/* Until 15: nor was the digest's size passed to HMAC. */
-#include "common/hmac.h"
-#if PG_VERSION_NUM < 150000
-#define scim_hmac_final(ctx, dest, len) pg_hmac_final(ctx, dest)
-#else
-#define scim_hmac_final(ctx, dest, len) pg_hmac_final(ctx, dest, len)
 #endif
 
 /* Until 15: a function that returns a set had to make its tuplestore itself. */

@@ -93,6 +93,7 @@ CREATE FOREIGN DATA WRAPPER scim VALIDATOR scim._server_options;
 COMMENT ON FOREIGN DATA WRAPPER scim IS
 'SCIM services elsewhere: CREATE SERVER name FOREIGN DATA WRAPPER scim OPTIONS (...). USAGE on it is granted to nobody: whoever has it can make this database server send requests.
 Where: profile (scim.profiles) and its site, or base_url: https, no user information, no query (requests by plain http and to private addresses: only to hosts in scim.allowed_targets).
+Who: auth: bearer (the secret is the token), basic (user client_id, the secret is the password), oauth2_client_credentials (token_url gives a token for client_id and the secret, with scope).
 Time: connect_timeout, total_timeout. Load: concurrency, rate_per_second, burst, creates_per_hour, page_size, members_per_request.
 What the target can do, instead of what the profile says: update_method, group_update (patch, put, put_merge), patch_path_style (pathed, pathless), patch_one_operation, patch_value_path, member_remove (filter, value), filter_user, filter_group, filter_and, list_scan, multi_value_max, email_types, user_attributes, group_attributes, immutable_attributes, groups, external_id_user, external_id_group, disable_means (disables, unlinks, deletes), delete_means (deletes, disables, irreversible, none), reactivation (same_id, new_id, impossible), content_type, accept, error_format (scim, list, other), create_sends_invite.
 Superusers only: ca_file (certificates trusted instead of the system''s), secret_file (the secret is the first line of that file).
@@ -153,7 +154,7 @@ CREATE TABLE scim._secrets (
 REVOKE ALL ON TABLE scim._secrets FROM PUBLIC;
 COMMENT ON TABLE scim._secrets IS 'Internal: secrets of servers (scim.set_secret). No grants, not in dumps; it is in the files of the server, its backups and its replicas, and in a publication FOR ALL TABLES, as every table.';
 COMMENT ON COLUMN scim._secrets.server IS 'Name of the server.';
-COMMENT ON COLUMN scim._secrets.origin IS 'Origin of its URL when the secret was set; another one does not get it.';
+COMMENT ON COLUMN scim._secrets.origin IS 'Origin of its URL when the secret was set, and of its token_url if it has one; others do not get it.';
 COMMENT ON COLUMN scim._secrets.owner IS 'Its owner then; a server of another one does not get it.';
 COMMENT ON COLUMN scim._secrets.secret IS 'The secret.';
 COMMENT ON COLUMN scim._secrets.set_at IS 'When it was set.';
@@ -176,7 +177,7 @@ CREATE FUNCTION scim.set_secret(server text, secret text) RETURNS text
 	AS 'MODULE_PATHNAME', 'scim_set_secret';
 REVOKE ALL ON FUNCTION scim.set_secret(text, text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.set_secret(text, text) IS
-'Set the bearer token that requests to a server carry, bound to the origin of its URL and to its owner as they are now. For members of the owner of the server who have USAGE on it. Returns ''ok'', or what is wrong: it raises no error about its arguments, because the text of a statement that fails is logged.
+'Set the secret that requests to a server carry (a bearer token, or as its option auth says), bound to the origin of its URL (and of token_url) and to its owner as they are now. For members of the owner of the server who have USAGE on it. Returns ''ok'', or what is wrong: it raises no error about its arguments, because the text of a statement that fails is logged.
 The secret is in the text of this statement (in its parameters, if it has some). pg_stat_activity shows that text until the function begins, and pg_stat_statements not at all (but for a DO or EXECUTE that holds it); but log_statement = all, log_min_duration_statement, auto_explain log it, and so does an error that comes before the function: no permission to call it, a misspelt name. psql variables (:''token'') do not help, psql puts them into the text. What is in no log and no text: send the secret as data.
 	CREATE TEMP TABLE s (t text);
 	\copy s FROM PROGRAM ''cat token''

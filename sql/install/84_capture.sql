@@ -72,6 +72,8 @@ CREATE TABLE scim._dirty (
 );
 -- Compressing keys costs more than all else that the trigger does.
 ALTER TABLE scim._dirty ALTER COLUMN keys SET STORAGE EXTERNAL;
+-- A queue of a million single changes is not searched for the few that mean all rows.
+CREATE INDEX _dirty_full ON scim._dirty (sync_id) WHERE keys IS NULL;
 REVOKE ALL ON TABLE scim._dirty FROM PUBLIC;
 COMMENT ON TABLE scim._dirty IS 'Internal: the queue of changes to push. A worker deletes exactly the rows it has read.';
 COMMENT ON COLUMN scim._dirty.id IS 'Number of the entry; numbers become visible in any order.';

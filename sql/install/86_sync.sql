@@ -58,7 +58,7 @@ COMMENT ON COLUMN scim._links.intent IS 'What a request in flight is meant to do
 COMMENT ON COLUMN scim._links.intent_at IS 'Since when.';
 COMMENT ON COLUMN scim._links.dirty IS 'Whether the row has changed while a request was in flight.';
 COMMENT ON COLUMN scim._links.waiting IS 'Whether the row refers to others that are not at the target yet.';
-COMMENT ON COLUMN scim._links.doubt IS 'How often the target has to say that there is no such resource before one is created: the outcome of a POST is not known.';
+COMMENT ON COLUMN scim._links.doubt IS 'The outcome of a request is not known. Without remote_id: how often the target has to say that there is no such resource before one is created; with it: its resource is read before it is changed again.';
 COMMENT ON COLUMN scim._links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim._links.next_at IS 'When to look at it again; null: when its row changes.';
 COMMENT ON COLUMN scim._links.gone_at IS 'Since when the row is gone.';
@@ -104,7 +104,7 @@ COMMENT ON COLUMN scim._attempts.id IS 'Number of the request.';
 COMMENT ON COLUMN scim._attempts.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._attempts.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim._attempts.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe or list.';
+COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
 COMMENT ON COLUMN scim._attempts.method IS 'Method of the request.';
 COMMENT ON COLUMN scim._attempts.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there was none.';
@@ -143,7 +143,7 @@ COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in wh
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim.sync_log.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe or list.';
+COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';

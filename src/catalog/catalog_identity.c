@@ -393,7 +393,7 @@ scim_sha256(const uint8 *data, size_t len, uint8 *digest)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
 	ok = pg_cryptohash_init(ctx) >= 0 &&
 		pg_cryptohash_update(ctx, data, len) >= 0 &&
-		scim_cryptohash_final(ctx, digest, PG_SHA256_DIGEST_LENGTH) >= 0;
+		pg_cryptohash_final(ctx, digest, PG_SHA256_DIGEST_LENGTH) >= 0;
 	pg_cryptohash_free(ctx);
 	if (!ok)
 		elog(ERROR, "could not compute SHA-256");

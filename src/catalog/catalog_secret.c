@@ -66,7 +66,7 @@ stored_secret(const ScimServer *server, const char **problem)
 		TupleDesc	desc = SPI_tuptable->tupdesc;
 		bool		isnull;
 
-		if (strcmp(SPI_getvalue(row, desc, 2), server->origin) != 0)
+		if (strcmp(SPI_getvalue(row, desc, 2), server->bound_to) != 0)
 			*problem = "the secret was set for another origin: set it again";
 		else if (DatumGetObjectId(SPI_getbinval(row, desc, 3, &isnull)) != server->owner)
 			*problem = "the secret was set for another owner of the server: set it again";
@@ -77,10 +77,26 @@ stored_secret(const ScimServer *server, const char **problem)
 	return secret;
 }
 
+/* NULL, or what is wrong with a secret: passwords have other letters than tokens. */
+static const char *
+secret_problem(const ScimServer *server, const char *secret)
+{
+	if (strlen(secret) > SCIM_MAX_BEARER)
+		return "the secret is too long";
+	if (server->auth == SCIM_AUTH_BEARER)
+		return scim_bearer_ok(secret) ? NULL :
+			"the secret is not a bearer token: letters, digits and \"-._~+/\", with \"=\" at its end (RFC 6750); look for spaces and line ends";
+	for (const char *p = secret; *p != '\0'; p++)
+		if (*p < ' ' || *p > '~')
+			return "the secret holds characters that are not printable ASCII; look for line ends";
+	return secret[0] == '\0' ? "the secret is empty" : NULL;
+}
+
 /* The first line of a file that only the server's user, or its group, can read. */
 static char *
-file_secret(const char *path, const char **problem)
+file_secret(const ScimServer *server, const char **problem)
 {
+	const char *path = server->secret_file;
 	char	   *line = palloc(SCIM_MAX_BEARER + 3);
 	FILE	   *file = AllocateFile(path, "r");
 	struct stat st;
@@ -99,9 +115,10 @@ file_secret(const char *path, const char **problem)
 	len = strlen(line);
 	while (len > 0 && (line[len - 1] == '\n' || line[len - 1] == '\r'))
 		line[--len] = '\0';
-	if (!scim_bearer_ok(line))
+	if (secret_problem(server, line) != NULL)
 	{
-		*problem = "the first line of the file of secret_file is not a bearer token (RFC 6750)";
+		*problem = server->auth == SCIM_AUTH_BEARER ? "the first line of the file of secret_file is not a bearer token (RFC 6750)" :
+			"the first line of the file of secret_file is no password";
 		return NULL;
 	}
 	return line;
@@ -139,7 +156,7 @@ scim_server_secret(const ScimServer *server, const char **problem)
 	*problem = NULL;
 	secret = stored_secret(server, problem);
 	if (secret == NULL && *problem == NULL && server->secret_file != NULL)
-		secret = file_secret(server->secret_file, problem);
+		secret = file_secret(server, problem);
 	if (secret == NULL && *problem == NULL)
 		secret = mapping_secret(server, server->owner);
 	if (secret == NULL && *problem == NULL)
@@ -185,15 +202,14 @@ set_secret(const char *name, const char *secret)
 	problem = may_set(server);
 	if (problem != NULL)
 		return problem;
-	if (strlen(secret) > SCIM_MAX_BEARER)
-		return "the secret is too long";
-	if (!scim_bearer_ok(secret))
-		return "the secret is not a bearer token: letters, digits and \"-._~+/\", with \"=\" at its end (RFC 6750); look for spaces and line ends";
+	problem = secret_problem(server, secret);
+	if (problem != NULL)
+		return problem;
 	if (XactReadOnly)
 		return "the transaction is read-only";
 
 	values[0] = CStringGetTextDatum(server->name);
-	values[1] = CStringGetTextDatum(server->origin);
+	values[1] = CStringGetTextDatum(server->bound_to);
 	values[2] = ObjectIdGetDatum(server->owner);
 	values[3] = CStringGetTextDatum(secret);
 	SPI_connect();

@@ -55,6 +55,14 @@ typedef enum ScimReactivation
 	SCIM_REACTIVATE_IMPOSSIBLE
 } ScimReactivation;
 
+/* What a request is authorized by. */
+typedef enum ScimServerAuth
+{
+	SCIM_AUTH_BEARER,			/* the secret */
+	SCIM_AUTH_BASIC,			/* client_id and the secret as user and password */
+	SCIM_AUTH_OAUTH2			/* a token that token_url gives for client_id and the secret */
+} ScimServerAuth;
+
 typedef enum ScimErrorFormat
 {
 	SCIM_ERROR_SCIM,			/* RFC 7644 3.12 */
@@ -72,10 +80,16 @@ typedef struct ScimServer
 	const char *origin;			/* "https://host:port" */
 	const char *ca_file;		/* or NULL */
 	const char *secret_file;	/* or NULL */
+	const char *bound_to;		/* origins that the secret is set for */
+	const char *client_id;		/* or NULL */
+	const char *scope;			/* or NULL */
+	const char *token_origin;	/* of token_url, or NULL, */
+	const char *token_path;		/* and the rest of it */
 	int			connect_timeout;	/* ms */
 	int			total_timeout;	/* ms */
 
 	/* capabilities; lists are of char *, NIL: see the option's description */
+	int			auth;			/* ScimServerAuth */
 	int			update_method;	/* ScimUpdateMethod */
 	int			group_update;	/* ScimUpdateMethod */
 	int			patch_path_style;	/* ScimPatchPathStyle */
@@ -129,7 +143,7 @@ extern bool scim_server_learn(const ScimServer *server, const char *capability, 
 extern void scim_require_server_usage(const ScimServer *server);
 
 /*
- * The bearer token, in the current memory context; or NULL, with a text of why
+ * The secret (a bearer token, or as auth says), in the current memory context; or NULL, with a text of why
  * in *problem.  Looked for in this order: scim.set_secret(), the file of the
  * option secret_file, a user mapping of the server's owner, one of PUBLIC.
  * Needs a transaction.

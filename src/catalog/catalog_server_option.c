@@ -62,6 +62,7 @@ typedef struct Option
 	const char *const *words;	/* of an enum, in its order, ends with NULL */
 } Option;
 
+static const char *const auth_words[] = {"bearer", "basic", "oauth2_client_credentials", NULL};
 static const char *const update_words[] = {"patch", "put", "put_merge", NULL};
 static const char *const style_words[] = {"pathed", "pathless", NULL};
 static const char *const remove_words[] = {"filter", "value", NULL};
@@ -76,6 +77,7 @@ static const char *const error_words[] = {"scim", "list", "other", NULL};
 static const Option table[] = {
 	{"connect_timeout", OPTION_MS, FIELD(connect_timeout), "10s", 100, 600000},
 	{"total_timeout", OPTION_MS, FIELD(total_timeout), "60s", 100, 3600000},
+	{"auth", OPTION_ENUM, FIELD(auth), "bearer", 0, 0, auth_words},
 	{"update_method", OPTION_ENUM, FIELD(update_method), "patch", 0, 0, update_words},
 	{"group_update", OPTION_ENUM, FIELD(group_update), "patch", 0, 0, update_words},
 	{"patch_path_style", OPTION_ENUM, FIELD(patch_path_style), "pathed", 0, 0, style_words},
@@ -110,7 +112,7 @@ static const Option table[] = {
 };
 
 /* Options that are no capability or limit. */
-static const char *const other_options[] = {"base_url", "profile", "site", "ca_file", "secret_file"};
+static const char *const other_options[] = {"base_url", "profile", "site", "ca_file", "secret_file", "client_id", "token_url", "scope"};
 
 /* ---- reading values ---- */
 
@@ -345,10 +347,74 @@ set_base_url(ScimServer *server, const char *url)
 	server->origin = print;
 }
 
+/* ---- what authorizes requests ---- */
+
+static const char *
+text_option(List *options, const char *name)
+{
+	const char *value = setting(options, name);
+
+	if (value == NULL)
+		return NULL;
+	for (const char *p = value; *p != '\0'; p++)
+		if (*p < ' ' || *p > '~')
+			bad_value(name, value, "It consists of printable ASCII characters.");
+	if (value[0] == '\0' || strlen(value) > MAX_HEADER)
+		bad_value(name, value, psprintf("It has between 1 and %d characters.", MAX_HEADER));
+	return value;
+}
+
+static void
+require_option(const char *name, const char *value)
+{
+	if (value == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FDW_OPTION_NAME_NOT_FOUND),
+				 errmsg("option \"%s\" is missing", name),
+				 errhint("With the option auth other than bearer, client_id is needed, and for OAuth token_url.")));
+}
+
+/* A secret goes to the token endpoint where there is one, and what that gives to the target. */
+static void
+set_auth(ScimServer *server, List *options)
+{
+	const char *url = setting(options, "token_url");
+
+	server->client_id = text_option(options, "client_id");
+	server->scope = text_option(options, "scope");
+	server->bound_to = server->origin;
+	if (server->auth != SCIM_AUTH_BEARER)
+		require_option("client_id", server->client_id);
+	if (server->auth == SCIM_AUTH_BASIC && strchr(server->client_id, ':') != NULL)
+		bad_value("client_id", server->client_id, "A user's name has no colon (RFC 7617).");
+	if (server->auth == SCIM_AUTH_OAUTH2)
+		require_option("token_url", url);
+	if (url != NULL)
+	{
+		char	   *print = palloc(SCIM_ORIGIN_SIZE);
+		ScimOrigin	origin;
+		const char *problem = scim_origin_parse(url, &origin);
+		const char *path;
+
+		if (problem != NULL)
+			ereport(ERROR,
+					(errcode(ERRCODE_FDW_INVALID_ATTRIBUTE_VALUE),
+					 errmsg("invalid value for option \"%s\"", "token_url"),
+					 errdetail("%s", problem),
+					 errhidestmt(true)));
+		scim_origin_print(&origin, print);
+		path = strchr(strstr(url, "://") + 3, '/');
+		server->token_origin = print;
+		server->token_path = pstrdup(path != NULL ? path : "/");
+	}
+	if (server->auth == SCIM_AUTH_OAUTH2)
+		server->bound_to = psprintf("%s %s", server->origin, server->token_origin);
+}
+
 /* ---- the whole ---- */
 
 static const Option *
-find_option(const char *name)
+find_known_option(const char *name)
 {
 	for (int i = 0; i < lengthof(table); i++)
 		if (strcmp(table[i].name, name) == 0)
@@ -379,7 +445,7 @@ scim_server_resolve(const char *server_name, List *options, List **settings)
 		DefElem    *e = lfirst_node(DefElem, lc);
 		StringInfoData names;
 
-		if (find_option(e->defname) != NULL || is_other_option(e->defname))
+		if (find_known_option(e->defname) != NULL || is_other_option(e->defname))
 			continue;
 		initStringInfo(&names);
 		for (int i = 0; i < lengthof(other_options); i++)
@@ -415,6 +481,7 @@ scim_server_resolve(const char *server_name, List *options, List **settings)
 			*settings = lappend(*settings, s);
 		}
 	}
+	set_auth(server, options);
 	server->ca_file = setting(options, "ca_file");
 	server->secret_file = setting(options, "secret_file");
 	return server;

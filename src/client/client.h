@@ -30,7 +30,8 @@ typedef enum ScimTransfer
 typedef struct ScimClientTarget
 {
 	const char *base_url;		/* no slash at the end */
-	const char *token;			/* bearer, or NULL */
+	const char *token;			/* or NULL */
+	const char *scheme;			/* of the token: "Basic"; NULL: "Bearer" */
 	const char *ca_file;		/* PEM, trusted instead of the system's, or NULL */
 	const char *allowed;		/* text of scim.allowed_targets, or NULL */
 	const char *content_type;	/* of request bodies */

@@ -19,6 +19,8 @@
 #include "../compat.h"
 #include "../scim_guc.h"
 #include "client_call.h"
+#include "client_token.h"
+#include "../core/core_shim.h"
 
 static ScimClient *client = NULL;
 
@@ -60,12 +62,44 @@ copy_response(const ScimClientResponse *r)
 	return copy;
 }
 
+/* A token for the secret, from the server's token endpoint. */
+static const char *
+access_token(const ScimServer *server, const char *secret)
+{
+	ScimClientTarget target;
+	ScimClientRequest request;
+	ScimClientResponse *response;
+	ScimCoreFrame frame;
+	ScimError	error = {0};
+	const char *token;
+	int			expires_in;
+
+	scim_client_token_request(server, secret, &target, &request);
+	response = scim_client_call(&target, &request);
+	if (response->outcome != SCIM_TRANSFER_ANSWERED || response->status != 200)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONNECTION_FAILURE),
+				 errmsg("the token endpoint of server \"%s\" gives no token", server->name),
+				 response->status ? errdetail("Its answer has the status %d.", response->status) : errdetail("%s", response->detail)));
+	scim_core_enter(&frame);
+	token = scim_client_token_of(scim_json_parse(response->body, response->body_len, &error), &expires_in);
+	token = copied(token);
+	scim_core_leave(&frame);
+	if (token == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROTOCOL_VIOLATION),
+				 errmsg("the token endpoint of server \"%s\" gives no token", server->name)));
+	return token;
+}
+
 ScimClientTarget
 scim_client_target(const ScimServer *server, const char *secret)
 {
 	ScimClientTarget target = {
 		.base_url = server->base_url,
-		.token = secret,
+		.token = server->auth == SCIM_AUTH_BASIC ? scim_client_basic(server->client_id, secret) :
+		server->auth == SCIM_AUTH_OAUTH2 ? access_token(server, secret) : secret,
+		.scheme = server->auth == SCIM_AUTH_BASIC ? "Basic" : NULL,
 		.ca_file = server->ca_file,
 		.allowed = scim_allowed_targets,
 		.content_type = server->content_type,

@@ -9,8 +9,9 @@
 #include "../catalog/catalog_server.h"
 
 /*
- * What a server's requests have in common; "secret" may be NULL.  Points into
- * the server and the settings.
+ * What a server's requests have in common.  Points into the server and the
+ * settings.  With OAuth it asks the token endpoint: raises 08006, 08P01, if that
+ * gives no token.
  */
 extern ScimClientTarget scim_client_target(const ScimServer *server, const char *secret);
 

@@ -354,13 +354,14 @@ copy_request(Transfer *t, const ScimClientTarget *target, const ScimClientReques
 
 	if (target->token != NULL)
 	{
-		size_t		room = strlen(target->token) + sizeof("Bearer ");
+		const char *scheme = target->scheme != NULL ? target->scheme : "Bearer";
+		size_t		room = strlen(scheme) + strlen(target->token) + 2;
 		char	   *bearer = malloc(room);
 		bool		ok;
 
 		if (bearer == NULL)
 			return false;
-		snprintf(bearer, room, "Bearer %s", target->token);
+		snprintf(bearer, room, "%s %s", scheme, target->token);
 		ok = add_header(t, "Authorization", bearer);
 		explicit_bzero(bearer, room);
 		free(bearer);

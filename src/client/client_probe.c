@@ -34,6 +34,7 @@ typedef struct Probe
 {
 	ScimServer *server;
 	const char *secret;
+	ScimClientTarget target;
 	ReturnSetInfo *result;
 } Probe;
 
@@ -60,10 +61,9 @@ report(Probe *probe, bool ok, const char *step, const ScimClientResponse *respon
 static ScimClientResponse *
 get(Probe *probe, const char *path)
 {
-	ScimClientTarget target = scim_client_target(probe->server, probe->secret);
 	ScimClientRequest request = {.method = "GET", .path = path, .max_body = MAX_ANSWER};
 
-	return scim_client_call(&target, &request);
+	return scim_client_call(&probe->target, &request);
 }
 
 /*
@@ -268,6 +268,7 @@ scim_test_connection(PG_FUNCTION_ARGS)
 	}
 	report(&probe, true, "secret", NULL, psprintf("for %s", probe.server->origin));
 	scim_heap_begin(16 * MAX_ANSWER);
+	probe.target = scim_client_target(probe.server, probe.secret);
 	if (probe_users(&probe))
 		probe_config(&probe);
 	return (Datum) 0;

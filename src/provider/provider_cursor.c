@@ -17,14 +17,15 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/base64.h"
+#include "common/hmac.h"
 #include "executor/spi.h"
 #include "utils/builtins.h"
 #include "utils/timestamp.h"
 
 #include "provider_internal.h"
-#include "../compat.h"
 #include "../scim_guc.h"
 
 #define KEY_BYTES 32			/* each of the two */
@@ -102,7 +103,7 @@ mac(const uint8 *key, const void *a, size_t a_len, const void *b, size_t b_len, 
 	ok = pg_hmac_init(ctx, key, KEY_BYTES) >= 0 &&
 		pg_hmac_update(ctx, (const uint8 *) a, a_len) >= 0 &&
 		pg_hmac_update(ctx, (const uint8 *) b, b_len) >= 0 &&
-		scim_hmac_final(ctx, out, MAC_BYTES) >= 0;
+		pg_hmac_final(ctx, out, MAC_BYTES) >= 0;
 	pg_hmac_free(ctx);
 	if (!ok)
 		elog(ERROR, "could not compute HMAC-SHA256");

@@ -31,6 +31,9 @@
 /* Links that somebody has locked are looked at again after this. */
 #define LOCKED_MS 5
 
+/* Without a token the target is not asked, nor its endpoint before this. */
+#define TOKEN_WAIT_MS 5000
+
 /* 403 for so many rows, one after the other, is about the token. */
 #define MAX_FORBIDDEN 3
 
@@ -69,27 +72,36 @@ weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
 
 /* What an answer says of the target. */
 static void
-hear(ScimSyncRun *run, const ScimSync *sync, const ScimTargetNews *news, int64 now)
+hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const ScimTargetNews *news, int64 now)
 {
 	ScimTargetRun *target = run->target;
+	bool		token = flight->phase == SCIM_PHASE_TOKEN;
 
 	if (news->wait_ms > 0)
 		scim_target_block(target, now + news->wait_ms);
 	switch (news->verdict)
 	{
 		case SCIM_VERDICT_UNREACHED:
-			if (scim_target_unreached(target, now))
+			if (scim_target_unreached(target, now) && run->wanted)
 				scim_run_tell(sync, news->reason);
 			return;
 		case SCIM_VERDICT_UNAUTHORIZED:
+			if (!token && scim_target_renew_token(target, flight->token_number))
+				return;
 			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
 			return;
 		case SCIM_VERDICT_FORBIDDEN:
 			if (++run->forbidden >= MAX_FORBIDDEN || run->probing)
 				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
 			return;
+		case SCIM_VERDICT_REFUSED:
+			if (token)
+				stop(run, sync, psprintf("the token endpoint refuses the client (%s)", news->reason));
+			scim_target_reached(target);
+			return;
 		case SCIM_VERDICT_OK:
 			run->forbidden = 0;
+			target->renewed = target->renewed && token;
 			/* FALLTHROUGH */
 		default:
 			scim_target_reached(target);
@@ -110,11 +122,14 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 
 		if (flight->response == NULL)
 			continue;
-		over = scim_flight_answer(view, flight, flight->response, run->target->secret, &news);
-		if (flight->phase == SCIM_PHASE_SCAN && over && !run->draining)
-			scim_list_take(p, run, view, news.page, now);
+		over = scim_flight_answer(view, flight, flight->response,
+								  flight->phase == SCIM_PHASE_TOKEN ? run->target->token_wire.token : run->target->wire.token, &news);
+		if (flight->phase == SCIM_PHASE_SCAN && over && run->scan.state == SCIM_SCAN_RUNNING && !run->draining)
+			scim_list_take(p, run, view, &news, now);
+		if (flight->phase == SCIM_PHASE_TOKEN && !scim_target_take_token(p, run->target, news.page, now))
+			scim_target_block(run->target, now + TOKEN_WAIT_MS);
 		scim_run_forget_answer(run, flight);
-		hear(run, view->sync, &news, now);
+		hear(run, view->sync, flight, &news, now);
 		if (news.learned)
 			p->refresh_at = now;
 		if (news.rescan && run->scan.state == SCIM_SCAN_DONE)
@@ -126,7 +141,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 			scim_sync_set_state(view->sync->id, SCIM_SYNC_ACTIVE, NULL);
 			run->probing = false;
 		}
-		else if (run->probing)
+		else if (run->probing && (flight->phase != SCIM_PHASE_TOKEN || news.page == NULL))
 			stop(run, view->sync, view->sync->state_reason);
 		if (over && flight->key)
 			weigh(run, view->sync, news.parked, now);
@@ -206,18 +221,35 @@ reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 }
 
 /*
- * Take up links that are due, while there is room for flights.  True: there may
- * be more.
+ * How many rows without a resource may be taken up: none while the target's list
+ * is read, and no more than it may be asked to create.  Those that wait for that
+ * would take the room of others.
+ */
+static int
+new_rows(ScimSyncRun *run, const ScimSyncView *view, int64 now)
+{
+	int			n = scim_list_awaited(run, view) ? 0 : scim_target_creates(run->target, now);
+	dlist_iter	iter;
+
+	if (n < PG_INT32_MAX)
+		dlist_foreach(iter, &run->flights)
+			n -= dlist_container(ScimFlight, node, iter.cur)->action == SCIM_ACTION_CREATE;
+	return Max(n, 0);
+}
+
+/*
+ * Take up links that are due, while there is room for flights, "creates" of them
+ * without a resource.  True: there may be more.
  */
 static bool
-take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room)
+take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room, int creates)
 {
 	/* in a reconcile nearly all rows are as they should be: then read many */
 	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
 	int			begun = 0;
 	int			n;
 	bool		rescan = false;
-	ScimLink   *links = scim_links_due(run->id, scim_list_awaited(run, view), limit, &n);
+	ScimLink   *links = scim_links_due(run->id, creates <= 0, limit, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
 	TimestampTz now = GetCurrentTimestamp();
@@ -235,6 +267,8 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		scim_heap_begin((size_t) scim_request_memory * 1024);
 		decision = scim_decide(view, &links[i], &documents[i], now);
 		if (decision->action != SCIM_ACTION_NONE && begun >= room)
+			continue;
+		if (decision->action == SCIM_ACTION_CREATE && creates-- <= 0)
 			continue;
 		scim_guard_check(view, &guard, &links[i], decision);
 		if (decision->action == SCIM_ACTION_NONE)
@@ -267,6 +301,24 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	return n == limit;
 }
 
+/* Rows in flight that no flight of this process is about. */
+static void
+recover_links(ScimSyncRun *run)
+{
+	const char **keys = palloc(sizeof(char *) * Max(run->nflights, 1));
+	dlist_iter	iter;
+	int			n = 0;
+
+	dlist_foreach(iter, &run->flights)
+	{
+		const ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (flight->key)
+			keys[n++] = flight->key;
+	}
+	scim_links_recover(run->id, keys, n);
+}
+
 /* What another process has left: rows in flight, and what it was told to wait for. */
 static void
 recover(ScimSyncRun *run, const ScimSync *sync, int64 now)
@@ -275,14 +327,20 @@ recover(ScimSyncRun *run, const ScimSync *sync, int64 now)
 
 	if (held != 0)
 		scim_target_block(run->target, now + TimestampDifferenceMilliseconds(GetCurrentTimestamp(), held) + 1);
-	(void) scim_links_recover(run->id);
+	recover_links(run);
 	run->recovered = true;
 }
 
 void
 scim_cycle_drain(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 {
-	look_at_answers(p, run, scim_sync_view(sync), scim_run_now());
+	/* a mapping that is broken keeps no sync from stopping */
+	if (run->nanswers > 0)
+		look_at_answers(p, run, scim_sync_view(sync), scim_run_now());
+	scim_run_forget_unsent(p, run);
+	/* who stops leaves nothing in flight: people work on with the rows by hand */
+	if (run->nflights == 0)
+		recover_links(run);
 	run->due_at = PG_INT64_MAX;
 }
 
@@ -294,7 +352,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
 	bool		more = false;
 	bool		full = false;
-	bool		listing;
+	int			creates;
 
 	if (!run->recovered)
 		recover(run, sync, now);
@@ -323,19 +381,19 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = true;
 	}
 	scim_list_want(p, run, view, now);
-	listing = scim_list_awaited(run, view);
+	creates = new_rows(run, view, now);
 	/* while the target must not be asked, rows are better read later */
-	if (room > 0 && run->target->blocked_until <= now && (!listing || run->linked_at <= now))
+	if (room > 0 && run->target->blocked_until <= now && (creates > 0 || run->linked_at <= now))
 	{
 		run->linked_at = now + SCIM_LIST_MS;
-		more = take_up(p, run, view, room) || more;
+		more = take_up(p, run, view, room, creates) || more;
 	}
 
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
 	else if (run->nflights >= 2 * run->target->concurrency)
 		run->due_at = PG_INT64_MAX;	/* an answer comes first */
-	else if (listing)
+	else if (creates == 0)
 		run->due_at = full ? now : now + SCIM_LIST_MS;
 	else if (more)
 		run->due_at = now;

@@ -384,6 +384,7 @@ translate_list(const ScimSyncView *view, const ScimAttr *attr, json_t *list, int
 	size_t		n = json_array_size(list);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	bool	   *kept = palloc0(sizeof(bool) * Max(n, 1));
+	json_t	   *all;
 	ListCell   *lc;
 
 	foreach(lc, view->referees)
@@ -418,9 +419,13 @@ translate_list(const ScimSyncView *view, const ScimAttr *attr, json_t *list, int
 			nkeys++;
 		}
 	}
-	for (size_t i = n; i > 0; i--)
-		if (!kept[i - 1])
-			json_array_remove(list, i - 1);
+	/* one pass: to remove each would move the rest each time */
+	all = json_copy(list);
+	json_array_clear(list);
+	for (size_t i = 0; i < n; i++)
+		if (kept[i])
+			json_array_append(list, json_array_get(all, i));
+	json_decref(all);
 }
 
 /* Keys of rows become ids of the target, in every attribute that refers to resources. */

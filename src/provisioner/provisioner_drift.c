@@ -40,6 +40,8 @@ read_page(const ScimSyncView *view, ScimScan *scan, const ScimClientTarget *targ
 	ScimVerdict verdict = scim_retry_verdict(response);
 	ScimError	err;
 
+	if (response->outcome == SCIM_TRANSFER_TOO_LARGE && scim_scan_shrink(scan))
+		return;
 	scim_heap_begin((size_t) scim_request_memory * 1024);
 	if (verdict != SCIM_VERDICT_OK)
 		ereport(ERROR,

@@ -177,7 +177,7 @@ extern void scim_link_intend(int64 sync_id, const char *key, const char *intent)
 extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
 extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
 extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
-extern int	scim_links_recover(int64 sync_id);
+extern void scim_links_recover(int64 sync_id, const char *const *flying, int n);
 extern void scim_attempts_forget(void);
 extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_wake_waiting(const char *server);
@@ -210,9 +210,11 @@ typedef struct ScimDecision
 	char	   *match_paths[4]; /* CREATE: queries before it, by rule; NULL: the rule has no value */
 	bool		may_create;		/* CREATE: false: match only */
 	bool		partial;		/* a step: more follows */
+	bool		compare;		/* UPDATE: a GET tells first what the target has */
 	bool		read_first;		/* PUT: the body is laid over what a GET brings */
 	bool		deactivates;	/* UPDATE: the row itself says active: false now */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
+	bool		former;			/* CREATE: of a row that would be found otherwise now; likewise */
 	const char *wanted;			/* document that the target has afterwards */
 	const char *full;			/* UPDATE: and when all steps are done */
 	const char *created;		/* CREATE: what it has after the POST, if that is not all; or NULL */

@@ -79,6 +79,7 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->action = decision->action;
 	flight->may_create = decision->may_create;
 	flight->absent = decision->absent;
+	flight->former = decision->former;
 	flight->wanted = copied(decision->wanted);
 	if (decision->action == SCIM_ACTION_UPDATE)
 	{
@@ -123,7 +124,9 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 		case SCIM_ACTION_UPDATE:
 		case SCIM_ACTION_DISABLE:
 			flight->phase = decision->action == SCIM_ACTION_UPDATE ? SCIM_PHASE_UPDATE : SCIM_PHASE_DISABLE;
-			if (decision->read_first)
+			if (decision->compare)
+				flight->phase = SCIM_PHASE_COMPARE;
+			else if (decision->read_first)
 			{
 				flight->phase = SCIM_PHASE_READ;
 				flight->method = "GET";
@@ -141,14 +144,14 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 }
 
 ScimFlight *
-scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *path)
+scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *method, const char *path)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "scim flight", ALLOCSET_SMALL_SIZES);
 	ScimFlight *flight = MemoryContextAllocZero(context, sizeof(ScimFlight));
 
 	flight->context = context;
 	flight->phase = phase;
-	flight->method = "GET";
+	flight->method = method;
 	flight->path = MemoryContextStrdup(context, path);
 	return flight;
 }
@@ -157,7 +160,7 @@ ScimFlight *
 scim_flight_probe(MemoryContext parent, const ScimSyncView *view)
 {
 	/* id is what every target can look for; whether it finds nothing or says 404 is the same here */
-	return scim_flight_of_target(parent, SCIM_PHASE_PROBE,
+	return scim_flight_of_target(parent, SCIM_PHASE_PROBE, "GET",
 								 psprintf("%s/%s", view->type->endpoint,
 										  DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0)))));
 }
@@ -178,7 +181,10 @@ store(AnswerContext *ctx, const char *state, const char *reason, TimestampTz nex
 	link->state = state;
 	link->reason = reason;
 	link->next_at = next_at;
-	scim_link_store(ctx->view->sync->id, link);
+	/* what a POST may have made is found by what it held */
+	link->wanted = link->doubt > 0 ? ctx->flight->wanted : NULL;
+	if (!ctx->flight->dry)
+		scim_link_store(ctx->view->sync->id, link);
 	return true;
 }
 
@@ -203,7 +209,6 @@ succeed(AnswerContext *ctx, const char *state)
 
 	flight->link.acked = flight->wanted;
 	flight->link.staged = flight->link.approval = NULL;
-	flight->link.wanted = NULL;
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
 	flight->link.attempts = 0;
@@ -233,7 +238,6 @@ park(AnswerContext *ctx, const char *state, const char *reason)
 
 	ctx->news->parked = true;
 	flight->link.attempts++;
-	flight->link.wanted = NULL;
 	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
 	return store(ctx, state, reason, scim_escrow_time(flight->link.attempts, ctx->now));
 }
@@ -251,8 +255,6 @@ reformed(AnswerContext *ctx, ScimLesson lesson)
 	ctx->news->learned = ctx->news->learned || lesson == SCIM_LESSON_NEW;
 	if (lesson == SCIM_LESSON_OLD && ++link->attempts > MAX_SWITCHES)
 		return park(ctx, "parked", ctx->reason);
-	if (link->doubt > 0)
-		link->wanted = flight->wanted;
 	return store(ctx, flight->adopted ? "linked" : link->state, ctx->reason, ctx->now);
 }
 
@@ -286,14 +288,12 @@ try_later(AnswerContext *ctx)
 	ScimLinkUpdate *link = &ctx->flight->link;
 
 	link->attempts++;
-	if (link->doubt > 0)
-		link->wanted = ctx->flight->wanted;
 	return store(ctx, link->state, ctx->reason,
 				 link->attempts > MAX_ATTEMPTS ? scim_escrow_time(link->attempts - MAX_ATTEMPTS, ctx->now) :
 				 later(ctx, link->attempts - 1));
 }
 
-/* Nobody knows whether a POST has made something. */
+/* Nobody knows what a request has done. */
 static bool
 doubt(AnswerContext *ctx, int misses)
 {
@@ -419,6 +419,8 @@ may_adopt(AnswerContext *ctx, const char *id)
 	if (adopt == SCIM_ADOPT_NEVER)
 	{
 		park(ctx, "conflict", psprintf("resource %s is at the target already, and the sync adopts none", id));
+		/* by this sync, not by the target */
+		ctx->news->parked = false;
 		return false;
 	}
 	flight->link.staged = "adopt";
@@ -437,6 +439,68 @@ resource_text(const json_t *resource)
 	return text;
 }
 
+/* Is the resource in use, and not to be? */
+static bool
+takes_out_of_use(const AnswerContext *ctx, const json_t *resource)
+{
+	return ctx->view->active_mapped &&
+		json_is_false(scim_json_get(scim_document_parse(ctx->flight->wanted), "active", NULL)) &&
+		!json_is_false(scim_json_get(resource, "active", NULL));
+}
+
+/* A resource of the target, as it is there now, is brought to what is wanted. */
+static bool
+bring(AnswerContext *ctx, const char *id, const json_t *resource, bool reactivate)
+{
+	ScimFlight *flight = ctx->flight;
+	ScimDecision update;
+
+	memset(&update, 0, sizeof(update));
+	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, reactivate, 0, &update))
+		return succeed(ctx, "linked");
+	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
+		return store(ctx, "linked", "update is none of the actions of the sync", 0);
+	if (takes_out_of_use(ctx, resource))
+	{
+		/* like every change that does, it has to pass the delete guard */
+		flight->link.staged = flight->link.approval = NULL;
+		flight->link.acked = resource_text(resource);
+		ctx->news->linked = true;
+		return store(ctx, "linked", NULL, ctx->now);
+	}
+	/* from here on a repetition starts from what the target has */
+	flight->action = SCIM_ACTION_UPDATE;
+	flight->adopted = true;
+	flight->from = resource_text(resource);
+	flight->full = update.full;
+	flight->wanted = update.wanted;
+	flight->partial = update.partial;
+	if (update.read_first && ctx->response == NULL)
+		return go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);
+	if (update.read_first)
+		return put(ctx, resource);
+	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
+}
+
+/* What became of an update whose answer was lost. */
+static bool
+compared(AnswerContext *ctx)
+{
+	ScimFlight *flight = ctx->flight;
+	const char *id = text_member(ctx->body, "id");
+
+	if (id == NULL || strcmp(id, flight->link.remote_id) != 0)
+	{
+		ctx->reason = "the target returns another resource than the one that was asked for";
+		return try_later(ctx);
+	}
+	flight->link.doubt = 0;
+	/* the mapping may have no `active`, and we took it out of use */
+	return bring(ctx, flight->link.remote_id, ctx->body,
+				 !ctx->view->active_mapped && json_is_false(scim_json_get(ctx->body, "active", NULL)) &&
+				 strcmp(flight->link.state, "disabled") == 0);
+}
+
 /* Exactly one resource matches: it is the row's, if it is no other row's. */
 static bool
 adopt(AnswerContext *ctx, const json_t *resource)
@@ -444,7 +508,6 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	ScimFlight *flight = ctx->flight;
 	const char *id = text_member(resource, "id");
 	const char *owner;
-	ScimDecision update;
 
 	if (id == NULL)
 		return park(ctx, "conflict", "the resource that matches has no id");
@@ -460,26 +523,10 @@ adopt(AnswerContext *ctx, const json_t *resource)
 
 	flight->link.remote_id = pstrdup(id);
 	flight->link.doubt = 0;
-	/* made for a row that has gone meanwhile: what follows is decided anew */
-	if (flight->absent)
+	/* made for a row that is gone, or another one, by now: what follows is decided anew */
+	if (flight->absent || flight->former)
 		return store(ctx, "linked", NULL, ctx->now);
-	memset(&update, 0, sizeof(update));
-	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, false, 0, &update))
-		return succeed(ctx, "linked");
-	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
-		return store(ctx, "linked", "update is none of the actions of the sync", 0);
-	/* from here on a repetition starts from what the target has */
-	flight->action = SCIM_ACTION_UPDATE;
-	flight->adopted = true;
-	flight->from = resource_text(resource);
-	flight->full = update.full;
-	flight->wanted = update.wanted;
-	flight->partial = update.partial;
-	if (update.read_first && ctx->response == NULL)
-		return go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);
-	if (update.read_first)
-		return put(ctx, resource);
-	return go_on(flight, SCIM_PHASE_UPDATE, update.method, update.path, update.body);
+	return bring(ctx, id, resource, false);
 }
 
 /* No rule has found anything. */
@@ -494,24 +541,25 @@ not_found(AnswerContext *ctx)
 	{
 		/* an index of the target may lag behind; asked again, it may know */
 		ctx->news->rescan = true;
-		flight->link.wanted = flight->wanted;
 		return store(ctx, "pending", "the outcome of its creation is not known",
 					 TimestampTzPlusMilliseconds(ctx->now, flight->link.doubt > 1 ? FIRST_LAG_MS : SECOND_LAG_MS));
 	}
+	if (flight->former)
+		return store(ctx, "pending", NULL, ctx->now);
 	if (!flight->may_create)
 		return store(ctx, flight->absent ? NULL : "skipped", flight->link.reason, 0);
-	scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
+	if (!flight->dry)
+		scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
 	return go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
 }
 
-/* Does a list hold others than were asked for, and not all that it counts? */
+/* Does a list hold less than it counts? */
 static bool
-strangers_only(const AnswerContext *ctx, const json_t *resources)
+is_cut(const AnswerContext *ctx, const json_t *resources)
 {
 	const json_t *total = scim_json_get(ctx->body, "totalResults", NULL);
 
-	return json_array_size(resources) > 0 && json_is_integer(total) &&
-		json_integer_value(total) > (json_int_t) json_array_size(resources);
+	return json_is_integer(total) && json_integer_value(total) > (json_int_t) json_array_size(resources);
 }
 
 /* The answer to the query of one rule. */
@@ -525,6 +573,9 @@ matched(AnswerContext *ctx)
 	const json_t *found = NULL;
 	int			nfound = 0;
 
+	/* rules that hold for nothing hold for every resource */
+	if (flight->rule >= ctx->view->nrules)
+		return store(ctx, flight->link.state, "its sync was altered", ctx->now);
 	if (ctx->body == NULL)
 	{
 		ctx->reason = "the answer to a query is no list";
@@ -543,14 +594,14 @@ matched(AnswerContext *ctx)
 	}
 	if (nfound > 1)
 		return park(ctx, "conflict", psprintf("%d resources match", nfound));
-	if (nfound == 1)
-		return adopt(ctx, found);
-	if (strangers_only(ctx, resources))
+	if (nfound < (int) json_array_size(resources) && is_cut(ctx, resources))
 	{
-		/* whoever is looked for may be on a page that was not sent */
+		/* whoever is looked for, or a second one, may be on a page that was not sent */
 		ctx->reason = "asked for one by a filter, the target sends others";
 		return reformed(ctx, scim_adapt_learn_scan(ctx->view, ctx->reason));
 	}
+	if (nfound == 1)
+		return adopt(ctx, found);
 
 	while (++flight->rule < SCIM_MAX_RULES && flight->match_paths[flight->rule] == NULL)
 		;
@@ -609,9 +660,10 @@ static bool
 created(AnswerContext *ctx)
 {
 	const char *id = created_id(ctx);
+	const char *owner = id ? scim_link_of_remote(ctx->view->sync->id, id) : NULL;
 
 	/* created, it seems, but as what? */
-	if (id == NULL)
+	if (id == NULL || (owner && strcmp(owner, ctx->flight->key) != 0))
 	{
 		ctx->flight->uncertain = true;
 		return find(ctx);
@@ -670,13 +722,13 @@ vanished(AnswerContext *ctx)
 			flight->strange = page ? flight->method : NULL;
 			return look(ctx);
 		case SCIM_PHASE_READ:
+		case SCIM_PHASE_COMPARE:
 		case SCIM_PHASE_LOOK:
 			if (flight->action == SCIM_ACTION_DISABLE)
 				return succeed(ctx, "disabled");
 			flight->link.remote_id = NULL;
 			flight->link.acked = "{}";
 			flight->link.doubt = 1;
-			flight->link.wanted = flight->wanted;
 			return store(ctx, "pending", "its resource has gone from the target", ctx->now);
 		case SCIM_PHASE_MATCH:
 		case SCIM_PHASE_FIND:
@@ -686,6 +738,7 @@ vanished(AnswerContext *ctx)
 		case SCIM_PHASE_CREATE:
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
+		case SCIM_PHASE_TOKEN:
 			break;
 	}
 	return park(ctx, "parked", ctx->reason);
@@ -703,6 +756,8 @@ done(AnswerContext *ctx)
 			return created(ctx);
 		case SCIM_PHASE_READ:
 			return put(ctx, ctx->body);
+		case SCIM_PHASE_COMPARE:
+			return compared(ctx);
 		case SCIM_PHASE_UPDATE:
 			return succeed(ctx, "linked");
 		case SCIM_PHASE_DISABLE:
@@ -716,6 +771,7 @@ done(AnswerContext *ctx)
 			return store(ctx, NULL, NULL, 0);
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
+		case SCIM_PHASE_TOKEN:
 			break;
 	}
 	return true;
@@ -726,6 +782,7 @@ decide_next(AnswerContext *ctx)
 {
 	ScimFlight *flight = ctx->flight;
 	bool		creating = flight->phase == SCIM_PHASE_CREATE;
+	bool		writing = flight->phase == SCIM_PHASE_UPDATE || flight->phase == SCIM_PHASE_DISABLE;
 
 	switch (ctx->verdict)
 	{
@@ -743,9 +800,9 @@ decide_next(AnswerContext *ctx)
 			return store(ctx, flight->link.state, ctx->reason,
 						 TimestampTzPlusMilliseconds(ctx->now, Max(ctx->news->wait_ms, 0)));
 		case SCIM_VERDICT_DOUBT:
-			return creating ? doubt(ctx, DOUBT_AFTER_SILENCE) : try_later(ctx);
+			return creating ? doubt(ctx, DOUBT_AFTER_SILENCE) : writing ? doubt(ctx, 1) : try_later(ctx);
 		case SCIM_VERDICT_TRANSIENT:
-			return creating ? doubt(ctx, DOUBT_AFTER_ERROR) : try_later(ctx);
+			return creating || writing ? doubt(ctx, DOUBT_AFTER_ERROR) : try_later(ctx);
 		case SCIM_VERDICT_CONFLICT:
 			if (creating)
 				return find(ctx);
@@ -768,14 +825,17 @@ decide_next(AnswerContext *ctx)
 static bool
 scan_again(AnswerContext *ctx)
 {
+	if (ctx->response->outcome == SCIM_TRANSFER_TOO_LARGE)
+		return false;
 	switch (ctx->verdict)
 	{
 		case SCIM_VERDICT_DOUBT:
 		case SCIM_VERDICT_TRANSIENT:
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_UNAUTHORIZED:
 			if (++ctx->flight->link.attempts > MAX_ATTEMPTS)
 				return false;
-			if (ctx->verdict != SCIM_VERDICT_UNREACHED)
+			if (ctx->verdict == SCIM_VERDICT_DOUBT || ctx->verdict == SCIM_VERDICT_TRANSIENT)
 				ctx->news->wait_ms = Max(ctx->news->wait_ms, BACKOFF_FIRST_MS);
 			break;
 		case SCIM_VERDICT_THROTTLED:
@@ -795,12 +855,14 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_CREATE] = "create",
 		[SCIM_PHASE_FIND] = "match",
 		[SCIM_PHASE_READ] = "read",
+		[SCIM_PHASE_COMPARE] = "verify",
 		[SCIM_PHASE_UPDATE] = "update",
 		[SCIM_PHASE_DISABLE] = "disable",
 		[SCIM_PHASE_LOOK] = "verify",
 		[SCIM_PHASE_DELETE] = "delete",
 		[SCIM_PHASE_PROBE] = "probe",
 		[SCIM_PHASE_SCAN] = "list",
+		[SCIM_PHASE_TOKEN] = "token",
 	};
 
 	return names[flight->phase];
@@ -829,7 +891,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 			ctx.body = NULL;
 	}
 
-	news->linked = news->parked = news->probed = news->learned = news->rescan = false;
+	news->linked = news->parked = news->probed = news->learned = news->rescan = news->too_large = false;
 	news->page = NULL;
 	news->verdict = ctx.verdict;
 	news->reason = ctx.reason;
@@ -851,7 +913,14 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	else if (flight->phase == SCIM_PHASE_SCAN)
 	{
 		news->page = ctx.body;
+		/* one that can't be read has too many values, perhaps */
+		news->too_large = response->outcome == SCIM_TRANSFER_TOO_LARGE || (ctx.verdict == SCIM_VERDICT_OK && ctx.body == NULL);
 		over = !scan_again(&ctx);
+	}
+	else if (flight->phase == SCIM_PHASE_TOKEN)
+	{
+		news->page = ctx.body;
+		over = true;
 	}
 	else
 		over = decide_next(&ctx);

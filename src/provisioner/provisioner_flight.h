@@ -8,6 +8,7 @@
  *			CREATE refused as a duplicate, or answered without an id -> FIND
  *	update	UPDATE -> linked;  404 -> LOOK -> 404 -> the link is lost
  *			by PUT: READ -> UPDATE
+ *			if the outcome of the last one is not known: COMPARE -> UPDATE
  *	disable	DISABLE -> LOOK, unless the answer says so itself -> disabled
  *	delete	DELETE -> the link goes
  */
@@ -22,12 +23,14 @@ typedef enum ScimPhase
 	SCIM_PHASE_CREATE,
 	SCIM_PHASE_FIND,			/* match, and never create */
 	SCIM_PHASE_READ,			/* what a PUT is laid over */
+	SCIM_PHASE_COMPARE,			/* GET by id: what became of an update? */
 	SCIM_PHASE_UPDATE,
 	SCIM_PHASE_DISABLE,
 	SCIM_PHASE_LOOK,			/* GET by id: is it there, is it out of use? */
 	SCIM_PHASE_DELETE,
 	SCIM_PHASE_PROBE,			/* of a sync in quarantine: of no row */
-	SCIM_PHASE_SCAN				/* a page of the target's list: of no row */
+	SCIM_PHASE_SCAN,			/* a page of the target's list: of no row */
+	SCIM_PHASE_TOKEN			/* a token, from its endpoint: of no row */
 } ScimPhase;
 
 typedef struct ScimFlight
@@ -44,6 +47,8 @@ typedef struct ScimFlight
 	bool		uncertain;		/* this sync may have made the resource itself */
 	bool		adopted;		/* found by a match, and now brought to what is wanted */
 	bool		absent;			/* there is no row any more: nothing is sent for it but this search */
+	bool		former;			/* searched by what the row was when a POST was sent, and is not any more */
+	bool		dry;			/* only to show what would come of it: nothing is stored */
 	const char *match_paths[SCIM_MAX_RULES];
 	const char *create_body;
 	const char *from;			/* UPDATE: document that the target has at the beginning, or NULL */
@@ -62,6 +67,7 @@ typedef struct ScimFlight
 	const char *path;
 	const char *body;
 	bool		sent;
+	int			token_number;	/* of the token that it was sent with */
 	ScimClientResponse *response;	/* not looked at yet; the worker's */
 } ScimFlight;
 
@@ -76,7 +82,8 @@ typedef struct ScimTargetNews
 	bool		probed;			/* the probe was answered as it should be */
 	bool		learned;		/* the server is another one now */
 	bool		rescan;			/* what was read of the target's list is out of date */
-	const json_t *page;			/* SCAN: the answer; NULL: none */
+	bool		too_large;		/* SCAN: the page is larger than an answer may be */
+	const json_t *page;			/* SCAN, TOKEN: the answer; NULL: none */
 } ScimTargetNews;
 
 /* A flight that begins what was decided; in a context of its own below "parent". */
@@ -93,8 +100,8 @@ extern bool scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, con
 /* What the request is for: "match", "create", ... */
 extern const char *scim_flight_phase_name(const ScimFlight *flight);
 
-/* A flight of a GET that is no row's. */
-extern ScimFlight *scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *path);
+/* A flight that is no row's. */
+extern ScimFlight *scim_flight_of_target(MemoryContext parent, ScimPhase phase, const char *method, const char *path);
 
 /*
  * Instead of the queries of a flight that begins with a match: look in what was

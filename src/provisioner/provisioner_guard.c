@@ -206,7 +206,9 @@ scim_guard_quarantine(const ScimSync *sync, const char *reason)
 	}
 	if (!told)
 		ereport(WARNING,
-				(errmsg("scim: sync \"%s\" is quarantined: %s", sync->name, reason),
+				(errmsg("scim: sync \"%s\" is quarantined", sync->name),
+				 /* the reason has the target's words in it, which may be about a person */
+				 errhint("The reason is in scim.sync_status."),
 				 errhidestmt(true), errhidecontext(true)));
 }
 

@@ -17,8 +17,9 @@
 #include "provisioner_engine.h"
 #include "../scim_guc.h"
 
-/* Entries of the queue that one transaction takes; each is up to 1,000 keys. */
-#define MAX_QUEUE_ENTRIES 8
+/* Entries of the queue that one transaction takes, and keys in them but for the last. */
+#define MAX_QUEUE_ENTRIES 1000
+#define MAX_QUEUE_KEYS 8000
 
 #define LANES 3
 
@@ -95,22 +96,22 @@ scim_links_absorb(int64 sync_id, bool *full)
 	Oid			types[2] = {INT8OID, INT8ARRAYOID};
 	Datum		values[2];
 	Datum		ids[MAX_QUEUE_ENTRIES];
+	int64		keys = 0;
 	int			n;
 	int			taken = 0;
 
+	*full = scim_links_full_wanted(sync_id);
 	n = execute("read the queue",
-				"SELECT id, keys IS NULL FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1"
-				" ORDER BY keys IS NULL, id LIMIT $2",
+				"SELECT id, pg_catalog.cardinality(keys) FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1"
+				" AND keys IS NOT NULL ORDER BY sync_id, id LIMIT $2",
 				2, read_types, read_values, NULL, SPI_OK_SELECT);
-	*full = false;
-	for (int i = 0; i < n; i++)
+	while (taken < n && keys < MAX_QUEUE_KEYS)
 	{
 		bool		isnull;
 
-		if (DatumGetBool(row_datum(i, 2, &isnull)))
-			*full = true;
-		else
-			ids[taken++] = Int64GetDatum(DatumGetInt64(row_datum(i, 1, &isnull)));
+		keys += DatumGetInt32(row_datum(taken, 2, &isnull));
+		ids[taken] = Int64GetDatum(DatumGetInt64(row_datum(taken, 1, &isnull)));
+		taken++;
 	}
 	if (taken == 0)
 		return 0;
@@ -118,7 +119,7 @@ scim_links_absorb(int64 sync_id, bool *full)
 	values[0] = Int64GetDatum(sync_id);
 	values[1] = PointerGetDatum(construct_array(ids, taken, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	(void) execute("absorb the queue",
-				   "WITH d AS (DELETE FROM scim._dirty WHERE id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys, reason)"
+				   "WITH d AS (DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys, reason)"
 				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at, lane)"
 				   " SELECT $1, k, pg_catalog.clock_timestamp(), pg_catalog.min(CASE d.reason WHEN 'delete' THEN 0 ELSE 2 END)"
 				   " FROM d, pg_catalog.unnest(d.keys) k GROUP BY k"
@@ -435,20 +436,22 @@ scim_link_of_remote(int64 sync_id, const char *remote_id)
 
 /*
  * Whoever sent the requests in flight is gone, and nobody knows what became of
- * them: they are looked at again, and nothing is created before the target has
- * said three times that it is not there.
+ * them: they are looked at again; nothing is created before the target has said
+ * three times that it is not there, and what was being changed is read first.
+ * But for those in "flying", whose requests this process waits for.
  */
-int
-scim_links_recover(int64 sync_id)
+void
+scim_links_recover(int64 sync_id, const char *const *flying, int n)
 {
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(sync_id)};
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), text_array(flying, n)};
 
-	return execute("recover links",
-				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3 ELSE doubt END,"
+	(void) execute("recover links",
+				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3"
+				   " WHEN remote_id IS NOT NULL THEN GREATEST(doubt, 1) ELSE doubt END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, next_at = pg_catalog.clock_timestamp()"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL",
-				   1, types, values, NULL, SPI_OK_UPDATE);
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL AND source_key OPERATOR(pg_catalog.<>) ALL ($2)",
+				   2, types, values, NULL, SPI_OK_UPDATE);
 }
 
 /* ids at the target of some keys, in their order; NULL: none is known. */

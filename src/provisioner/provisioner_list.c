@@ -13,16 +13,20 @@
 #define SCAN_ROWS 50
 #define SCAN_WAIT_MS 60000
 
+/* What was read counts no longer than this. */
+#define SCAN_VALID_MS (60 * 60 * 1000)
+
 static void
 ask_page(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
-	scim_run_begin_flight(run, scim_flight_of_target(p->context, SCIM_PHASE_SCAN, scim_scan_path(view, &run->scan)));
+	scim_run_begin_flight(run, scim_flight_of_target(p->context, SCIM_PHASE_SCAN, "GET", scim_scan_path(view, &run->scan)));
 }
 
 void
-scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const json_t *page, int64 now)
+scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const ScimTargetNews *news, int64 now)
 {
-	scim_scan_take(view, &run->scan, page);
+	if (!news->too_large || !scim_scan_shrink(&run->scan))
+		scim_scan_take(view, &run->scan, news->page);
 	if (run->scan.state == SCIM_SCAN_RUNNING)
 		ask_page(p, run, view);
 	else
@@ -33,7 +37,10 @@ scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, c
 		run->scan_at = now + SCAN_WAIT_MS;
 	}
 	else if (run->scan.state == SCIM_SCAN_DONE)
+	{
 		scim_run_tell(view->sync, NULL);
+		run->scan_at = now + SCAN_VALID_MS;
+	}
 }
 
 void
@@ -42,8 +49,11 @@ scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, i
 	bool		must = view->server->list_scan;
 	int64		rows;
 
-	if (run->scan.state == SCIM_SCAN_RUNNING || run->scan.state == SCIM_SCAN_DONE || (run->scan.state == SCIM_SCAN_FAILED && !must) ||
-		run->scan_at > now)
+	/* others make resources as well */
+	if (run->scan.state == SCIM_SCAN_DONE && run->scan_at <= now)
+		run->scan.state = SCIM_SCAN_NONE;
+	if (run->scan.state == SCIM_SCAN_RUNNING || run->scan.state == SCIM_SCAN_DONE ||
+		(run->scan.state == SCIM_SCAN_FAILED && (!must || run->scan_at > now)) || run->busy_until > now)
 		return;
 	rows = scim_scan_rows(run->id, must, must ? 1 : SCAN_ROWS + 1);
 	if (rows == 0 || (!must && rows <= SCAN_ROWS))
@@ -53,7 +63,7 @@ scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, i
 	if (scim_scan_begin(view, &run->scan, must ? 0 : rows / 2, true))
 		ask_page(p, run, view);
 	else
-		run->scan_at = now + SCIM_LIST_MS;
+		run->busy_until = now + SCIM_LIST_MS;
 }
 
 bool

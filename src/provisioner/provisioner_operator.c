@@ -74,7 +74,9 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 {
 	ScimClientTarget target = scim_client_target(ctx->view->server, secret);
 	ScimFlight *flight = scim_flight_begin(CurrentMemoryContext, link, decision);
+	bool		linked = false;
 
+	flight->dry = dry;
 	for (int n = 0; n < MAX_REQUESTS; n++)
 	{
 		ScimClientRequest request = {.method = flight->method, .path = flight->path, .body = flight->body,
@@ -91,7 +93,8 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 			break;
 		}
 		response = scim_client_call(&target, &request);
-		over = scim_flight_answer(ctx->view, flight, response, secret, &news);
+		over = scim_flight_answer(ctx->view, flight, response, target.token, &news);
+		linked = linked || news.linked;
 		put_step(ctx, step, scim_retry_verdict_name(news.verdict), news.reason, request.method, request.path,
 				 response->status, body);
 		if (over)
@@ -103,6 +106,8 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 		}
 	}
 	scim_flight_end(flight);
+	if (linked && !dry)
+		scim_links_wake_waiting(ctx->view->sync->server);
 }
 
 static void
@@ -159,6 +164,9 @@ one_row(FunctionCallInfo fcinfo, bool dry)
 	}
 	else if (secret)
 		fly(&ctx, link, decision, secret, dry);
+	/* what is still to be done, or can go on now, is the worker's */
+	if (!dry)
+		scim_sync_wake_at_commit();
 
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
@@ -315,7 +323,8 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 
 	/* a POST in flight may still come to something: its row stays in doubt */
 	restart_step(scope.links, "restart links",
-				 "UPDATE scim._links SET remote_id = NULL, acked = NULL, state = 'pending', reason = NULL,"
+				 "UPDATE scim._links SET remote_id = NULL, acked = NULL, acked_hash = NULL, state = 'pending', reason = NULL,"
+				 " next_at = pg_catalog.clock_timestamp(),"
 				 " staged = NULL, approval = NULL, gone_at = NULL WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL", sync->id);
 	restart_step(scope.escrows, "restart escrows",
 				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
@@ -351,6 +360,8 @@ progress(int64 sync_id, text *key)
 	Datum		values[2] = {Int64GetDatum(sync_id), PointerGetDatum(key)};
 	char		nulls[3] = "  ";
 	bool		isnull;
+	bool		going;
+	bool		stuck;
 
 	nulls[1] = key ? ' ' : 'n';
 	/* in the latest snapshot: what the worker has committed meanwhile */
@@ -359,16 +370,21 @@ progress(int64 sync_id, text *key)
 						 " AND ($2 IS NULL OR d.keys IS NULL OR $2 OPERATOR(pg_catalog.=) ANY (d.keys)))"
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2)"
-						 " AND (l.intent IS NOT NULL OR l.dirty OR l.next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp()"
-						 " OR (l.next_at IS NOT NULL AND l.refused IS NULL AND l.state IN ('pending', 'linked')))),"
+						 " AND l.intent IS NOT NULL)"
+						 /* what changes while it is in flight or parked has one of the two; a deletion that is due in weeks is not waited for */
+						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
+						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2) AND l.next_at IS NOT NULL"
+						 " AND (l.next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() OR (l.refused IS NULL AND l.state IN ('pending', 'linked')"
+						 " AND (l.gone_at IS NULL OR l.attempts OPERATOR(pg_catalog.>) 0)))),"
 						 " $2 IS NOT NULL AND EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND l.source_key OPERATOR(pg_catalog.=) $2 AND l.intent IS NULL AND NOT l.dirty"
 						 " AND l.state IN ('parked', 'conflict', 'staged', 'skipped'))",
 						 2, types, values, nulls, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._links");
-	if (DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)))
-		return PROGRESS_GOING;
-	return DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull)) ? PROGRESS_STUCK : PROGRESS_DONE;
+	going = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	stuck = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	SPI_freetuptable(SPI_tuptable);
+	return going ? PROGRESS_GOING : stuck ? PROGRESS_STUCK : PROGRESS_DONE;
 }
 
 Datum

@@ -201,6 +201,34 @@ waiting_reason(const ScimDocument *document)
 	return document->waiting ? psprintf("waits for %d rows that it refers to", document->waiting) : NULL;
 }
 
+/* How a document is looked for at the target; false: it can't be. */
+static bool
+set_search(const ScimSyncView *view, const char *document, ScimDecision *decision)
+{
+	const json_t *value = scim_document_parse(document);
+	bool		any = false;
+
+	for (int i = 0; i < view->nrules; i++)
+	{
+		decision->match_paths[i] = scim_match_path(view, &view->rules[i], value);
+		any = any || decision->match_paths[i];
+	}
+	return any;
+}
+
+static bool
+same_search(const ScimSyncView *view, const char *document, const ScimDecision *decision)
+{
+	ScimDecision other;
+
+	(void) set_search(view, document, &other);
+	for (int i = 0; i < view->nrules; i++)
+		if ((other.match_paths[i] == NULL) != (decision->match_paths[i] == NULL) ||
+			(other.match_paths[i] && strcmp(other.match_paths[i], decision->match_paths[i]) != 0))
+			return false;
+	return true;
+}
+
 /* The row is there and in scope. */
 static ScimDecision *
 decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocument *document, TimestampTz now,
@@ -212,7 +240,7 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 	const char *to = document->text;
 	StringInfoData body;
 	char	   *step;
-	bool		any = false;
+	bool		any;
 
 	/* a change that leaves the document as it was refused is no reason to send it */
 	if (link->dirty && link->wanted_hash && strcmp(link->wanted_hash, scim_text_hash(document->text)) == 0)
@@ -222,6 +250,17 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 	{
 		bool		was_disabled = strcmp(link->state, "disabled") == 0;
 
+		/* what the target has is not known: it says so, and is brought from there to what is wanted */
+		if (link->doubt > 0)
+		{
+			decision->action = SCIM_ACTION_UPDATE;
+			decision->compare = true;
+			decision->method = "GET";
+			decision->path = scim_resource_path(view, link->remote_id);
+			decision->wanted = document->text;
+			decision->reason = "the outcome of its last change is not known";
+			return decision;
+		}
 		/* the very text that was acknowledged */
 		if (!was_disabled && link->acked_hash && strcmp(link->acked_hash, scim_text_hash(document->text)) == 0)
 			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
@@ -253,10 +292,14 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		decision->reason = "inactive, and not at the target";
 	}
 	decision->action = SCIM_ACTION_CREATE;
-	for (int i = 0; i < view->nrules; i++)
+	any = set_search(view, document->text, decision);
+	if (link->doubt > 0 && link->wanted && !same_search(view, link->wanted, decision))
 	{
-		decision->match_paths[i] = scim_match_path(view, &view->rules[i], wanted);
-		any = any || decision->match_paths[i];
+		/* what a POST for it may have made has to be found before another is sent */
+		decision->former = true;
+		decision->may_create = false;
+		decision->reason = "the outcome of its creation is not known";
+		any = set_search(view, link->wanted, decision);
 	}
 	if (!any)
 		return scim_decide_nothing(decision, link, "parked", "it has no value of a matching attribute", 0);
@@ -266,8 +309,8 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 	decision->method = "POST";
 	decision->path = view->type->endpoint;
 	decision->body = body.data;
-	decision->wanted = document->text;
-	decision->created = step;
+	decision->wanted = decision->former ? link->wanted : document->text;
+	decision->created = decision->former ? NULL : step;
 	return decision;
 }
 
@@ -314,7 +357,8 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 		}
 	}
 
-	inactive = strcmp(link->state, "disabled") == 0 || (view->active_mapped && says_inactive(link->acked));
+	inactive = strcmp(link->state, "disabled") == 0 ||
+		(link->doubt == 0 && view->active_mapped && says_inactive(link->acked));
 	if (!inactive && view->can_disable && (sync->actions & SCIM_SYNC_UPDATE) != 0)
 	{
 		scim_decide_disable(view, link, decision);

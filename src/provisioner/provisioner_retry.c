@@ -243,7 +243,8 @@ scim_retry_reason(const ScimClientResponse *response, const char *secret)
 		body = scim_json_parse(response->body, response->body_len, &err);
 		append_reason(&buf, body);
 		if (buf.len == 0)
-			appendBinaryStringInfo(&buf, response->body, (int) Min(response->body_len, MAX_REASON));
+			/* so much that no part of the secret is left when the rest is cut off */
+			appendBinaryStringInfo(&buf, response->body, (int) Min(response->body_len, MAX_REASON + (secret ? strlen(secret) : 0)));
 	}
 	mask_secret(&buf, secret);
 

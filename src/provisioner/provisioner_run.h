@@ -22,6 +22,14 @@ typedef struct ScimTargetRun
 	char	   *name;
 	char	   *secret;
 	ScimClientTarget wire;
+	bool		oauth;			/* wire.token is one that the token endpoint has given */
+	ScimClientTarget token_wire;	/* the endpoint, */
+	ScimClientRequest token_request;	/* and what it is asked */
+	char	   *access;			/* the token; NULL: none */
+	int			access_number;	/* counts tokens */
+	int64		access_until;	/* ms */
+	int64		asking_until;	/* ms: a request for one is under way */
+	bool		renewed;		/* after a 401, and nothing has gone well since */
 	double		rate;			/* requests a second; 0: no limit */
 	double		burst;
 	double		tokens;
@@ -64,7 +72,8 @@ typedef struct ScimSyncRun
 	Datum		full_entries;	/* of the queue, that a reconcile serves (an array of ids); 0: none */
 	bool		reconcile_links;	/* the second half of a reconcile is under way */
 	ScimScan	scan;			/* of the target's list */
-	int64		scan_at;		/* ms: not again before */
+	int64		scan_at;		/* ms: FAILED: not again before; DONE: counts no longer */
+	int64		busy_until;		/* ms: another session reads it */
 	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
 	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
 } ScimSyncRun;
@@ -88,12 +97,22 @@ extern ScimTargetRun *scim_target_refresh(ScimProvisioner *p, const ScimServer *
 /* Milliseconds until the target may be asked; 0: now; -1: when an answer has come. */
 extern long scim_target_wait(ScimTargetRun *target, int64 now);
 
-/* Milliseconds until it may be asked to create; 0: now. */
+/* Milliseconds until it may be asked to create; 0: now.  And how often now. */
 extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
+extern int	scim_target_creates(ScimTargetRun *target, int64 now);
 
 /* A request is about to be sent; its answer has come, or will not (NULL). */
 extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);
 extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
+
+/*
+ * The token of the target: is there one that can be used?  That request 401 was
+ * answered with token "number": true: another one is to be got; false: it was
+ * new.  The answer of its endpoint: false: it holds none.
+ */
+extern bool scim_target_has_token(const ScimTargetRun *target, int64 now);
+extern bool scim_target_renew_token(ScimTargetRun *target, int number);
+extern bool scim_target_take_token(ScimProvisioner *p, ScimTargetRun *target, const json_t *answer, int64 now);
 
 /* Ask nothing before that time. */
 extern void scim_target_block(ScimTargetRun *target, int64 until);
@@ -107,6 +126,7 @@ extern void scim_target_reached(ScimTargetRun *target);
 extern void scim_run_begin_flight(ScimSyncRun *run, ScimFlight *flight);
 extern void scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight);
 extern void scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight);
+extern void scim_run_forget_unsent(ScimProvisioner *p, ScimSyncRun *run);
 
 /* A sync that works says nothing; another says what keeps it from it. */
 extern void scim_run_tell(const ScimSync *sync, const char *reason);
@@ -119,8 +139,8 @@ extern void scim_run_tell(const ScimSync *sync, const char *reason);
  */
 extern void scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now);
 
-/* The answer to a request for a page; NULL: it is none. */
-extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const json_t *page, int64 now);
+/* The answer to a request for a page. */
+extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, const ScimTargetNews *news, int64 now);
 
 /* Are rows without a resource to wait for it? */
 extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);
@@ -133,7 +153,10 @@ extern void scim_list_stop(ScimSyncRun *run);
 /* All that there is to do for a sync now.  In a transaction, as the owner. */
 extern void scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync);
 
-/* Only look at answers; flights that would need another request end. */
+/*
+ * Only look at answers; flights that would need another request end.  Without any
+ * left, no row has an intent.
+ */
 extern void scim_cycle_drain(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync);
 
 #endif							/* SCIM_PROVISIONER_RUN_H */

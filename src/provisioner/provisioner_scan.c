@@ -54,6 +54,7 @@ scim_scan_begin(const ScimSyncView *view, ScimScan *scan, int64 worth, bool keep
 	memset(scan, 0, sizeof(*scan));
 	scan->state = SCIM_SCAN_RUNNING;
 	scan->next = 1;
+	scan->count = view->server->page_size;
 	scan->worth = worth;
 	return true;
 }
@@ -88,7 +89,16 @@ fail(ScimScan *scan, const char *problem)
 char *
 scim_scan_path(const ScimSyncView *view, const ScimScan *scan)
 {
-	return psprintf("%s?startIndex=" INT64_FORMAT "&count=%d", view->type->endpoint, scan->next, view->server->page_size);
+	return psprintf("%s?startIndex=" INT64_FORMAT "&count=%d", view->type->endpoint, scan->next, scan->count);
+}
+
+bool
+scim_scan_shrink(ScimScan *scan)
+{
+	if (scan->count <= 1)
+		return false;
+	scan->count /= 2;
+	return true;
 }
 
 /* ---- what is kept of a resource ---- */

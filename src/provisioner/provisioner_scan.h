@@ -24,6 +24,7 @@ typedef struct ScimScan
 {
 	ScimScanState state;
 	int64		next;			/* startIndex of the next page */
+	int			count;			/* resources of a page */
 	int64		total;			/* as the first page said */
 	int64		worth;			/* rows to match: more pages than these are not worth it; 0: any number */
 	const char *problem;		/* FAILED: why; a constant */
@@ -39,6 +40,9 @@ extern void scim_scan_release(int64 sync_id);
 
 /* "/Users?startIndex=1&count=100" */
 extern char *scim_scan_path(const ScimSyncView *view, const ScimScan *scan);
+
+/* A page was too large: ask for half of it.  False: it was one resource. */
+extern bool scim_scan_shrink(ScimScan *scan);
 
 /* Take over a page; the state is RUNNING while there are more.  NULL: no list. */
 extern void scim_scan_take(const ScimSyncView *view, ScimScan *scan, const json_t *page);

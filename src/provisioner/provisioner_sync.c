@@ -333,21 +333,19 @@ scim_sync_list_active(void)
 					  0, NULL, NULL);
 }
 
-/* Whoever listens to the channel scim_sync hears of it at commit. */
+/*
+ * Whoever listens to the channel scim_sync hears of it at commit: anybody may,
+ * so that the reason, which may be about a row, is not told there.
+ */
 static void
-notify(const char *name, const char *state, const char *reason)
+notify(const char *name, const char *state)
 {
 	StringInfoData payload;
 
 	initStringInfo(&payload);
 	appendStringInfoString(&payload, "{\"sync\":");
 	escape_json(&payload, name);
-	appendStringInfo(&payload, ",\"state\":\"%s\",\"reason\":", state);
-	if (reason)
-		escape_json(&payload, reason);
-	else
-		appendStringInfoString(&payload, "null");
-	appendStringInfoChar(&payload, '}');
+	appendStringInfo(&payload, ",\"state\":\"%s\"}", state);
 	Async_Notify("scim_sync", payload.data);
 }
 
@@ -378,6 +376,6 @@ scim_sync_set_state(int64 id, ScimSyncState state, const char *reason)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the sync does not exist any more")));
 	if (DatumGetBool(column_value(0, 2)))
-		notify(column_text(0, 1), state_names[state], reason);
+		notify(column_text(0, 1), state_names[state]);
 	SPI_finish();
 }

@@ -17,7 +17,11 @@
 
 #include "provisioner_run.h"
 #include "../catalog/catalog.h"
+#include "../client/client_token.h"
 #include "../scim_guc.h"
+
+/* A token is got anew so long before its end. */
+#define TOKEN_MARGIN_MS 60000
 
 /* Answers with 429 of one moment are one. */
 #define HALVE_MS 1000
@@ -33,6 +37,80 @@ static char *
 keep(ScimTargetRun *target, const char *text)
 {
 	return text ? MemoryContextStrdup(target->context, text) : NULL;
+}
+
+/* ---- tokens ---- */
+
+static void
+forget_token(ScimTargetRun *target)
+{
+	if (target->access)
+	{
+		explicit_bzero(target->access, strlen(target->access));
+		pfree(target->access);
+	}
+	target->access = NULL;
+	target->wire.token = NULL;
+}
+
+static void
+set_auth(ScimTargetRun *target, const ScimServer *server)
+{
+	MemoryContext saved = MemoryContextSwitchTo(target->context);
+
+	target->oauth = server->auth == SCIM_AUTH_OAUTH2;
+	if (server->auth == SCIM_AUTH_BASIC)
+	{
+		target->wire.token = scim_client_basic(server->client_id, target->secret);
+		target->wire.scheme = "Basic";
+	}
+	if (target->oauth)
+	{
+		scim_client_token_request(server, target->secret, &target->token_wire, &target->token_request);
+		target->token_wire.base_url = keep(target, server->token_origin);
+		target->token_wire.ca_file = keep(target, server->ca_file);
+		target->token_wire.allowed = keep(target, scim_allowed_targets);
+		target->token_request.path = keep(target, server->token_path);
+		target->wire.token = target->access;
+	}
+	MemoryContextSwitchTo(saved);
+}
+
+bool
+scim_target_has_token(const ScimTargetRun *target, int64 now)
+{
+	return !target->oauth || (target->access && target->access_until > now);
+}
+
+bool
+scim_target_renew_token(ScimTargetRun *target, int number)
+{
+	if (!target->oauth || (target->access && number == target->access_number && target->renewed))
+		return false;
+	if (target->access && number == target->access_number)
+	{
+		forget_token(target);
+		target->renewed = true;
+	}
+	return true;
+}
+
+bool
+scim_target_take_token(ScimProvisioner *p, ScimTargetRun *target, const json_t *answer, int64 now)
+{
+	int			expires_in;
+	const char *token = scim_client_token_of(answer, &expires_in);
+
+	target->asking_until = 0;
+	forget_token(target);
+	if (token == NULL)
+		return false;
+	target->access = MemoryContextStrdup(p->context, token);
+	target->wire.token = target->access;
+	target->access_number++;
+	/* a new one is got in time */
+	target->access_until = now + expires_in * INT64CONST(1000) - Min(expires_in * INT64CONST(1000) / 10, TOKEN_MARGIN_MS);
+	return true;
 }
 
 /* Creations of the last hour, also those of processes that have ended. */
@@ -82,10 +160,14 @@ scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *se
 			target->creates = server->creates_per_hour - recent_creates(server->name);
 		dlist_push_tail(&p->targets, &target->node);
 	}
+	if (target->secret && strcmp(target->secret, secret) != 0)
+		forget_token(target);
 	MemoryContextReset(target->context);
 	target->secret = keep(target, secret);
 	target->wire.base_url = keep(target, server->base_url);
 	target->wire.token = target->secret;
+	target->wire.scheme = NULL;
+	set_auth(target, server);
 	target->wire.ca_file = keep(target, server->ca_file);
 	target->wire.allowed = keep(target, scim_allowed_targets);
 	target->wire.content_type = keep(target, server->content_type);
@@ -118,6 +200,8 @@ scim_target_wait(ScimTargetRun *target, int64 now)
 
 	if (target->in_flight >= (int) target->window)
 		return -1;
+	if (!scim_target_has_token(target, now) && target->asking_until > now)
+		return -1;
 	if (target->blocked_until > now)
 		return (long) (target->blocked_until - now);
 	if (target->rate > 0)
@@ -139,6 +223,14 @@ scim_target_create_wait(ScimTargetRun *target, int64 now)
 	target->creates = Min(target->creates_burst, target->creates + target->creates_per_second * (now - target->creates_at) / 1000.0);
 	target->creates_at = now;
 	return until_token(target->creates, target->creates_per_second);
+}
+
+int
+scim_target_creates(ScimTargetRun *target, int64 now)
+{
+	if (target->creates_per_second == 0)
+		return PG_INT32_MAX;
+	return scim_target_create_wait(target, now) > 0 ? 0 : (int) target->creates;
 }
 
 void

@@ -107,6 +107,20 @@ scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight)
 		scim_flight_end(flight);
 }
 
+void
+scim_run_forget_unsent(ScimProvisioner *p, ScimSyncRun *run)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (!flight->sent)
+			scim_run_forget_flight(p, run, flight);
+	}
+}
+
 static void
 forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 {
@@ -122,16 +136,32 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 	run->reconciled = NULL;
 }
 
+/* What is being read of the target's list is of no use any more. */
+static void
+forget_scan(ScimProvisioner *p, ScimSyncRun *run)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (flight->phase == SCIM_PHASE_SCAN)
+			scim_run_forget_flight(p, run, flight);
+	}
+	run->scan.state = SCIM_SCAN_NONE;
+}
+
 /*
  * The lock that says who works on a sync: held by this session until the sync
- * stops, the process ends, or a transaction fails, which releases it and is the
- * end of all flights anyway.  (An advisory lock would not survive the scrubbing
- * of the session.)
+ * stops or the process ends.  (A transaction that fails releases it, and it is
+ * taken again at once; an advisory lock would not survive the scrubbing of the
+ * session.)
  */
 static void
 sync_lock_tag(int64 id, LOCKTAG *tag)
 {
-	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, SYNC_LOCK_CLASS, (Oid) id, 0);
+	SET_LOCKTAG_OBJECT(*tag, MyDatabaseId, SYNC_LOCK_CLASS, (uint32) id, (uint16) (id >> 32));
 }
 
 static bool
@@ -167,24 +197,20 @@ release_sync(ScimProvisioner *p, ScimSyncRun *run)
 
 /*
  * A sync that is to stop: nothing more is sent, and what was sent is waited for.
+ * The transaction that finds nothing under way any more is its last.
  */
 static void
 stop_sync(ScimProvisioner *p, ScimSyncRun *run)
 {
-	dlist_mutable_iter iter;
-
 	scim_list_stop(run);
-	dlist_foreach_modify(iter, &run->flights)
+	if (!run->claimed || (run->draining && run->nflights == 0))
 	{
-		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
-
-		if (!flight->sent)
-			scim_run_forget_flight(p, run, flight);
-	}
-	run->draining = true;
-	run->due_at = PG_INT64_MAX;
-	if (run->nflights == 0)
 		release_sync(p, run);
+		return;
+	}
+	scim_run_forget_unsent(p, run);
+	run->draining = true;
+	run->due_at = run->nflights == 0 ? 0 : PG_INT64_MAX;
 }
 
 static ScimSyncRun *
@@ -303,7 +329,10 @@ refresh_syncs(ScimProvisioner *p)
 		run->wanted = true;
 		/* what was forgotten when it stopped has left intents */
 		if (run->draining)
+		{
+			forget_scan(p, run);
 			run->recovered = false;
+		}
 		run->draining = false;
 		run->target = scim_target_refresh(p, server, secret);
 		run->due_at = 0;
@@ -357,9 +386,13 @@ end_transaction(ScimIdentity *identity)
 	scim_identity_restore(identity);
 }
 
-/* After an error: nothing of the transaction stays, nor the locks of syncs. */
+/*
+ * After an error: nothing of the transaction stays, nor the flights of the sync
+ * it was about.  It has released the locks of all syncs; whoever got one before
+ * it is back here works on that sync now.
+ */
 static void
-abort_transaction(ScimProvisioner *p, ScimIdentity *identity)
+abort_transaction(ScimProvisioner *p, ScimSyncRun *failed, ScimIdentity *identity)
 {
 	dlist_iter	iter;
 
@@ -368,13 +401,28 @@ abort_transaction(ScimProvisioner *p, ScimIdentity *identity)
 	scim_identity_restore(identity);
 	scim_core_reset();
 	scim_store_reset();
+	if (failed)
+		forget_flights(p, failed);
+	StartTransactionCommand();
 	dlist_foreach(iter, &p->syncs)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
+		bool		claimed = run->claimed;
 
-		forget_flights(p, run);
 		run->claimed = false;
+		if (claimed && !claim_sync(run))
+		{
+			forget_flights(p, run);
+			run->due_at = 0;
+		}
+		else if (run->scan.state == SCIM_SCAN_RUNNING)
+		{
+			/* which has a lock of its own, that is gone as well */
+			forget_scan(p, run);
+			run->due_at = 0;
+		}
 	}
+	CommitTransactionCommand();
 }
 
 /* One line for an operator; a message could hold values of rows. */
@@ -407,7 +455,8 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	const ScimSync *sync = scim_sync_by_name(run->name);
 
-	if (sync == NULL || sync->id != run->id || !claim_sync(run))
+	/* without a target: looking for syncs has failed when it had just found this one */
+	if (sync == NULL || sync->id != run->id || run->target == NULL || !claim_sync(run))
 	{
 		run->wanted = false;
 		forget_flights(p, run);
@@ -459,7 +508,7 @@ transact(ScimProvisioner *p, ScimSyncRun *run, WorkStep step, const char *what, 
 		MemoryContextSwitchTo(caller);
 		edata = CopyErrorData();
 		FlushErrorState();
-		abort_transaction(p, &identity);
+		abort_transaction(p, run, &identity);
 		*sqlstate = edata->sqlerrcode;
 		/* what this extension has to say holds nothing of a row */
 		failure = edata->sqlerrcode == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE ?
@@ -528,6 +577,18 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 	MemoryContextDelete(context);
 }
 
+/* Before anything else the target's token endpoint is asked. */
+static ScimFlight *
+ask_token(ScimProvisioner *p, ScimSyncRun *run, int64 now)
+{
+	ScimTargetRun *target = run->target;
+	ScimFlight *flight = scim_flight_of_target(p->context, SCIM_PHASE_TOKEN, "POST", target->token_request.path);
+
+	target->asking_until = now + target->token_wire.total_ms;
+	scim_run_begin_flight(run, flight);
+	return flight;
+}
+
 bool
 scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimClientRequest *request, void **tag)
 {
@@ -547,16 +608,25 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 
 			if (flight->sent || (flight->phase == SCIM_PHASE_CREATE && scim_target_create_wait(run->target, now) > 0))
 				continue;
+			if (!scim_target_has_token(run->target, now))
+				flight = ask_token(p, run, now);
 			flight->sent = true;
+			flight->token_number = run->target->access_number;
 			flight->target = run->target;
 			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE, now);
+			*tag = flight;
+			if (flight->phase == SCIM_PHASE_TOKEN)
+			{
+				*request = run->target->token_request;
+				*target = &run->target->token_wire;
+				return true;
+			}
 			request->method = flight->method;
 			request->path = flight->path;
 			request->body = flight->body;
 			request->body_len = flight->body ? strlen(flight->body) : 0;
 			request->max_body = strchr(flight->path, '?') ? MAX_LIST_ANSWER : MAX_ANSWER;
 			*target = &run->target->wire;
-			*tag = flight;
 			return true;
 		}
 	}

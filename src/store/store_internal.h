@@ -9,6 +9,7 @@
 
 #include "store.h"
 #include "../catalog/catalog_mapping.h"
+#include "../compat.h"
 
 /* ---- a statement being built: text, and parameters beside it ---- */
 
@@ -109,7 +110,7 @@ extern char *scim_store_datum_text(const ScimSource *src, Datum value);
 extern void scim_store_add_row(ScimParentRow *parent, ScimChildRow *row);
 
 /* An answer holds more rows than a request may use memory for: raises 54000. */
-extern void scim_store_too_much(void) pg_attribute_noreturn();
+pg_noreturn extern void scim_store_too_much(void);
 
 /* ---- rows without a statement (store_scan.c), in the active snapshot ---- */
 

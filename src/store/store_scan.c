@@ -42,7 +42,6 @@
 #include "utils/snapmgr.h"
 
 #include "store_internal.h"
-#include "../compat.h"
 
 /* A scope has few columns; beyond this it is SQL. */
 #define MAX_KEYS 8

@@ -8,6 +8,8 @@
 
 #include "datatype/timestamp.h"
 
+#include "compat.h"
+
 typedef enum ScimWorkerKind
 {
 	WORKER_LISTENER,
@@ -94,7 +96,7 @@ extern void scim_worker_wake_sync(void);
 
 /* Signals, a slot, the connection; does not return if the end comes first. */
 extern void scim_worker_begin(const ScimWorkerArgs *args);
-extern void scim_worker_end(const ScimWorkerArgs *args) pg_attribute_noreturn();
+pg_noreturn extern void scim_worker_end(const ScimWorkerArgs *args);
 
 /*
  * Why this database cannot be served now, or NULL; static text.  Needs a

@@ -132,6 +132,9 @@ typedef struct Settings
 {
 	Profile		profile;		/* a copy: its limits and delete_means change */
 	char	   *token;			/* NULL: every request is let in */
+	char	   *token_basic;	/* "Basic ..." that POST /oauth/token wants; NULL: there is none */
+	double		token_ttl;		/* s that a token of it is good for */
+	double		token_until;	/* when the latest ends, by peer_now(); 0: never */
 	char	   *base;
 	char	   *location;		/* base of meta.location */
 	double		latency_ms;
@@ -338,6 +341,7 @@ extern json_t *peer_members_object(Edit *edit, const json_t *members);
 
 extern void peer_scim(Request *r);
 extern void peer_control(Request *r);
+extern void peer_token(Request *r);
 extern void peer_process(Request *r);	/* with faults and limits, by peer_fault.c */
 extern void peer_announce(double until);
 extern bool peer_early(double now);

@@ -220,6 +220,7 @@ static const struct
 	{"page_max", NULL, &peer_settings.profile.page_max, NULL},
 	{"members_change", NULL, &peer_settings.profile.members_change, NULL},
 	{"members_total", NULL, &peer_settings.profile.members_total, NULL},
+	{"token_ttl", &peer_settings.token_ttl, NULL, NULL},
 	{"log_max", NULL, NULL, &peer_settings.log_max},
 };
 
@@ -255,6 +256,12 @@ peer_setting(const char *name, const json_t *value)
 	{
 		free(peer_settings.token);
 		peer_settings.token = copy(json_string_value(value));
+		return true;
+	}
+	if (strcmp(name, "token_basic") == 0 && (json_is_string(value) || json_is_null(value)))
+	{
+		free(peer_settings.token_basic);
+		peer_settings.token_basic = copy(json_string_value(value));
 		return true;
 	}
 	for (int i = 0; strcmp(name, "delete_means") == 0 && json_is_string(value) && i < 3; i++)

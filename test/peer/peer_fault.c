@@ -563,6 +563,11 @@ peer_process(Request *r)
 	double		delay;
 
 	peer_log_begin(r);
+	if (peer_settings.token_basic && strcmp(r->path, "/oauth/token") == 0)
+	{
+		peer_token(r);
+		return;
+	}
 	if (strncmp(r->path, peer_settings.base, base) != 0)
 	{
 		peer_answer_error(r, 404, NULL, "%s not found", r->path);

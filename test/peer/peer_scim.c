@@ -703,6 +703,32 @@ under(const char *path, const char *endpoint)
 	return path[length] ? path + length + 1 : "";
 }
 
+/* POST /oauth/token, RFC 6749 4.4: the latest token is the only one. */
+void
+peer_token(Request *r)
+{
+	static long number;
+	const char *authorization = r->header(r, "Authorization");
+	const char *type = r->header(r, "Content-Type");
+
+	if (strcmp(r->method, "POST") != 0 || type == NULL || strcmp(type, "application/x-www-form-urlencoded") != 0 ||
+		r->body == NULL || strncmp(r->body, "grant_type=client_credentials", 29) != 0)
+	{
+		peer_answer_json(r, 400, json_pack("{s:s}", "error", "invalid_request"));
+		return;
+	}
+	if (authorization == NULL || strcmp(authorization, peer_settings.token_basic) != 0)
+	{
+		peer_answer_json(r, 401, json_pack("{s:s}", "error", "invalid_client"));
+		return;
+	}
+	free(peer_settings.token);
+	peer_settings.token = peer_format("token-%ld", ++number);
+	peer_settings.token_until = peer_now() + peer_settings.token_ttl * 1000;
+	peer_answer_json(r, 200, json_pack("{s:s, s:s, s:I}", "access_token", peer_settings.token, "token_type", "Bearer",
+									   "expires_in", (json_int_t) peer_settings.token_ttl));
+}
+
 static bool
 let_in(Request *r)
 {
@@ -711,13 +737,21 @@ let_in(Request *r)
 	const char *accept = r->header(r, "Accept");
 	const char *type = r->header(r, "Content-Type");
 
+	/* before the first token: by user and password */
+	if (peer_settings.token == NULL && peer_settings.token_basic &&
+		(authorization == NULL || strcmp(authorization, peer_settings.token_basic) != 0))
+	{
+		peer_answer_error(r, 401, NULL, "Unauthorized");
+		return false;
+	}
 	if (peer_settings.token && (authorization == NULL || strncasecmp(authorization, "Bearer ", 7) != 0))
 	{
 		peer_answer_error(r, 401, NULL, "Unauthorized");
 		peer_header(r, "WWW-Authenticate", "Bearer");
 		return false;
 	}
-	if (peer_settings.token && strcmp(authorization + 7, peer_settings.token) != 0)
+	if (peer_settings.token && (strcmp(authorization + 7, peer_settings.token) != 0 ||
+								(peer_settings.token_until > 0 && peer_settings.token_until < peer_now())))
 	{
 		peer_answer_error(r, profile->wrong_token, NULL, profile->wrong_token == 403 ? "Forbidden" : "Unauthorized");
 		return false;

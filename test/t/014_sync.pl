@@ -11,7 +11,7 @@ use ScimPeer;
 use ScimSync;
 use ScimTest;
 use Test::More;
-use Time::HiRes qw(sleep time);
+use Time::HiRes qw(sleep time clock_gettime CLOCK_MONOTONIC);
 
 use constant ROWS => 1000;
 
@@ -87,7 +87,7 @@ my $t = $s->t;
 		my $pid = $s->worker_pid;
 		if (defined $pid && kill 9, $pid)
 		{
-			push @killed, $pid;
+			push @killed, clock_gettime(CLOCK_MONOTONIC) * 1000;
 			$s->poll('SELECT 1', 1, 20);
 			my $end = time + 10;
 			sleep 0.05 until time > $end || (defined $s->worker_pid && $s->worker_pid != $pid);
@@ -99,7 +99,7 @@ my $t = $s->t;
 	note(join ', ', map { "$_: $fired{$_}" } sort keys %fired);
 	is(join(', ', grep { !$fired{$_} } sort keys %fired), '', 'every fault has happened');
 	$s->same_users($peer, 'staff', 'storm');
-	no_offences($peer, 'storm');
+	no_offences($peer, 'storm', @killed);
 	is($s->sql("SELECT linked, failed, state FROM scim.sync_status WHERE name = 'storm'"), ROWS . '|0|active', 'all are linked');
 	my $failed = $s->sql("SELECT source_key, state, reason FROM scim.sync_links WHERE sync = 'storm' AND state <> 'linked'");
 	diag($failed) if $failed ne "";

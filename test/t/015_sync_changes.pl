@@ -21,6 +21,24 @@ my $t = $s->t;
 sub writes { my ($peer, $since) = @_; return grep { $_->{method} ne 'GET' } $peer->log($since) }
 sub said { return join ' ', map { $_->{method} } @_ }
 
+# ---- an update whose answer is lost, of a row that then is what it was before ----
+
+{
+	my $peer = ScimPeer->start(token => CANARY);
+
+	$s->mapped_table('lost', 3);
+	$s->start_sync('lost', $peer, mapping => 'lost');
+	ok($s->settled('lost'), 'settled');
+	my $title = $s->sql('SELECT job_title FROM hr.lost WHERE id = 1');
+	$peer->faults({ action => 'drop', applied => $true, method => 'PATCH', first => 1 });
+	$s->sql("UPDATE hr.lost SET job_title = 'for a moment' WHERE id = 1");
+	ok($peer->wait_for(sub { grep { $_->{method} eq 'PATCH' } $_[0]->log }, 5), 'the PATCH was carried out');
+	$s->sql("UPDATE hr.lost SET job_title = '$title' WHERE id = 1");
+	ok($s->settled('lost', 30), 'settled');
+	$s->same_users($peer, 'lost', 'what the target has is read, not assumed');
+	$s->sql("SELECT scim.drop_sync('lost')");
+}
+
 # ---- statements and transactions ----
 
 {

@@ -10,6 +10,7 @@ use warnings FATAL => 'all';
 use FindBin;
 use lib "$FindBin::RealBin/lib";
 use JSON::PP ();
+use MIME::Base64 ();
 use ScimPeer;
 use ScimTest;
 use Test::More;
@@ -397,6 +398,21 @@ sub queries { my ($peer) = @_; return scalar grep { ($_->{query} || '') =~ /filt
 	is($t->sql("SELECT user_name FROM scim.orphans WHERE sync = 'users_half' ORDER BY 1"), "U7\nU7\nstranger", 'half: who is nobody\'s is known');
 	drop('half');
 }
+{
+	# 80 groups of a quarter of a megabyte
+	my $peer = ScimPeer->start(token => TOKEN);
+
+	$peer->put_resources(map { { schemas => [CORE_GROUP], displayName => "G$_", externalId => 'x' x 250000 } } 1 .. 80);
+	rows(1);
+	$t->sql("INSERT INTO hr.teams SELECT i, 'G' || i FROM generate_series(1, 80) i");
+	connect_to('big', $peer);
+	settles('big', 'groups');
+	is($t->sql("SELECT state, count(*) FROM scim.sync_links WHERE sync = 'teams_big' GROUP BY 1"), 'linked|80', 'big: all are found');
+	my @reads = grep { $_->{path} =~ /Groups/ } reads($peer);
+	is(scalar(grep { $_->{query} =~ /filter=/ } @reads), 0, 'big: by smaller pages');
+	cmp_ok(scalar(@reads), '<=', 4, 'big: not many of them');
+	drop('big');
+}
 for my $case ([ 'repeats', { action => 'answer', status => 200, method => 'GET', regex => 'startIndex=[0-9]{2}', answer_body => { schemas => [LIST_RESPONSE], totalResults => 120, Resources => [ { id => 'a', userName => 'x' } ] } } ],
 	[ 'broken', { action => 'answer', status => 500, method => 'GET', regex => 'startIndex=1&' } ],
 	[ 'refused', { action => 'answer', status => 400, method => 'GET', regex => 'startIndex=' } ])
@@ -483,8 +499,8 @@ for my $case ([ 'repeats', { action => 'answer', status => 200, method => 'GET',
 {
 	my $peer = ScimPeer->start(token => TOKEN);
 
-	rows(12);
-	$t->sql("CREATE SERVER slow FOREIGN DATA WRAPPER scim OPTIONS (base_url '" . $peer->url . "', creates_per_hour '5'); ALTER SERVER slow OWNER TO hr_owner;
+	rows(40);
+	$t->sql("CREATE SERVER slow FOREIGN DATA WRAPPER scim OPTIONS (base_url '" . $peer->url . "', creates_per_hour '5', concurrency '1'); ALTER SERVER slow OWNER TO hr_owner;
 		SELECT scim.set_secret('slow', '" . TOKEN . "')");
 	$t->call('create_sync', { name => 'users_slow', mapping => 'staff', server => 'slow' });
 	$t->sql("SELECT scim.start_sync('users_slow')");
@@ -504,6 +520,56 @@ for my $case ([ 'repeats', { action => 'answer', status => 200, method => 'GET',
 	cmp_ok($peer->stats->{by_status}{POST}{429} || 0, '<=', 8, 'quota: nearly all within it');
 	clean($peer, 'quota');
 	drop('quota');
+}
+
+# ---- who asks ----
+
+sub secret_is { my ($server, $secret) = @_; is($t->sql("SELECT scim.set_secret('$server', '$secret')"), 'ok', "$server: secret"); return }
+
+{
+	my $peer = ScimPeer->start(settings => { token_basic => 'Basic ' . MIME::Base64::encode_base64('hr:pa:ss word', '') });
+
+	rows(3);
+	$t->sql("CREATE SERVER basic FOREIGN DATA WRAPPER scim OPTIONS (base_url '" . $peer->url . "', auth 'basic', client_id 'hr'); ALTER SERVER basic OWNER TO hr_owner");
+	secret_is('basic', 'pa:ss word');
+	$t->call('create_sync', { name => 'users_basic', mapping => 'staff', server => 'basic' });
+	$t->sql("SELECT scim.start_sync('users_basic')");
+	settles('basic', 'by user and password');
+	is(scalar keys %{ $peer->users }, 3, 'basic: all arrive');
+	is($t->sql("SELECT bool_and(ok) FROM scim.test_connection('basic')"), 't', 'basic: also from a session');
+	drop('basic');
+}
+{
+	my $peer = ScimPeer->start(settings => { token_ttl => 30, token_basic => 'Basic ' . MIME::Base64::encode_base64('app%201:s%2Fcret', '') });
+
+	rows(3);
+	$t->sql("CREATE SERVER oauth FOREIGN DATA WRAPPER scim OPTIONS (base_url '" . $peer->url . "', auth 'oauth2_client_credentials',
+		client_id 'app 1', token_url '" . $peer->origin . "/oauth/token', scope 'scim write'); ALTER SERVER oauth OWNER TO hr_owner");
+	secret_is('oauth', 's/cret');
+	$t->call('create_sync', { name => 'users_oauth', mapping => 'staff', server => 'oauth' });
+	$t->sql("SELECT scim.start_sync('users_oauth')");
+	settles('oauth', 'by a token');
+	is(scalar keys %{ $peer->users }, 3, 'oauth: all arrive');
+	my @asked = grep { $_->{path} eq '/oauth/token' } $peer->log;
+	is(scalar @asked, 1, 'oauth: by one token');
+	is($asked[0]{body}, 'grant_type=client_credentials&scope=scim%20write', 'oauth: which was asked for by the book');
+	$peer->settings(token => 'revoked');
+	$t->sql("UPDATE hr.staff SET title = 'X'");
+	settles('oauth', 'after its token was revoked');
+	is(join(' ', map { $_->{title} } values %{ $peer->users }), 'X X X', 'oauth: another one was got');
+	is($t->sql("SELECT state FROM scim.syncs WHERE name = 'users_oauth'"), 'active', 'oauth: nothing else came of it');
+	is($t->sql("SELECT bool_and(ok) FROM scim.test_connection('oauth')"), 't', 'oauth: also from a session');
+	$t->sql("ALTER SERVER oauth OPTIONS (SET token_url 'https://elsewhere.example/oauth/token')");
+	poll("SELECT state_reason FROM scim.syncs WHERE name = 'users_oauth'", 'the secret was set for another origin: set it again', 'oauth: the secret goes nowhere else');
+	$t->sql("ALTER SERVER oauth OPTIONS (SET token_url '" . $peer->origin . "/oauth/token')");
+	secret_is('oauth', 'wrong');
+	$t->sql("UPDATE hr.staff SET title = 'Y'");
+	poll("SELECT state, state_reason FROM scim.syncs WHERE name = 'users_oauth'", 'quarantined|the target refuses the secret (401: invalid_client)', 'oauth: a wrong one stops it');
+	secret_is('oauth', 's/cret');
+	poll("SELECT state FROM scim.syncs WHERE name = 'users_oauth'", 'active', 'oauth: with the right one');
+	settles('oauth', 'and settles');
+	is(join(' ', map { $_->{title} } values %{ $peer->users }), 'Y Y Y', 'oauth: it goes on');
+	drop('oauth');
 }
 
 done_testing();
