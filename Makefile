@@ -35,7 +35,7 @@ conformance:
 	@test/clients/run.sh
 
 bench:
-	@bench/run.sh $(ARGS)
+	@bench/run.sh $(if $(SCALE),--users $(SCALE)) $(ARGS)
 
 bench-outbound:
 	@bench/outbound.sh $(ARGS)

@@ -18,13 +18,14 @@
  *   method PATCH
  *   path /Users/{1}
  *   data ids.tsv               one row a line, columns separated by tabs
+ *   rows in-order              one after the other, instead of at random
  *   body patch.json            file with the request's body
  *   header Name: value         any number
  *   status 200                 the only status that is no error
  *   expect "id":"{1}"          text that the answer must hold, any number
  *
  * In path, body and expect, {1} to {9} are columns of a row of the data, picked
- * at random for each request; {n} is the number of the request, {run} the tag.
+ * at random for each request (or in their order); {n} is the number of the request, {run} the tag.
  * Files are named relative to the scenario.
  *
  * What is counted: every answer's status is compared.  In every Nth answer, and
@@ -67,7 +68,7 @@
 
 #define MAX_EXPECT		8
 #define MAX_HEADERS		8
-#define MAX_SEGMENTS	64
+#define MAX_SEGMENTS	4096
 #define MAX_STATUS		600
 #define MAX_ANSWER		((size_t) 256 * 1024 * 1024)
 #define ANSWER_TIMEOUT	INT64_C(10000000000)	/* ns */
@@ -121,6 +122,7 @@ typedef struct Scenario
 	int			status;
 	char	  **rows;			/* columns are separated by NUL */
 	size_t		row_count;
+	bool		in_order;
 	int			columns;		/* of every row */
 } Scenario;
 
@@ -477,6 +479,8 @@ read_scenario(const char *path)
 			compile(&scenario.expect[scenario.expect_count++], value);
 		else if (strcmp(line, "header") == 0 && scenario.header_count < MAX_HEADERS)
 			scenario.headers[scenario.header_count++] = value;
+		else if (strcmp(line, "rows") == 0 && (strcmp(value, "in-order") == 0 || strcmp(value, "random") == 0))
+			scenario.in_order = strcmp(value, "in-order") == 0;
 		else if (strcmp(line, "body") == 0)
 		{
 			size_t		len;
@@ -580,7 +584,8 @@ start_request(Connection *c, int64_t due)
 {
 	char		length[64];
 
-	c->row = scenario.row_count > 0 ? scenario.rows[next_random() % scenario.row_count] : NULL;
+	c->row = scenario.row_count > 0 ?
+		scenario.rows[(scenario.in_order ? run.issued : next_random()) % scenario.row_count] : NULL;
 	c->number = run.issued++;
 	c->due = due;
 	c->sent = 0;

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 #
-# run.sh [--rounds N] [--seconds S] [--users N] [--out DIR] [--profile] -
+# run.sh [--rounds N] [--seconds S] [--users N] [--members N] [--out DIR] [--profile] -
 # measure scim over HTTP against pgbench on the same tables.
 #
-#   --rounds N    how often each pair is measured (default 4); ratios are medians
+#   --rounds N    how often each pair is measured (default 5); ratios are medians
 #   --seconds S   length of each measurement (default 2, whole seconds)
-#   --users N     users stored beforehand (default 20000)
+#   --users N     users stored (default 20000); the first 1000 are measured alone
+#   --members N   members of the big group (default 1000000)
 #   --out DIR     where the report goes (default build/bench)
 #   --profile     then run each operation once more under perf, and write where
 #                 the listeners' time goes to DIR/profile-<operation>.txt
@@ -17,13 +18,15 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/test/lib.sh"
+source "$root/bench/scenarios.sh"
 
-rounds=4
+rounds=5
 seconds=2
 users=20000
+members=1000000
 out=$root/build/bench
 profile=
-usage='usage: run.sh [--rounds N] [--seconds S] [--users N] [--out DIR] [--profile]'
+usage='usage: run.sh [--rounds N] [--seconds S] [--users N] [--members N] [--out DIR] [--profile]'
 while [ $# != 0 ]; do
 	if [ "$1" = --profile ]; then
 		profile=yes
@@ -35,14 +38,16 @@ while [ $# != 0 ]; do
 		--rounds) rounds=$2 ;;
 		--seconds) seconds=$2 ;;
 		--users) users=$2 ;;
+		--members) members=$2 ;;
 		--out) out=$2 ;;
 		*) die "unknown option: $1" "$usage" ;;
 	esac
 	shift 2
 done
-for value in "$rounds" "$seconds" "$users"; do
+for value in "$rounds" "$seconds" "$users" "$members"; do
 	[[ $value =~ ^[1-9][0-9]{0,7}$ ]] || die "\"$value\" is not a positive whole number."
 done
+[ "$users" -ge 1000 ] || die "fewer than 1000 users are no measurement."
 mkdir -p "$out" || die "$out cannot be made."
 out=$(cd "$out" && pwd -P)
 
@@ -141,212 +146,6 @@ wait_listening()
 	give_up "the listeners do not listen on port $port: $state"
 }
 
-# Users 1 to N, each of a parent row and eleven values, as the scenario "post"
-# makes them.  The id is computed from the number, so that pgbench can compute
-# it, too; the multiplication scatters the ids over the index as random ones
-# would be.
-load_users()
-{
-	psql_quiet -v users="$users" >"$mine/load.log" 2>&1 <<-'SQL' || { cat "$mine/load.log" >&2; die "the users cannot be loaded (see above)."; }
-		-- the triggers' work is done by the statements themselves
-		SET session_replication_role = replica;
-		SET synchronous_commit = off;
-		SET work_mem = '256MB';
-		CREATE TEMPORARY TABLE n AS
-			SELECT n, ((10000000 + x / 1000) * 10000 + 1000 + x % 1000 || '40008000000000000000')::uuid AS id
-			FROM (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(1, :users) n) numbers;
-		INSERT INTO scim.users (tenant, id, external_id, user_name, name_formatted, name_family_name, name_given_name,
-				name_middle_name, display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
-				active, employee_number, cost_center, organization, division, department, manager_id, values_present)
-			SELECT 'bench', id, 'seed-' || n, 'seed.' || n || '@example.com', 'Tove M Sandberg', 'Sandberg', 'Tove',
-				'M', 'Tove Sandberg', 'Tovis', 'https://people.example.com/' || n, 'Engineer', 'Employee', 'sv-SE', 'sv-SE', 'Europe/Stockholm',
-				true, n, '4130', 'Example AB', 'Theatre', 'Stage lighting', '11111111-1111-4111-8111-111111111111', 127
-			FROM n;
-		INSERT INTO scim.user_emails (tenant, user_id, value, type, is_primary)
-			SELECT 'bench', id, 'seed.' || n || v.value, v.type, v.is_primary
-			FROM n, (VALUES ('@example.com', 'work', true), ('@home.example', 'home', NULL)) v (value, type, is_primary);
-		INSERT INTO scim.user_phone_numbers (tenant, user_id, value, type)
-			SELECT 'bench', id, v.value, v.type FROM n, (VALUES ('+46 8 5550 1234', 'work'), ('+46 70 555 0123', 'mobile')) v (value, type);
-		INSERT INTO scim.user_ims (tenant, user_id, value, type) SELECT 'bench', id, 'tove.sandberg', 'xmpp' FROM n;
-		INSERT INTO scim.user_photos (tenant, user_id, value, type)
-			SELECT 'bench', id, 'https://people.example.com/' || n || '.jpg', 'photo' FROM n;
-		INSERT INTO scim.user_addresses (tenant, user_id, street_address, locality, region, postal_code, country, type)
-			SELECT 'bench', id, v.street, v.city, v.region, v.code, 'SE', v.type
-			FROM n, (VALUES ('Storgatan 1', 'Uppsala', 'Uppland', '753 20', 'work'), ('Kyrkogatan 7', 'Knivsta', 'Uppland', '741 40', 'home'))
-				v (street, city, region, code, type);
-		INSERT INTO scim.user_entitlements (tenant, user_id, value) SELECT 'bench', id, 'workshop' FROM n;
-		INSERT INTO scim.user_roles (tenant, user_id, value) SELECT 'bench', id, v.value FROM n, (VALUES ('viewer'), ('editor')) v (value);
-		COPY (SELECT id, 'seed.' || n || '@example.com' FROM n) TO STDOUT \g ids.tsv
-		RESET session_replication_role;
-		VACUUM ANALYZE;
-		CHECKPOINT;
-	SQL
-}
-
-# For the yardstick of POST: in a session with session_replication_role =
-# replica the foreign keys are checked as ever, but the trigger that keeps
-# values_present does not run, as it does nothing for scim itself.  Sessions
-# that do not ask for it see no change.
-always_check_foreign_keys()
-{
-	psql_quiet <<-'SQL' || die "the foreign keys cannot be set up."
-		SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.tgrelid::regclass, t.tgname)
-		FROM pg_trigger t JOIN pg_constraint c ON c.oid = t.tgconstraint
-		WHERE t.tgisinternal AND c.contype = 'f' AND c.conrelid = t.tgrelid AND c.confrelid = 'scim.users'::regclass \gexec
-	SQL
-}
-
-# ---- what is measured ----
-
-# Data (ids.tsv) and these files lie in one directory.
-write_scenarios()
-{
-	cat >"$mine/get" <<-'SCENARIO'
-		method GET
-		path /Users/{1}
-		data ids.tsv
-		header Accept: application/scim+json
-		status 200
-		expect "id":"{1}"
-		expect "userName":"{2}"
-		expect "employeeNumber":
-		expect "value":"editor"
-	SCENARIO
-	cat >"$mine/filter" <<-'SCENARIO'
-		method GET
-		path /Users?filter=userName%20eq%20%22{2}%22
-		data ids.tsv
-		header Accept: application/scim+json
-		status 200
-		expect "totalResults":1,
-		expect "id":"{1}"
-		expect "userName":"{2}"
-		expect "value":"editor"
-	SCENARIO
-	cat >"$mine/post" <<-'SCENARIO'
-		method POST
-		path /Users
-		body post.json
-		header Content-Type: application/scim+json
-		header Accept: application/scim+json
-		status 201
-		expect "id":"
-		expect "userName":"{run}.{n}@example.com"
-		expect "externalId":"{run}-{n}"
-		expect "value":"editor"
-	SCENARIO
-	tr -d '\n' >"$mine/post.json" <<-'JSON'
-		{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],
-		"externalId":"{run}-{n}","userName":"{run}.{n}@example.com",
-		"name":{"formatted":"Tove M Sandberg","familyName":"Sandberg","givenName":"Tove","middleName":"M"},
-		"displayName":"Tove Sandberg","nickName":"Tovis","profileUrl":"https://people.example.com/{n}","title":"Engineer","userType":"Employee",
-		"preferredLanguage":"sv-SE","locale":"sv-SE","timezone":"Europe/Stockholm","active":true,
-		"emails":[{"value":"{run}.{n}@example.com","type":"work","primary":true},{"value":"{run}.{n}@home.example","type":"home"}],
-		"phoneNumbers":[{"value":"+46 8 5550 1234","type":"work"},{"value":"+46 70 555 0123","type":"mobile"}],
-		"ims":[{"value":"tove.sandberg","type":"xmpp"}],
-		"photos":[{"value":"https://people.example.com/{n}.jpg","type":"photo"}],
-		"addresses":[{"streetAddress":"Storgatan 1","locality":"Uppsala","region":"Uppland","postalCode":"753 20","country":"SE","type":"work"},
-		{"streetAddress":"Kyrkogatan 7","locality":"Knivsta","region":"Uppland","postalCode":"741 40","country":"SE","type":"home"}],
-		"entitlements":[{"value":"workshop"}],"roles":[{"value":"viewer"},{"value":"editor"}],
-		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"employeeNumber":"{n}","costCenter":"4130","organization":"Example AB",
-		"division":"Theatre","department":"Stage lighting","manager":{"value":"11111111-1111-4111-8111-111111111111"}}}
-	JSON
-	cat >"$mine/patch" <<-'SCENARIO'
-		method PATCH
-		path /Users/{1}
-		data ids.tsv
-		body patch.json
-		header Content-Type: application/scim+json
-		header Accept: application/scim+json
-		status 200
-		expect "id":"{1}"
-		expect "userName":"{2}"
-		expect "title":"Engineer {run} {n}"
-	SCENARIO
-	cat >"$mine/patch.json" <<-'JSON'
-		{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","path":"title","value":"Engineer {run} {n}"}]}
-	JSON
-}
-
-write_yardsticks()
-{
-	local pick='\set n random(1, :users)
-\set x (:n * 2654435761) % 10000000000
-\set key (10000000 + :x / 1000) * 10000 + 1000 + :x % 1000'
-
-	cat >"$mine/get.sql" <<-SQL
-		$pick
-		SELECT * FROM scim.users WHERE tenant = 'bench' AND id = (:key::text || '40008000000000000000')::uuid;
-	SQL
-	cat >"$mine/filter.sql" <<-'SQL'
-		\set n random(1, :users)
-		SELECT * FROM scim.users WHERE tenant = 'bench' AND scim.fold(user_name) COLLATE "C" = 'seed.' || :n::text || '@example.com';
-	SQL
-	cat >"$mine/post.sql" <<-'SQL'
-		\set r random(1, 9000000000000000000)
-		WITH u AS (
-			INSERT INTO scim.users (tenant, external_id, user_name, name_formatted, name_family_name, name_given_name,
-				name_middle_name, display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
-				active, employee_number, cost_center, organization, division, department, manager_id, values_present)
-			VALUES ('bench', :r::text, :r::text || '@example.com', 'Tove M Sandberg', 'Sandberg', 'Tove',
-				'M', 'Tove Sandberg', 'Tovis', 'https://people.example.com/' || :r::text, 'Engineer', 'Employee', 'sv-SE', 'sv-SE', 'Europe/Stockholm',
-				true, '12345', '4130', 'Example AB', 'Theatre', 'Stage lighting', '11111111-1111-4111-8111-111111111111', 127)
-			RETURNING id),
-		emails AS (
-			INSERT INTO scim.user_emails (tenant, user_id, value, type, is_primary)
-			SELECT 'bench', u.id, :r::text || v.value, v.type, v.is_primary
-			FROM u, (VALUES ('@example.com', 'work', true), ('@home.example', 'home', NULL)) v (value, type, is_primary)),
-		phones AS (
-			INSERT INTO scim.user_phone_numbers (tenant, user_id, value, type)
-			SELECT 'bench', u.id, v.value, v.type FROM u, (VALUES ('+46 8 5550 1234', 'work'), ('+46 70 555 0123', 'mobile')) v (value, type)),
-		ims AS (
-			INSERT INTO scim.user_ims (tenant, user_id, value, type) SELECT 'bench', u.id, 'tove.sandberg', 'xmpp' FROM u),
-		photos AS (
-			INSERT INTO scim.user_photos (tenant, user_id, value, type)
-			SELECT 'bench', u.id, 'https://people.example.com/' || :r::text || '.jpg', 'photo' FROM u),
-		addresses AS (
-			INSERT INTO scim.user_addresses (tenant, user_id, street_address, locality, region, postal_code, country, type)
-			SELECT 'bench', u.id, v.street, v.city, v.region, v.code, 'SE', v.type
-			FROM u, (VALUES ('Storgatan 1', 'Uppsala', 'Uppland', '753 20', 'work'), ('Kyrkogatan 7', 'Knivsta', 'Uppland', '741 40', 'home'))
-				v (street, city, region, code, type)),
-		entitlements AS (
-			INSERT INTO scim.user_entitlements (tenant, user_id, value) SELECT 'bench', u.id, 'workshop' FROM u),
-		roles AS (
-			INSERT INTO scim.user_roles (tenant, user_id, value) SELECT 'bench', u.id, v.value FROM u, (VALUES ('viewer'), ('editor')) v (value))
-		SELECT id FROM u;
-	SQL
-	cat >"$mine/patch.sql" <<-SQL
-		$pick
-		\\set r random(1, 9000000000000000000)
-		UPDATE scim.users SET title = 'Engineer ' || :r::text, version = version + 1, last_modified = now()
-		WHERE tenant = 'bench' AND id = (:key::text || '40008000000000000000')::uuid;
-	SQL
-	# a status that is not 200 is a division by zero, which ends pgbench
-	cat >"$mine/handle.sql" <<-SQL
-		$pick
-		\\set first :key / 10000
-		\\set second :key % 10000
-		SELECT 1 / (status = 200)::int, body FROM scim.handle('bench', 'GET', '/Users/' || :first::text || '-' || :second::text || '-4000-8000-000000000000');
-	SQL
-	cat >"$mine/flush.sql" <<-'SQL'
-		SELECT pg_logical_emit_message(true, '', '');
-	SQL
-}
-
-# What pgbench reads and writes must be there: it does not look at results.
-check_yardsticks()
-{
-	local found
-
-	found=$(psql_quiet -v users="$users" <<-'SQL'
-		SELECT count(*) FROM scim.users u, (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(1, least(:users, 1000)) n) k
-		WHERE u.tenant = 'bench' AND u.id = ((10000000 + x / 1000) * 10000 + 1000 + x % 1000 || '40008000000000000000')::uuid
-			AND scim.fold(u.user_name) COLLATE "C" = 'seed.' || n || '@example.com';
-	SQL
-	)
-	[ "$found" = $((users < 1000 ? users : 1000)) ] || die "the users loaded are not where pgbench will look for them."
-}
-
 # ---- measuring ----
 
 # CPU time of all listeners so far, in microseconds.
@@ -367,19 +166,21 @@ number()
 	sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$mine/answer"
 }
 
-# http NAME SECONDS: sets rate, p50, p99 (ms) and cpu (us per request).
+# http NAME SECONDS [CONNECTIONS]: sets rate, p50, p99 (ms), cpu (us per request)
+# and bytes.
 http()
 {
 	local before after
 
 	before=$(listeners_cpu)
-	"$mine/load" --url "http://127.0.0.1:$port$base_path" --token-file "$mine/token" --connections "$connections" \
+	"$mine/load" --url "http://127.0.0.1:$port$base_path" --token-file "$mine/token" --connections "${3:-$connections}" \
 		--seconds "$2" --out "$mine/answer" "$mine/$1" || give_up "the answers to $1 are not what they should be (see above)."
 	after=$(listeners_cpu)
 	rate=$(number rate)
 	p50=$(awk "BEGIN { print $(number p50_us) / 1000 }")
 	p99=$(awk "BEGIN { print $(number p99_us) / 1000 }")
 	cpu=$(awk "BEGIN { print ($after - $before) / $(number answers) }")
+	bytes=$(number bytes)
 }
 
 # CPU time of all sessions that have ended so far, in microseconds: the
@@ -426,24 +227,114 @@ pair()
 	printf '.'
 }
 
+operations=(get filter external email page post patch)
+
 measure()
 {
-	local round name point point_cpu
+	local round name point point_cpu create create_cpu
 
-	for name in get filter post patch; do
-		http $name 1
+	for name in "${operations[@]}" bulk; do
+		http "$name" 1
 	done
 	yardstick flush 1 1
 	flush=$tps
 	for round in $(seq "$rounds"); do
-		for name in get filter post patch; do
-			pair "$round" $name
-			[ $name != get ] || { point=$tps; point_cpu=$yardstick_cpu; }
+		for name in "${operations[@]}"; do
+			pair "$round" "$name"
+			case $name in
+				get) point=$tps point_cpu=$yardstick_cpu ;;
+				post) create=$rate create_cpu=$cpu ;;
+			esac
 		done
+		# resources, not requests; beside the single creates of this round
+		http bulk "$seconds"
+		awk -v OFS='\t' -v round="$round" -v rate="$rate" -v p50="$p50" -v p99="$p99" -v cpu="$cpu" -v create="$create" -v create_cpu="$create_cpu" \
+			'BEGIN { print round, "bulk", rate * 100, p50, p99, cpu / 100, create, create_cpu }' >>"$mine/results"
 		yardstick handle "$seconds"
 		printf '%s\thandle\t%s\t-\t-\t%s\t%s\t%s\n' "$round" "$tps" "$yardstick_cpu" "$point" "$point_cpu" >>"$mine/results"
+		measure_members
 	done
-	printf '\n\n'
+	printf '\n'
+}
+
+# ---- what is no rate beside another ----
+
+# note NAME VALUE: of a figure that a round gives; report.awk takes the median.
+note()
+{
+	printf '%s\t%s\n' "$1" "$2" >>"$mine/notes"
+}
+
+# One client, so that nobody waits for the lock of the group: what one member
+# more costs in a big group and in a small one, and a group as JSON.
+measure_members()
+{
+	local small
+
+	http member-small 1 1
+	small=$p50
+	http member-big 1 1
+	note members "$(awk "BEGIN { print $p50 / $small }")"
+	http group 2 1
+	note group "$(awk "BEGIN { print $bytes / 1000000 / 2 }")"
+	printf '.'
+}
+
+# scale few|many: the same with few users stored and with many.
+scale()
+{
+	local name
+
+	for name in get filter email walk; do
+		http "$name" 1
+		http "$name" "$seconds"
+		printf '%s\t%s\t%s\t%s\n' "$1" "$name" "$rate" "$cpu" >>"$mine/scale"
+	done
+}
+
+# Memory of the listeners, after all the requests there were, and what they do
+# when there is nothing to do.
+measure_idle()
+{
+	local pid before=0 after=0 memory=0 rss
+
+	note requests "$(psql_quiet -c "SELECT sum(requests) FROM scim.workers")"
+	for pid in $pids; do
+		rss=$(sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status")
+		memory=$((rss > memory ? rss : memory))
+	done
+	note memory "$(awk "BEGIN { print $memory / 1024 }")"
+	sleep 2
+	for pid in $pids; do
+		before=$((before + $(sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$pid/status")))
+	done
+	sleep 15
+	for pid in $pids; do
+		after=$((after + $(sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$pid/status")))
+	done
+	note wakeups "$(awk "BEGIN { print ($after - $before) / 15 / $listeners }")"
+	note snapshots "$(psql_quiet -c "SELECT count(backend_xmin) FROM pg_stat_activity WHERE backend_type = 'scim listener'")"
+}
+
+# The first scim.handle of a session, in a server that preloads nothing.
+measure_first()
+{
+	local id i
+
+	id=$(head -n 1 ids.tsv | cut -f 1)
+	stop_cluster "$server" "$private"
+	append_conf "$server" <<-'CONF'
+		shared_preload_libraries = ''
+	CONF
+	start_cluster "$server" "$private" || give_up "the private cluster did not start again (see above)."
+	for i in 1 2 3 4 5 6 7; do
+		note first "$(psql_quiet -v id="$id" <<-'SQL'
+			SELECT extract(epoch FROM clock_timestamp()) AS t \gset
+			SELECT 1 / (status = 200)::int FROM scim.handle('bench', 'GET', '/Users/' || :'id') \g /dev/null
+			SELECT 1000 * (extract(epoch FROM clock_timestamp()) - :t);
+		SQL
+		)"
+	done
 }
 
 # Where the listeners' time goes, by function and by library, without and with
@@ -452,7 +343,7 @@ profile()
 {
 	local name recorder
 
-	for name in get filter post patch; do
+	for name in "${operations[@]}"; do
 		perf record -q -F 2999 -g --call-graph fp -o "$mine/perf.data" -p "${pids// /,}" -- sleep 3 >/dev/null 2>"$mine/perf.log" &
 		recorder=$!
 		http $name 4
@@ -469,79 +360,15 @@ profile()
 
 # ---- report ----
 
-# The table goes to standard output, the same as JSON to the file "json".
-# Goals: at least, great.
+# The table goes to standard output, the same as JSON and as a plot to the files.
 report()
 {
-	awk -F '\t' -v json="$1" -v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" -v users="$users" -v rounds="$rounds" -v seconds="$seconds" \
+	awk -F '\t' -f "$root/bench/report.awk" -v json="$1.json" -v svg="$1.svg" -v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
+		-v users="$users" -v members="$members" -v rounds="$rounds" -v seconds="$seconds" \
 		-v cpus="$(nproc)" -v machine="$(uname -srm)" -v model="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
 		-v postgres="$("$pg_config" --version)" -v disk="$(stat -f -c %T "$server/data")" -v commit="$commit" \
-		-v listeners="$listeners" -v connections="$connections" -v clients="$clients" -v body="$body_size" -v answer="$answer_size" -v flush="$flush" '
-		function median(name, column,    i, j, n, swap, list) {
-			n = 0
-			for (i = 1; i <= count; i++)
-				if (what[i] == name)
-					list[++n] = value[i, column] + 0
-			for (i = 2; i <= n; i++)
-				for (j = i; j > 1 && list[j - 1] > list[j]; j--) {
-					swap = list[j]; list[j] = list[j - 1]; list[j - 1] = swap
-				}
-			return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
-		}
-		function extreme(name, column, sign,    i, best, found) {
-			for (i = 1; i <= count; i++)
-				if (what[i] == name && (!found++ || sign * value[i, column] > sign * best))
-					best = value[i, column] + 0
-			return best
-		}
-		function rounded(x, digits) {
-			return sprintf("%." digits "f", x)
-		}
-		function text(s) {
-			gsub(/["\\]/, "\\\\&", s)
-			return "\"" s "\""
-		}
-		function row(name, title, against, least, great,    i, comma, r, verdict, http) {
-			http = name != "handle"
-			r = median(name, 7)
-			verdict = r >= great ? "great" : r >= least ? "ok" : "below"
-			printf "%-24s %9.0f %7s %7s %7s   %-38s %8.0f %7s   %5.2f  %4.2f-%-4.2f  %4.2f %5.2f  %s\n", title, median(name, 1),
-				http ? rounded(median(name, 2), 2) : "", http ? rounded(median(name, 3), 2) : "", rounded(median(name, 4), 0),
-				against, median(name, 5), rounded(median(name, 6), 0), r, extreme(name, 7, -1), extreme(name, 7, 1), least, great, verdict
-			printf "%s\n    {\"name\": %s, \"rate\": %.1f, \"cpu_us\": %.1f, \"yardstick\": %s, \"tps\": %.1f, \"yardstick_cpu_us\": %.1f, \"ratio\": %.4f, \"at_least\": %.2f, \"great\": %.2f",
-				operations++ ? "," : "", text(name), median(name, 1), median(name, 4), text(against), median(name, 5), median(name, 6), r, least, great > json
-			if (http)
-				printf ", \"p50_ms\": %.3f, \"p99_ms\": %.3f", median(name, 2), median(name, 3) > json
-			printf ", \"rounds\": [" > json
-			for (i = 1; i <= count; i++)
-				if (what[i] == name)
-					printf "%s{\"rate\": %.1f, \"cpu_us\": %.1f, \"tps\": %.1f, \"yardstick_cpu_us\": %.1f, \"ratio\": %.4f%s}", comma++ ? ", " : "",
-						value[i, 1], value[i, 4], value[i, 5], value[i, 6], value[i, 7],
-						http ? sprintf(", \"p50_ms\": %.3f, \"p99_ms\": %.3f", value[i, 2], value[i, 3]) : "" > json
-			printf "]}" > json
-		}
-		{
-			what[++count] = $2
-			for (i = 3; i <= 8; i++)
-				value[count, i - 2] = $i
-			value[count, 7] = $3 / $7
-		}
-		END {
-			printf "{\n  \"date\": %s, \"commit\": %s, \"postgres\": %s, \"machine\": %s, \"cpu\": %s, \"cpus\": %d, \"disk\": %s,\n",
-				text(date), text(commit), text(postgres), text(machine), text(model), cpus, text(disk) > json
-			printf "  \"users\": %d, \"rounds\": %d, \"seconds\": %d, \"listeners\": %d, \"connections\": %d, \"pgbench_clients\": %d, \"post_bytes\": %d, \"get_bytes\": %d, \"commits_alone\": %.0f,\n  \"operations\": [",
-				users, rounds, seconds, listeners, connections, clients, body, answer, flush > json
-			printf "%s, %d CPUs, data on %s; %d users; median of %d rounds of %d s\n", postgres, cpus, disk, users, rounds, seconds
-			printf "HTTP: %d listeners, %d keep-alive connections, bearer token, no TLS; POST of %d bytes, GET of %d bytes\n", listeners, connections, body, answer
-			printf "One session that does nothing but commit: %.0f commits/s (what a flush of the WAL costs here)\n\n", flush
-			printf "%-24s %9s %7s %7s %7s   %-38s %8s %7s   %5s  %-9s  %4s %5s\n", "", "per s", "p50 ms", "p99 ms", "CPU us", "yardstick: pgbench, " clients " clients", "tps", "CPU us", "ratio", "range", "min", "great"
-			row("get", "GET /Users/{id}", "SELECT * by (tenant, id)", 0.20, 0.40)
-			row("filter", "GET ?filter=userName eq", "SELECT * by (tenant, fold(user_name))", 0.20, 0.40)
-			row("post", "POST /Users", "INSERT of the same 12 rows, 1 statement", 0.35, 0.80)
-			row("patch", "PATCH of title", "UPDATE of title, 1 statement", 0.50, 1.20)
-			row("handle", "scim.handle GET, in SQL", "SELECT * by (tenant, id)", 0.20, 0.50)
-			printf "\n  ]\n}\n" > json
-		}' "$mine/results"
+		-v listeners="$listeners" -v connections="$connections" -v clients="$clients" -v body="$body_size" -v answer="$answer_size" -v flush="$flush" \
+		"$mine/results" "$mine/scale" "$mine/notes"
 }
 
 ensure_packages quickstart
@@ -563,18 +390,25 @@ psql_quiet -c "CREATE EXTENSION scim" -c "SELECT scim.setup()" -c "SELECT scim.c
 	give_up "the extension cannot be set up."
 (umask 077; psql_quiet -c "SELECT scim.create_token('$tenant', label => 'bench')" >"$mine/token")
 wait_listening
-say "Loading $users users ..."
-load_users
-always_check_foreign_keys
+say "Loading the first 1000 users, and measuring ..."
+load_users 1 1000
 write_scenarios
+pids=$(psql_quiet -c "SELECT string_agg(pid::text, ' ') FROM scim.workers WHERE state = 'listening'")
+scale few
+say "Loading $users users, and a group of $members ..."
+[ "$users" = 1000 ] || load_users 1001 "$users"
+load_groups "$members"
+always_check_foreign_keys
 write_yardsticks
 check_yardsticks
-pids=$(psql_quiet -c "SELECT string_agg(pid::text, ' ') FROM scim.workers WHERE state = 'listening'")
+scale many
 body_size=$(sed 's/{run}/0123456789abcd/g; s/{n}/12345/g' "$mine/post.json" | wc -c)
 answer_size=$(psql_quiet -c "SELECT octet_length(body) FROM scim.handle('$tenant', 'GET', '/Users/$(cut -f 1 "$mine/ids.tsv" | head -n 1)')")
 say "Measuring: $rounds rounds ..."
 measure
-file=$out/bench-$(date -u +%Y%m%dT%H%M%SZ).json
-report "$file"
-say "Written: $file"
 [ -z "$profile" ] || profile
+measure_idle
+measure_first
+file=$out/bench-$(date -u +%Y%m%dT%H%M%SZ)
+report "$file"
+say "Written: $file.json, $file.svg"

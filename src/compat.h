@@ -163,6 +163,13 @@ scim_forbid_transaction_timeout(void)
 }
 #endif
 
+/* Until 18: a scan did not count for EXPLAIN. */
+#if PG_VERSION_NUM < 180000
+#define scim_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
+#else
+#define scim_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#endif
+
 /* Until 18: an attribute behind the declaration, of another name. */
 #if PG_VERSION_NUM < 180000
 #define pg_noreturn pg_attribute_noreturn()

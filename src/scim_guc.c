@@ -23,6 +23,7 @@ char	   *scim_worker_role = NULL;
 char	   *scim_tls_cert_file = NULL;
 char	   *scim_tls_key_file = NULL;
 bool		scim_insecure_bind = false;
+bool		scim_shared_flush = true;
 int			scim_max_connections = 2000;
 int			scim_max_connections_per_address = 0;
 int			scim_max_keepalive_requests = 1000;
@@ -164,6 +165,11 @@ scim_guc_init(void)
 							"Days for which scim.sync_log keeps requests.",
 							NULL, &scim_sync_log_days, 30, 1, 3650, PGC_SIGHUP,
 							0, NULL, NULL, NULL);
+
+	DefineCustomBoolVariable("scim.shared_flush",
+							 "Make several writes durable at once, before the first of them is answered.",
+							 "Where synchronous_commit is off, nothing waits.", &scim_shared_flush, true, PGC_SIGHUP,
+							 0, NULL, NULL, NULL);
 
 	MarkGUCPrefixReserved("scim");
 }

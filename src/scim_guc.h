@@ -26,6 +26,7 @@ extern int	scim_idle_timeout;
 extern int	scim_write_timeout;
 extern int	scim_statement_timeout;
 extern int	scim_lock_timeout;
+extern bool scim_shared_flush;
 extern int	scim_page_size;			/* default count */
 extern int	scim_max_page_size;
 extern char *scim_allowed_targets;	/* list of host[:port]; catalog_origin.h reads it */

@@ -26,6 +26,7 @@ typedef struct ScimRequest
 	size_t		body_len;
 	/* called before each operation of a Bulk, which has a time limit of its own; or NULL */
 	void		(*next_operation) (void);
+	bool		flush_later;	/* the caller waits until the commit is durable */
 } ScimRequest;
 
 typedef struct ScimResponse
@@ -46,6 +47,10 @@ typedef struct ScimResponse
  * the endpoint's owner, commit, and only then return.  Called outside any
  * transaction by a worker; never raises an ERROR (FATAL passes).  The response
  * lives in "context".
+ *
+ * With request->flush_later the commit may not be durable yet: then
+ * XactLastCommitEnd has moved, and up to there the log must be flushed before
+ * anybody hears of a success.
  */
 extern void scim_provider_serve(const ScimRequest *request, MemoryContext context, ScimResponse *response);
 

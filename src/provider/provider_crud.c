@@ -12,6 +12,9 @@
 
 #include "provider_internal.h"
 
+/* Of a PATCH that does not have to see all of the resource. */
+#define MAX_PARTIAL_BODY (64 * 1024)
+
 /* The request's body as a JSON tree; NULL and err. */
 json_t *
 scim_crud_body(ScimCall *call)
@@ -105,29 +108,35 @@ lock_resource(ScimCall *call, const ScimEndpointType *target, const char *id,
 }
 
 /*
- * A resource as a tree, also what is never or only on request returned: a write
- * compares with what is stored.  "without" (may be NULL) is left out.
+ * What a write has to know of the stored resource: everything, also what is
+ * never or only on request returned, but "without" (may be NULL).
  */
-static json_t *
-read_whole(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimAttr *without)
+static ScimSelection *
+selection_to_write(ScimCall *call, const ScimEndpointType *target, const ScimAttr *without)
 {
 	ScimSelection *all = scim_selection_all(target->type, &call->err);
-	StringInfoData text;
-	ScimError	too_large;
-	json_t	   *tree;
 
-	if (all == NULL)
-		return NULL;
 	/* User `groups` are of no use to a write, and cost a query */
-	for (int i = 0; i < target->type->ntop; i++)
+	for (int i = 0; all && i < target->type->ntop; i++)
 	{
 		const ScimAttr *attr = target->type->top[i];
 
 		if (attr == without || (attr->multi && attr->mutability == SCIM_READ_ONLY))
 			all->has[attr->ord] = false;
 	}
+	return all;
+}
+
+/* Lock a resource and read it as a tree. */
+static json_t *
+lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimSelection *known)
+{
+	StringInfoData text;
+	ScimError	too_large;
+	json_t	   *tree;
+
 	initStringInfo(&text);
-	if (!lock_resource(call, target, id, all, &text))
+	if (!lock_resource(call, target, id, known, &text))
 		return NULL;
 
 	/* the limits are those of a body, and what is stored is none */
@@ -175,6 +184,7 @@ clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, c
 {
 	ScimMode	mode = call->endpoint->mode;
 	StringInfoData text;
+	ScimSelection *known;
 	json_t	   *tree;
 	json_t	   *before;
 	json_t	   *after;
@@ -188,10 +198,11 @@ clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, c
 		return true;
 	appendStringInfoString(&text, "]}");
 	tree = scim_json_parse(text.data, text.len, &call->err);
-	before = tree ? read_whole(call, target, id, NULL) : NULL;
+	known = tree ? selection_to_write(call, target, NULL) : NULL;
+	before = known ? lock_and_read(call, target, id, known) : NULL;
 	patch = before ? scim_patch_parse(target->type, tree, mode, NULL, &call->err) : NULL;
 	after = patch ? scim_patch_apply(target->type, patch, before, mode, &changed, NULL, &call->err) : NULL;
-	return after && scim_store_update(target, id, before, after, NULL, NULL, &changed, &call->err);
+	return after && scim_store_update(target, id, known, before, after, NULL, NULL, &changed, &call->err);
 }
 
 void
@@ -250,6 +261,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 {
 	ScimSelection *select = selection(call, target);
 	ScimAttr   *delta_attr = scim_store_delta_attr(target);
+	ScimSelection *known;
 	ScimDelta	delta;
 	json_t	   *body;
 	json_t	   *before;
@@ -260,7 +272,8 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 	/* what is immutable has to be compared */
 	if (delta_attr && delta_attr->mutability != SCIM_READ_WRITE)
 		delta_attr = NULL;
-	if (select == NULL || (before = read_whole(call, target, id, delta_attr)) == NULL ||
+	if (select == NULL || (known = selection_to_write(call, target, delta_attr)) == NULL ||
+		(before = lock_and_read(call, target, id, known)) == NULL ||
 		(body = scim_crud_body(call)) == NULL)
 		return;
 	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
@@ -274,7 +287,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		delta.clear = true;
 		delta.add = json_object_get(scim_resource_part(target->type, after, delta_attr->ext), delta_attr->name);
 	}
-	if (!scim_store_update(target, id, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
+	if (!scim_store_update(target, id, known, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
 		return;
 	if (changed)
 		note_changes(call, before, after, delta_attr);
@@ -316,6 +329,37 @@ read_patch(ScimCall *call, const ScimEndpointType *target, ScimAttr *delta_attr,
 	return call->err.status ? NULL : patch;
 }
 
+/* Do the operations touch this attribute, or one of the same extension? */
+static bool
+is_near(const ScimResourceType *type, const ScimPatch *patch, const ScimAttr *attr)
+{
+	if (attr->ext == SCIM_EXT_CORE)
+		return scim_patch_touches(patch, attr);
+	for (int i = 0; i < type->ntop; i++)
+		if (type->top[i]->ext == attr->ext && scim_patch_touches(patch, type->top[i]))
+			return true;
+	return false;
+}
+
+/*
+ * What the operations do not touch need not be read: it is the same before and
+ * after.  What is required is looked at in any case, and an extension as a
+ * whole: one that is gone altogether requires nothing.  A large body sees the
+ * whole resource, whose size is bounded as a whole (scim_patch_apply); what
+ * small ones make of it, an attribute each, is bounded by their number.
+ */
+static void
+leave_out_untouched(const ScimCall *call, const ScimEndpointType *target, const ScimPatch *patch, ScimSelection *known)
+{
+	const ScimResourceType *type = target->type;
+
+	if (call->request->body_len > MAX_PARTIAL_BODY || !scim_store_takes_part(target))
+		return;
+	for (int i = 0; i < type->ntop; i++)
+		if (!type->top[i]->required && !is_near(type, patch, type->top[i]))
+			known->has[type->top[i]->ord] = false;
+}
+
 /*
  * Members of a group are changed as a set, without reading them, where the
  * operations allow it; then the answer is 204 (RFC 7644 3.5.2 leaves the choice,
@@ -328,6 +372,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 {
 	ScimSelection *select = selection(call, target);
 	ScimAttr   *delta_attr = scim_store_delta_attr(target);
+	ScimSelection *known;
 	ScimHead	head;
 	json_t	   *before;
 	json_t	   *after;
@@ -352,13 +397,17 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 			call->err = body_error;
 		return;
 	}
-	before = read_whole(call, target, id, by_delta ? delta_attr : NULL);
+	known = selection_to_write(call, target, by_delta ? delta_attr : NULL);
+	if (known == NULL)
+		return;
+	leave_out_untouched(call, target, patch, known);
+	before = lock_and_read(call, target, id, known);
 	if (before == NULL)
 		return;
 
 	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, &call->report, &call->err);
 	if (after == NULL || !scim_password_seal(call, target, before, after) ||
-		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
+		!scim_store_update(target, id, known, before, after, by_delta ? delta_attr : NULL,
 						   delta.any ? &delta : NULL, &changed, &call->err))
 		return;
 	if (changed)

@@ -22,6 +22,7 @@
 #include "pgstat.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/guc.h"
 #include "utils/json.h"
 #include "utils/jsonb.h"
 #include "utils/memutils.h"
@@ -158,6 +159,9 @@ serve_http(ScimCall *call, ScimIdentity *identity)
 {
 	const char *rest = "";
 
+	if (call->request->flush_later)
+		(void) set_config_option("synchronous_commit", "off", PGC_USERSET, PGC_S_SESSION,
+								 GUC_ACTION_LOCAL, true, 0, false);
 	scim_catalog_begin();
 	call->own_transaction = true;
 	call->endpoint = scim_endpoint_by_path(call->request->path, &rest);

@@ -15,6 +15,9 @@
 #include "store_internal.h"
 #include "../core/core_multi.h"
 
+/* Up to so many rows are inserted as VALUES, a plan for each number. */
+#define MAX_VALUES 3
+
 const json_t *
 scim_store_multi(const ScimResourceType *type, const json_t *resource, const ScimAttr *attr)
 {
@@ -151,24 +154,44 @@ scim_store_check_places(const ScimEndpointType *target, const json_t *after, Sci
 /* ---- child rows ---- */
 
 /*
- * A parameter text[] for each column of the child.  "stored": as the columns
- * hold the values, for new rows; else as they are read, to be compared.
+ * A parameter text[] for each column of the child, or "single": text, one for
+ * each value.  "stored": as the columns hold the values, for new rows; else as
+ * they are read, to be compared.
  */
 typedef struct ElementParams
 {
 	int		   *params;			/* by sub-attribute; 0: none */
 	int			first;			/* of all */
 	int			n;
+	bool		single;			/* a column's parameters follow each other */
 } ElementParams;
+
+static int
+add_params(ScimSql *sql, const char **column, int n, bool single)
+{
+	int			first = 0;
+
+	if (!single)
+		return scim_sql_text_array(sql, column, n);
+	for (int i = 0; i < n; i++)
+	{
+		int			param = scim_sql_text(sql, column[i]);
+
+		if (i == 0)
+			first = param;
+	}
+	return first;
+}
 
 static void
 element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const json_t **elements, int n,
-			   bool stored, ElementParams *out)
+			   bool stored, bool single, ElementParams *out)
 {
 	const char **column = palloc(sizeof(char *) * Max(n, 1));
 
 	out->params = palloc0(sizeof(int) * Max(child->nsubs, 1));
 	out->n = out->first = 0;
+	out->single = single;
 	for (int j = 0; j < child->nsubs; j++)
 	{
 		const ScimSource *src = &child->srcs[j];
@@ -191,13 +214,13 @@ element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const
 		/* where no value is given, the column's default counts */
 		if (stored && !any && src->has_default)
 			continue;
-		out->params[j] = scim_sql_text_array(sql, column, n);
+		out->params[j] = add_params(sql, column, n, single);
 		if (out->first == 0)
 			out->first = out->params[j];
 		out->n++;
 	}
 	/* a row with nothing in it needs something to come from */
-	if (out->n == 0)
+	if (out->n == 0 && !single)
 	{
 		out->first = scim_sql_text_array(sql, palloc0(sizeof(char *) * Max(n, 1)), n);
 		out->n = 1;
@@ -219,7 +242,7 @@ append_unnest(ScimSql *sql, const ElementParams *params)
 	appendStringInfoString(text, "n)");
 }
 
-/* Columns and values of one INSERT ... SELECT. */
+/* Columns of an INSERT, and the values of a row (or of all, over the rows of append_unnest). */
 typedef struct InsertList
 {
 	StringInfoData columns;
@@ -245,8 +268,15 @@ is_column_of_another(const ScimChild *child, const ElementParams *params, int j)
 	return false;
 }
 
+/* What the row has for a sub-attribute, as text. */
+static const char *
+element_value(const ElementParams *params, int j, int row)
+{
+	return params->single ? psprintf("$%d", params->params[j] + row) : psprintf("e.v%d", params->params[j] - params->first);
+}
+
 static void
-add_element_columns(InsertList *list, const ScimChild *child, const ElementParams *params)
+add_element_columns(InsertList *list, const ScimChild *child, const ElementParams *params, int row)
 {
 	for (int j = 0; j < child->nsubs; j++)
 	{
@@ -255,7 +285,7 @@ add_element_columns(InsertList *list, const ScimChild *child, const ElementParam
 		if (params->params[j] == 0 || is_column_of_another(child, params, j))
 			continue;
 		initStringInfo(&value);
-		appendStringInfo(&value, "e.v%d::%s", params->params[j] - params->first, child->srcs[j].column_type);
+		appendStringInfo(&value, "%s::%s", element_value(params, j, row), child->srcs[j].column_type);
 		/* two sub-attributes of one column: the first that says something */
 		for (int i = j + 1; i < child->nsubs; i++)
 			if (params->params[i] > 0 && strcmp(child->srcs[i].column, child->srcs[j].column) == 0)
@@ -263,10 +293,33 @@ add_element_columns(InsertList *list, const ScimChild *child, const ElementParam
 				char	   *sofar = pstrdup(value.data);
 
 				resetStringInfo(&value);
-				appendStringInfo(&value, "coalesce(%s, e.v%d::%s)", sofar, params->params[i] - params->first, child->srcs[i].column_type);
+				appendStringInfo(&value, "coalesce(%s, %s::%s)", sofar, element_value(params, i, row), child->srcs[i].column_type);
 			}
 		add_insert(list, child->srcs[j].column, value.data);
 	}
+}
+
+/* All columns of a row to insert; "key" and "scope" are parameters. */
+static void
+make_row(InsertList *list, const ScimMapping *m, const ScimChild *child, const ElementParams *params,
+		 int key, int scope, int row)
+{
+	initStringInfo(&list->columns);
+	initStringInfo(&list->values);
+	add_insert(list, child->parent, psprintf("$%d::%s", key, m->key.type_name));
+	for (int i = 0; i < m->nscope; i++)
+		if (child->scope[i])
+			add_insert(list, child->scope[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+	for (int i = 0; i < child->nfixed; i++)
+		add_insert(list, child->fixed_columns[i], psprintf("%s::%s", child->fixed_values[i], child->fixed_types[i]));
+	for (int i = 0; i < child->ninserts; i++)
+		add_insert(list, child->inserts[i].column, child->inserts[i].expr);
+	if (child->order_is_given)
+		add_insert(list, child->order,
+				   psprintf("(SELECT coalesce(pg_catalog.max(c.%s), 0) FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s) OPERATOR(pg_catalog.+) %s",
+							child->order, child->relation, child->parent, key, m->key.type_name,
+							params->single ? psprintf("%d", row + 1) : "e.n"));
+	add_element_columns(list, child, params, row);
 }
 
 static void
@@ -274,6 +327,8 @@ insert_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 				const json_t **elements, int n)
 {
 	const ScimMapping *m = target->mapping;
+	/* a plan over arrays takes more to set up than a few rows to insert */
+	bool		single = n <= MAX_VALUES && child->ninserts == 0;
 	ScimSql		sql;
 	ElementParams params;
 	InsertList	list;
@@ -285,29 +340,27 @@ insert_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	key = scim_sql_text(&sql, id);
-	element_params(&sql, m, child, elements, n, true, &params);
+	element_params(&sql, m, child, elements, n, true, single, &params);
 
-	initStringInfo(&list.columns);
-	initStringInfo(&list.values);
-	add_insert(&list, child->parent, psprintf("$%d::%s", key, m->key.type_name));
-	for (int i = 0; i < m->nscope; i++)
-		if (child->scope[i])
-			add_insert(&list, child->scope[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
-	for (int i = 0; i < child->nfixed; i++)
-		add_insert(&list, child->fixed_columns[i], psprintf("%s::%s", child->fixed_values[i], child->fixed_types[i]));
-	for (int i = 0; i < child->ninserts; i++)
-		add_insert(&list, child->inserts[i].column, child->inserts[i].expr);
-	if (child->order_is_given)
-		add_insert(&list, child->order,
-				   psprintf("(SELECT coalesce(pg_catalog.max(c.%s), 0) FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s) OPERATOR(pg_catalog.+) e.n",
-							child->order, child->relation, child->parent, key, m->key.type_name));
-	add_element_columns(&list, child, &params);
-
-	appendStringInfo(&sql.text, "INSERT INTO %s (%s) SELECT %s FROM ", child->relation, list.columns.data, list.values.data);
-	append_unnest(&sql, &params);
-	if (child->ninserts > 0)
-		appendStringInfo(&sql.text, " JOIN %s r ON %s OPERATOR(pg_catalog.=) $%d::%s", m->relation, m->key.expr, key, m->key.type_name);
-	appendStringInfoString(&sql.text, " ORDER BY e.n");
+	make_row(&list, m, child, &params, key, scope, 0);
+	appendStringInfo(&sql.text, "INSERT INTO %s (%s)", child->relation, list.columns.data);
+	if (single)
+	{
+		appendStringInfo(&sql.text, " VALUES (%s)", list.values.data);
+		for (int i = 1; i < n; i++)
+		{
+			make_row(&list, m, child, &params, key, scope, i);
+			appendStringInfo(&sql.text, ", (%s)", list.values.data);
+		}
+	}
+	else
+	{
+		appendStringInfo(&sql.text, " SELECT %s FROM ", list.values.data);
+		append_unnest(&sql, &params);
+		if (child->ninserts > 0)
+			appendStringInfo(&sql.text, " JOIN %s r ON %s OPERATOR(pg_catalog.=) $%d::%s", m->relation, m->key.expr, key, m->key.type_name);
+		appendStringInfoString(&sql.text, " ORDER BY e.n");
+	}
 	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
 }
 
@@ -326,7 +379,7 @@ delete_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	key = scim_sql_text(&sql, id);
-	element_params(&sql, m, child, elements, n, false, &params);
+	element_params(&sql, m, child, elements, n, false, false, &params);
 
 	appendStringInfo(&sql.text, "DELETE FROM %s c USING ", child->relation);
 	append_unnest(&sql, &params);

@@ -9,6 +9,7 @@
 
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 #include "utils/lsyscache.h"
 #include "utils/timestamp.h"
@@ -29,22 +30,53 @@ typedef struct Emitter
 	const ScimMapping *mapping;
 	const ScimStoreState *state;
 	const ScimSelection *selection;
-	TupleDesc	desc;
 	const ScimParentRow *row;
 	const char *base_url;
+	const ScimEndpointType *ref_to; /* resource type of the last reference */
+	StringInfoData ref_start;	/* JSON text of its URL, up to the id */
 	StringInfo	out;
 } Emitter;
+
+/*
+ * A JSON string.  What needs no escape, nearly all, goes in one piece: the
+ * server's function (until 18) takes it a character at a time.
+ */
+static void
+emit_string(StringInfo out, const char *text)
+{
+	size_t		n = 0;
+
+	while ((unsigned char) text[n] >= ' ' && text[n] != '"' && text[n] != '\\')
+		n++;
+	if (text[n] != '\0')
+	{
+		escape_json(out, text);
+		return;
+	}
+	appendStringInfoChar(out, '"');
+	appendBinaryStringInfo(out, text, (int) n);
+	appendStringInfoChar(out, '"');
+}
 
 static void
 emit_name(StringInfo out, const char *name)
 {
 	char		last = out->len > 0 ? out->data[out->len - 1] : '{';
+	size_t		len = strlen(name);
+	char	   *p;
 
+	/* schema names and URNs need no escape */
+	enlargeStringInfo(out, (int) len + 4);
+	p = out->data + out->len;
 	if (last != '{' && last != '[')
-		appendStringInfoChar(out, ',');
-	appendStringInfoChar(out, '"');
-	appendStringInfoString(out, name);	/* schema names and URNs need no escape */
-	appendStringInfoString(out, "\":");
+		*p++ = ',';
+	*p++ = '"';
+	memcpy(p, name, len);
+	p += len;
+	*p++ = '"';
+	*p++ = ':';
+	*p = '\0';
+	out->len = (int) (p - out->data);
 }
 
 static bool
@@ -78,7 +110,7 @@ emit_text_value(StringInfo out, const ScimAttr *attr, const char *text)
 			appendStringInfoString(out, text);
 			return true;
 		default:
-			escape_json(out, text);
+			emit_string(out, text);
 			return true;
 	}
 }
@@ -109,6 +141,8 @@ scim_store_datum_text(const ScimSource *src, Datum value)
 			return DatumGetBool(value) ? "true" : "false";
 		case SCIM_SQL_TIMESTAMPTZ:
 			return time_text(DatumGetTimestampTz(value));
+		case SCIM_SQL_UUID:
+			return DatumGetCString(DirectFunctionCall1(uuid_out, value));
 		default:
 			if (src->typid == TEXTOID || src->typid == VARCHAROID)
 				return TextDatumGetCString(value);
@@ -135,7 +169,10 @@ scalar_text(const Emitter *e, int i)
 static void
 append_url_segment(StringInfo out, const char *s)
 {
-	for (; *s; s++)
+	size_t		plain = strspn(s, "0123456789abcdefghijklmnopqrstuvwxyz-ABCDEFGHIJKLMNOPQRSTUVWXYZ._~");
+
+	appendBinaryStringInfo(out, s, (int) plain);
+	for (s += plain; *s; s++)
 	{
 		unsigned char c = (unsigned char) *s;
 
@@ -158,7 +195,7 @@ scim_store_location(const ScimEndpointType *target, const char *base_url, const 
 }
 
 char *
-scim_store_version(const ScimMapping *mapping, TupleDesc desc, Datum *values, bool *nulls)
+scim_store_version(const ScimMapping *mapping, Datum *values, bool *nulls)
 {
 	int			column = scim_store_state(mapping)->col_version;
 
@@ -170,10 +207,9 @@ scim_store_version(const ScimMapping *mapping, TupleDesc desc, Datum *values, bo
  * referenceTypes tell which resource type a `value` belongs to.
  */
 static void
-emit_reference(const Emitter *e, const ScimAttr *ref, const char *type_name, const char *id)
+emit_reference(Emitter *e, const ScimAttr *ref, const char *type_name, const char *id)
 {
 	const ScimEndpointType *to = NULL;
-	StringInfoData url;
 
 	if (type_name == NULL && ref->nref_types == 1)
 		type_name = ref->ref_types[0];
@@ -181,12 +217,19 @@ emit_reference(const Emitter *e, const ScimAttr *ref, const char *type_name, con
 		to = scim_endpoint_type(e->target->endpoint, type_name);
 	if (to == NULL)
 		return;
-	initStringInfo(&url);
-	appendStringInfo(&url, "%s%s/", e->base_url, to->type->endpoint);
-	append_url_segment(&url, id);
+	/* a million members refer to the same type */
+	if (to != e->ref_to)
+	{
+		initStringInfo(&e->ref_start);
+		escape_json(&e->ref_start, psprintf("%s%s/", e->base_url, to->type->endpoint));
+		e->ref_start.len--;
+		e->ref_to = to;
+	}
 	emit_name(e->out, ref->name);
-	escape_json(e->out, url.data);
-	pfree(url.data);
+	appendBinaryStringInfo(e->out, e->ref_start.data, e->ref_start.len);
+	/* what stands in a URL as it is does so in JSON */
+	append_url_segment(e->out, id);
+	appendStringInfoChar(e->out, '"');
 }
 
 static bool
@@ -410,7 +453,7 @@ emit_meta(Emitter *e)
 		emit_sub(e, sub, scim_store_location(e->target, e->base_url, e->row->id));
 	sub = sub_named(meta, "version");
 	if (sub && wanted(e, sub))
-		emit_sub(e, sub, scim_store_version(e->mapping, e->desc, e->row->values, e->row->nulls));
+		emit_sub(e, sub, scim_store_version(e->mapping, e->row->values, e->row->nulls));
 	if (e->out->data[e->out->len - 1] == '{')
 	{
 		e->out->len = start;
@@ -480,7 +523,7 @@ emit_attribute(Emitter *e, const ScimAttr *attr)
 
 void
 scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
-				TupleDesc desc, const ScimParentRow *row, const char *base_url, StringInfo out)
+				const ScimParentRow *row, const char *base_url, StringInfo out)
 {
 	const ScimResourceType *type = target->type;
 	Emitter		e;
@@ -492,15 +535,15 @@ scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
 	e.mapping = target->mapping;
 	e.state = scim_store_state(target->mapping);
 	e.selection = selection;
-	e.desc = desc;
 	e.row = row;
 	e.base_url = base_url;
+	e.ref_to = NULL;
 	e.out = out;
 
 	appendStringInfoChar(out, '{');
 	emit_schemas(&e);
 	emit_name(out, "id");
-	escape_json(out, row->id);
+	emit_string(out, row->id);
 
 	for (int i = 0; i < type->ntop; i++)
 	{

@@ -9,6 +9,7 @@
 
 #include "store.h"
 #include "../catalog/catalog_mapping.h"
+#include "../compat.h"
 
 /* ---- a statement being built: text, and parameters beside it ---- */
 
@@ -59,6 +60,7 @@ typedef struct ScimStoreState
 {
 	MemoryContext context;
 	struct ScimPlans *plans;	/* text hash -> plan */
+	struct ScimScans *scans;	/* which rows need no plan; NULL: not looked yet */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
 	const char *select_list;	/* of the parent: see ScimColumn */
 	int			ncolumns;
@@ -66,7 +68,6 @@ typedef struct ScimStoreState
 	int			col_created;	/* -1: there is none */
 	int			col_modified;
 	int			col_present;
-	int			col_has_groups;
 	int			col_scalars;	/* first of mapping->nscalars columns */
 	int			col_slots;		/* first of the slots' columns, in order */
 	int			groups_child;	/* index of the GROUPS child, or -1 */
@@ -92,16 +93,54 @@ typedef struct ScimParentRow
 	Datum	   *values;
 	bool	   *nulls;
 	char	   *id;
+	bool		has_key;		/* "key" is the same as a value of the key's type */
+	Datum		key;
 	ScimChildRow *first;
 	ScimChildRow *last;
 	bool		unordered;		/* the rows have to be put in order yet */
 } ScimParentRow;
 
 extern void scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
-							TupleDesc desc, const ScimParentRow *row, const char *base_url, StringInfo out);
-extern char *scim_store_version(const ScimMapping *mapping, TupleDesc desc, Datum *values, bool *nulls);
+							const ScimParentRow *row, const char *base_url, StringInfo out);
+extern char *scim_store_version(const ScimMapping *mapping, Datum *values, bool *nulls);
 /* Text of a column's value as the wire has it (boolean, dateTime, ...). */
 extern char *scim_store_datum_text(const ScimSource *src, Datum value);
+
+/* Append a row to those of its parent. */
+extern void scim_store_add_row(ScimParentRow *parent, ScimChildRow *row);
+
+/* An answer holds more rows than a request may use memory for: raises 54000. */
+pg_noreturn extern void scim_store_too_much(void);
+
+/* ---- rows without a statement (store_scan.c), in the active snapshot ---- */
+
+typedef enum ScimScanned
+{
+	SCIM_SCAN_NOT,				/* a statement has to do it */
+	SCIM_SCAN_NONE,				/* there is no such row */
+	SCIM_SCAN_FOUND
+} ScimScanned;
+
+/* The row with this id, a valid text of a key. */
+extern ScimScanned scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
+
+/* May rows come by their id without a statement? */
+extern bool scim_store_can_scan_parents(const ScimMapping *mapping);
+
+/* The rows with these ids, each of which is there; false: a statement has to do it. */
+extern bool scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows);
+
+/* May the rows of this child relation come without a statement? */
+extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
+
+/*
+ * Append the rows of a child relation to their parents; false: a statement has
+ * to do it.  "budget": how many more rows there may be.
+ */
+extern bool scim_store_scan_child(const ScimEndpointType *target, int child, ScimParentRow *rows, int n, long *budget);
+
+/* Can any of these users be in a group?  Also true if only a statement can tell. */
+extern bool scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int n);
 
 /* ---- predicates (store_predicate.c) ---- */
 

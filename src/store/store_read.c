@@ -2,10 +2,12 @@
  * store_read.c
  *		Rows of a mapping read as resources: by id, and by page.
  *
- * However many child relations a mapping has, a read is two plans, three where
- * User `groups` are asked for and there are any: the parent rows; one UNION ALL
- * over the child relations that the projection asks for and that (by the
- * presence column) may hold rows; the groups.  All run in one snapshot.
+ * Rows of plain tables come without a statement where a scan of an index is
+ * enough (store_scan.c): a row by its id, and child rows.  The rest is two
+ * plans, however many child relations a mapping has, three where User `groups`
+ * are asked for and there are any: the parent rows; one UNION ALL over the
+ * child relations that the projection asks for and that (by the presence
+ * column) may hold rows; the groups.  All of it sees one snapshot.
  */
 #include "postgres.h"
 
@@ -196,8 +198,23 @@ put_in_order(ScimParentRow *parent)
 /* Columns of a branch before its values. */
 #define BRANCH_VALUES 3
 
+void
+scim_store_add_row(ScimParentRow *parent, ScimChildRow *row)
+{
+	row->next = NULL;
+	if (parent->last)
+	{
+		parent->last->next = row;
+		if (ordered_here(row->child) && parent->last->child == row->child && parent->last->order > row->order)
+			parent->unordered = true;
+	}
+	else
+		parent->first = row;
+	parent->last = row;
+}
+
 static void
-collect_rows(const ScimMapping *m, ScimParentRow *rows, int nrows, const ScimChild *fixed_child)
+collect_rows(const ScimMapping *m, ScimParentRow *rows, const ScimChild *fixed_child)
 {
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	Datum	   *values = palloc(sizeof(Datum) * desc->natts);
@@ -216,33 +233,112 @@ collect_rows(const ScimMapping *m, ScimParentRow *rows, int nrows, const ScimChi
 		row->values = palloc(sizeof(char *) * (desc->natts - BRANCH_VALUES));
 		for (int j = BRANCH_VALUES; j < desc->natts; j++)
 			row->values[j - BRANCH_VALUES] = nulls[j] ? NULL : TextDatumGetCString(values[j]);
-		row->next = NULL;
-		if (parent->last)
-		{
-			parent->last->next = row;
-			if (ordered_here(row->child) && parent->last->child == row->child && parent->last->order > row->order)
-				parent->unordered = true;
-		}
-		else
-			parent->first = row;
-		parent->last = row;
+		scim_store_add_row(parent, row);
 	}
-	for (int i = 0; i < nrows; i++)
-		if (rows[i].unordered)
-			put_in_order(&rows[i]);
+}
+
+void
+scim_store_too_much(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+			 errmsg("the answer holds more values than a request may use memory for"),
+			 errhint("Ask for less, or exclude the large attribute (excludedAttributes).")));
+}
+
+/* As many rows as "budget" still allows, which they are taken from. */
+static void
+execute_bounded(const ScimMapping *m, ScimSql *sql, long *budget)
+{
+	scim_sql_execute(m, sql, SPI_OK_SELECT, true, *budget + 1);
+	*budget -= (long) SPI_processed;
+	if (*budget < 0)
+		scim_store_too_much();
+}
+
+/*
+ * Read what needs no statement, and take it out of "use".  An attribute whose
+ * values lie in several relations comes one way or the other as a whole, so
+ * that their order is the same.
+ */
+static void
+scan_children(const ScimEndpointType *target, bool *use, ScimParentRow *rows, int n, long *budget)
+{
+	const ScimMapping *m = target->mapping;
+
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimAttr *attr = m->children[i].attr;
+		int			end = i;
+		bool		can = use[i];
+
+		/* relations of one attribute follow each other */
+		for (; end < m->nchildren && m->children[end].attr == attr; end++)
+			can = can && (!use[end] || scim_store_can_scan(m, end));
+		for (; can && i < end; i++)
+		{
+			if (use[i] && !scim_store_scan_child(target, i, rows, n, budget))
+				break;
+			use[i] = false;
+		}
+		i = end - 1;
+	}
+}
+
+/* The keys of some parents as a parameter. */
+static int
+keys_param(ScimSql *sql, const ScimParentRow *rows, int n)
+{
+	const char **keys;
+
+	if (n == 1)
+		return scim_sql_text(sql, rows[0].id);
+	keys = palloc(sizeof(char *) * n);
+	for (int i = 0; i < n; i++)
+		keys[i] = rows[i].id;
+	return scim_sql_text_array(sql, keys, n);
+}
+
+/* The rows of the child relations in "use", by one statement. */
+static void
+select_children(const ScimEndpointType *target, const bool *use, int width, ScimParentRow *rows, int n, long *budget)
+{
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			keys;
+	int			scope;
+	bool		first = true;
+
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	keys = keys_param(&sql, rows, n);
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		if (!use[i])
+			continue;
+		if (!first)
+			appendStringInfoString(&sql.text, " UNION ALL ");
+		append_branch(&sql, m, i, width, n == 1, keys, scope);
+		first = false;
+	}
+	execute_bounded(m, &sql, budget);
+	collect_rows(m, rows, NULL);
 }
 
 static void
-execute_bounded(const ScimMapping *m, ScimSql *sql)
+select_groups(const ScimEndpointType *target, const ScimChild *child, ScimParentRow *rows, int n, long *budget)
 {
-	long		limit = (long) scim_request_memory * 1024L / CHILD_ROW_COST;
+	const ScimMapping *m = target->mapping;
+	ScimSql		sql;
+	int			keys;
+	int			scope;
 
-	scim_sql_execute(m, sql, SPI_OK_SELECT, true, limit + 1);
-	if (SPI_processed > (uint64) limit)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("the answer holds more values than a request may use memory for"),
-				 errhint("Ask for less, or exclude the large attribute (excludedAttributes).")));
+	scim_sql_init(&sql);
+	scope = scim_sql_scope_params(&sql, target);
+	keys = keys_param(&sql, rows, n);
+	append_groups(&sql, m, child, n == 1, keys, scope);
+	execute_bounded(m, &sql, budget);
+	collect_rows(m, rows, child);
 }
 
 /* The rows of the child relations of some parents, as far as selected. */
@@ -252,64 +348,32 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 	const ScimMapping *m = target->mapping;
 	ScimStoreState *state = scim_store_state(m);
 	int32		mask = 0;
-	bool		has_groups = false;
-	bool		any = false;
 	int			width = 0;
-	const char **keys = palloc(sizeof(char *) * n);
+	long		budget = (long) scim_request_memory * 1024L / CHILD_ROW_COST;
 	bool	   *use = palloc0(sizeof(bool) * Max(m->nchildren, 1));
-	ScimSql		sql;
-	int			keys_param;
-	int			scope_param;
 
 	for (int i = 0; i < n; i++)
-	{
-		keys[i] = rows[i].id;
 		if (state->col_present >= 0 && !rows[i].nulls[state->col_present])
 			mask |= DatumGetInt32(rows[i].values[state->col_present]);
-		if (state->col_has_groups >= 0)
-			has_groups = has_groups || DatumGetBool(rows[i].values[state->col_has_groups]);
-	}
 	for (int i = 0; i < m->nchildren; i++)
 	{
 		const ScimChild *child = &m->children[i];
 
-		if (child->kind == SCIM_CHILD_GROUPS || !selection->has[child->attr->ord] ||
-			(state->col_present >= 0 && child->present >= 0 && (mask & (1 << child->present)) == 0))
-			continue;
-		use[i] = true;
-		any = true;
-		width = Max(width, child_width(child));
+		use[i] = child->kind != SCIM_CHILD_GROUPS && selection->has[child->attr->ord] &&
+			(state->col_present < 0 || child->present < 0 || (mask & (1 << child->present)) != 0);
 	}
-
-	if (any)
-	{
-		bool		first = true;
-
-		scim_sql_init(&sql);
-		scope_param = scim_sql_scope_params(&sql, target);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
-		for (int i = 0; i < m->nchildren; i++)
-		{
-			if (!use[i])
-				continue;
-			if (!first)
-				appendStringInfoString(&sql.text, " UNION ALL ");
-			append_branch(&sql, m, i, width, n == 1, keys_param, scope_param);
-			first = false;
-		}
-		execute_bounded(m, &sql);
-		collect_rows(m, rows, n, NULL);
-	}
-
-	if (has_groups && selection->has[m->children[state->groups_child].attr->ord])
-	{
-		scim_sql_init(&sql);
-		scope_param = scim_sql_scope_params(&sql, target);
-		keys_param = n == 1 ? scim_sql_text(&sql, keys[0]) : scim_sql_text_array(&sql, keys, n);
-		append_groups(&sql, m, &m->children[state->groups_child], n == 1, keys_param, scope_param);
-		execute_bounded(m, &sql);
-		collect_rows(m, rows, n, &m->children[state->groups_child]);
-	}
+	scan_children(target, use, rows, n, &budget);
+	for (int i = 0; i < m->nchildren; i++)
+		if (use[i])
+			width = Max(width, child_width(&m->children[i]));
+	if (width > 0)
+		select_children(target, use, width, rows, n, &budget);
+	if (state->groups_child >= 0 && selection->has[m->children[state->groups_child].attr->ord] &&
+		scim_store_any_in_group(target, rows, n))
+		select_groups(target, &m->children[state->groups_child], rows, n, &budget);
+	for (int i = 0; i < n; i++)
+		if (rows[i].unordered)
+			put_in_order(&rows[i]);
 }
 
 /* ---- parent rows ---- */
@@ -359,27 +423,22 @@ deform_parent(TupleDesc desc, HeapTuple tuple, ScimParentRow *row)
 	row->nulls = palloc(sizeof(bool) * desc->natts);
 	heap_deform_tuple(tuple, desc, row->values, row->nulls);
 	row->id = TextDatumGetCString(row->values[SCIM_COL_KEY]);
+	row->has_key = false;
 	row->first = row->last = NULL;
 	row->unordered = false;
 }
 
-bool
-scim_store_get(const ScimEndpointType *target, const char *id,
-			   const ScimSelection *selection, ScimLock lock,
-			   StringInfo out, ScimHead *head)
+/*
+ * The row with this id by a statement, which locks it if that is asked for.
+ * With a lock there is a snapshot of behind it then.
+ */
+static bool
+select_parent(const ScimEndpointType *target, const char *id, ScimLock lock, ScimParentRow *row)
 {
 	const ScimMapping *m = target->mapping;
 	ScimStoreState *state = scim_store_state(m);
-	const char *base_url = scim_endpoint_base_url(target->endpoint);
 	ScimSql		sql;
 	int			scope;
-	ScimParentRow row;
-	TupleDesc	desc;
-
-	if (!scim_key_text_valid(&m->key, id))
-		return false;
-	if (lock == SCIM_NO_LOCK)
-		scim_store_push_snapshot();
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
@@ -392,28 +451,48 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 		appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r");
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, lock == SCIM_NO_LOCK, 1);
 	if (SPI_processed == 0)
+		return false;
+	if (lock != SCIM_NO_LOCK)
+		scim_store_push_snapshot();
+	check_types(m, state, SPI_tuptable->tupdesc);
+	deform_parent(SPI_tuptable->tupdesc, SPI_tuptable->vals[0], row);
+	return true;
+}
+
+bool
+scim_store_get(const ScimEndpointType *target, const char *id,
+			   const ScimSelection *selection, ScimLock lock,
+			   StringInfo out, ScimHead *head)
+{
+	const ScimMapping *m = target->mapping;
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	ScimScanned scanned = SCIM_SCAN_NOT;
+	ScimParentRow row;
+
+	if (!scim_key_text_valid(&m->key, id))
+		return false;
+	if (lock == SCIM_NO_LOCK)
+	{
+		scim_store_push_snapshot();
+		scanned = scim_store_scan_parent(target, id, &row);
+	}
+	if (scanned == SCIM_SCAN_NONE ||
+		(scanned == SCIM_SCAN_NOT && !select_parent(target, id, lock, &row)))
 	{
 		if (lock == SCIM_NO_LOCK)
 			PopActiveSnapshot();
 		return false;
 	}
-	/* behind a lock: what the previous holder has committed is seen */
-	if (lock != SCIM_NO_LOCK)
-		scim_store_push_snapshot();
-
-	desc = SPI_tuptable->tupdesc;
-	check_types(m, state, desc);
-	deform_parent(desc, SPI_tuptable->vals[0], &row);
 	if (head)
 	{
 		head->id = row.id;
-		head->version = scim_store_version(m, desc, row.values, row.nulls);
+		head->version = scim_store_version(m, row.values, row.nulls);
 		head->location = scim_store_location(target, base_url, row.id);
 	}
 	if (out)
 	{
 		read_children(target, selection, &row, 1);
-		scim_store_emit(target, selection, desc, &row, base_url, out);
+		scim_store_emit(target, selection, &row, base_url, out);
 	}
 	PopActiveSnapshot();
 	return true;
@@ -436,17 +515,23 @@ scim_store_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *
 }
 
 /*
- * The statement of a page.  With keyset the sort key comes along as the last
- * column, and a row more than the page, which tells whether there are any.
+ * The statement of a page, of its rows or only of their keys.  With keyset the
+ * sort key comes along as the last column, and a row more than the page, which
+ * tells whether there are any.
  */
 static void
-build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query)
+build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, bool keys_only)
 {
+	const ScimMapping *m = target->mapping;
 	int			scope;
 
 	scim_sql_init(sql);
 	scope = scim_sql_scope_params(sql, target);
-	appendStringInfo(&sql->text, "SELECT %s", scim_store_state(target->mapping)->select_list);
+	/* not as text: rows that OFFSET skips would be cast, too */
+	if (keys_only)
+		appendStringInfo(&sql->text, "SELECT %s", m->key.expr);
+	else
+		appendStringInfo(&sql->text, "SELECT %s", scim_store_state(m)->select_list);
 	if (query->keyset)
 		appendStringInfo(&sql->text, ", %s", scim_store_sort_text(sql, target, query, scope));
 	scim_store_where(sql, target, query, scope);
@@ -493,20 +578,10 @@ anything_beyond(const ScimEndpointType *target, const ScimQuery *query, const Sc
 	return SPI_processed > 0;
 }
 
-static ScimPosition
-position_of(const ScimParentRow *row, int key_column)
-{
-	ScimPosition at;
-
-	at.id = row->id;
-	at.sort_key = row->nulls[key_column] ? NULL : TextDatumGetCString(row->values[key_column]);
-	return at;
-}
-
 /* What surrounds a page that was read by position. */
 static void
 look_around(const ScimEndpointType *target, const ScimQuery *query, const ScimParentRow *rows,
-			int key_column, bool more, ScimPage *page)
+			char *const *sort_keys, bool more, ScimPage *page)
 {
 	bool	   *ahead = query->backward ? &page->more_before : &page->more_after;
 	bool	   *behind = query->backward ? &page->more_after : &page->more_before;
@@ -518,8 +593,10 @@ look_around(const ScimEndpointType *target, const ScimQuery *query, const ScimPa
 		*behind = query->from != NULL && page->total > 0;
 		return;
 	}
-	page->first = position_of(&rows[0], key_column);
-	page->last = position_of(&rows[page->n - 1], key_column);
+	page->first.id = rows[0].id;
+	page->first.sort_key = sort_keys[0];
+	page->last.id = rows[page->n - 1].id;
+	page->last.sort_key = sort_keys[page->n - 1];
 	*behind = query->from != NULL &&
 		anything_beyond(target, query, query->backward ? &page->last : &page->first, !query->backward);
 }
@@ -547,14 +624,67 @@ parent_rows(const ScimEndpointType *target, int n, bool backward)
 	return rows;
 }
 
+/* The texts of a column of SPI's result, as far as it is of the page, in the page's order. */
+static char **
+page_texts(const ScimQuery *query, int column)
+{
+	int			n = (int) Min((int64) SPI_processed, query->count);
+	char	  **texts = palloc(sizeof(char *) * Max(n, 1));
+
+	for (int i = 0; i < n; i++)
+		texts[query->backward ? n - 1 - i : i] =
+			SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1);
+	return texts;
+}
+
+/* Run the statement of a page; returns how many rows there are. */
+static int
+select_page(const ScimEndpointType *target, const ScimQuery *query, bool keys_only, char ***sort_keys)
+{
+	ScimSql		sql;
+
+	build_page(&sql, target, query, keys_only);
+	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 0);
+	*sort_keys = query->keyset ? page_texts(query, keys_only ? 1 : scim_store_state(target->mapping)->ncolumns) : NULL;
+	return (int) SPI_processed;
+}
+
+/*
+ * The rows of a page, and with keyset their sort keys; returns how many there
+ * are, with the one behind the page.  Where rows come by their key without a
+ * statement, the statement says only which: then its plan has few columns to
+ * set up, and the rows that OFFSET skips are not even read.
+ */
+static int
+read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow **rows, char ***sort_keys)
+{
+	int			found;
+	int			n;
+
+	if (scim_store_can_scan_parents(target->mapping))
+	{
+		char	  **ids;
+
+		found = select_page(target, query, true, sort_keys);
+		n = (int) Min(found, query->count);
+		ids = page_texts(query, 0);
+		*rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
+		if (scim_store_scan_parents(target, ids, n, *rows))
+			return found;
+	}
+
+	found = select_page(target, query, false, sort_keys);
+	*rows = parent_rows(target, (int) Min(found, query->count), query->backward);
+	return found;
+}
+
 void
 scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 				const ScimSelection *selection, StringInfo out, ScimPage *page)
 {
 	const char *base_url = scim_endpoint_base_url(target->endpoint);
-	ScimSql		sql;
 	ScimParentRow *rows;
-	TupleDesc	desc;
+	char	  **sort_keys;
 	int			found;
 	int			n;
 
@@ -567,12 +697,8 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 		return;
 	}
 
-	build_page(&sql, target, query);
-	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 0);
-	found = (int) SPI_processed;
+	found = read_page(target, query, &rows, &sort_keys);
 	n = page->n = (int) Min(found, query->count);
-	desc = SPI_tuptable->tupdesc;
-	rows = parent_rows(target, n, query->backward);
 
 	/* a page that is not full is the last one: no need to count */
 	if (query->keyset ? query->from == NULL && found <= query->count :
@@ -581,7 +707,7 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 	else
 		page->total = scim_store_count(target, query);
 	if (query->keyset)
-		look_around(target, query, rows, scim_store_state(target->mapping)->ncolumns, found > n, page);
+		look_around(target, query, rows, sort_keys, found > n, page);
 
 	if (n > 0)
 		read_children(target, selection, rows, n);
@@ -589,7 +715,7 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');
-		scim_store_emit(target, selection, desc, &rows[i], base_url, out);
+		scim_store_emit(target, selection, &rows[i], base_url, out);
 		scim_store_check_size(out);
 	}
 	PopActiveSnapshot();
@@ -602,7 +728,6 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 	const ScimMapping *m = target->mapping;
 	const char *base_url = scim_endpoint_base_url(target->endpoint);
 	ScimParentRow *rows;
-	TupleDesc	desc;
 	ScimSql		sql;
 	int			scope;
 	int			found;
@@ -615,7 +740,6 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 					 m->key.expr, scim_sql_text_array(&sql, ids, n), m->key.type_name);
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
 	found = (int) SPI_processed;
-	desc = SPI_tuptable->tupdesc;
 	rows = parent_rows(target, found, false);
 	if (found > 0)
 		read_children(target, selection, rows, found);
@@ -629,7 +753,7 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 			if (strcmp(rows[j].id, ids[i]) != 0)
 				continue;
 			initStringInfo(&text);
-			scim_store_emit(target, selection, desc, &rows[j], base_url, &text);
+			scim_store_emit(target, selection, &rows[j], base_url, &text);
 			out[i] = text.data;
 		}
 	}
@@ -659,7 +783,7 @@ compare_index(const void *a, const void *b)
 }
 
 /* Fill the rows of "wanted" (sorted by id); a key that is not unique (a view) names any of its rows. */
-static TupleDesc
+static void
 read_wanted(const ScimEndpointType *target, WantedRow *wanted, int n, const char *condition)
 {
 	const ScimMapping *m = target->mapping;
@@ -701,7 +825,6 @@ read_wanted(const ScimEndpointType *target, WantedRow *wanted, int n, const char
 			place->row = row.row;
 		}
 	}
-	return desc;
 }
 
 void
@@ -716,7 +839,6 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 	ScimParentRow *rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
 	int			nwanted = 0;
 	int			nrows = 0;
-	TupleDesc	desc;
 
 	*result = palloc0(sizeof(ScimStoreRow) * Max(n, 1));
 	*nresult = 0;
@@ -732,7 +854,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 
 	scim_store_push_snapshot();
 	qsort(wanted, nwanted, sizeof(WantedRow), compare_wanted);
-	desc = read_wanted(target, wanted, nwanted, condition);
+	read_wanted(target, wanted, nwanted, condition);
 	qsort(wanted, nwanted, sizeof(WantedRow), compare_index);
 	for (int i = 0; i < nwanted; i++)
 	{
@@ -755,7 +877,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 		if (!(*result)[i].in_scope)
 			continue;
 		initStringInfo(&json);
-		scim_store_emit(target, selection, desc, &rows[j++], base_url, &json);
+		scim_store_emit(target, selection, &rows[j++], base_url, &json);
 		(*result)[i].json = json.data;
 	}
 	PopActiveSnapshot();
@@ -801,7 +923,7 @@ scim_store_explain(const ScimEndpointType *target, const ScimQuery *query)
 	List	   *lines = NIL;
 	StringInfoData explain;
 
-	build_page(&sql, target, query);
+	build_page(&sql, target, query, scim_store_can_scan_parents(target->mapping));
 	lines = lappend(lines, pstrdup(sql.text.data));
 	initStringInfo(&explain);
 	appendStringInfo(&explain, "EXPLAIN %s", sql.text.data);

@@ -343,7 +343,7 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 	state->col_version = n;
 	/* without a version column, the row's own: every write moves it */
 	add_column(&list, &n, psprintf("%s::pg_catalog.text", scim_store_version_sql(m)));
-	state->col_created = state->col_modified = state->col_present = state->col_has_groups = -1;
+	state->col_created = state->col_modified = state->col_present = -1;
 	if (m->created)
 	{
 		state->col_created = n;
@@ -363,26 +363,6 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 	for (int i = 0; i < m->nchildren; i++)
 		if (m->children[i].kind == SCIM_CHILD_GROUPS)
 			state->groups_child = i;
-	if (state->groups_child >= 0)
-	{
-		const ScimChild *link = m->children[state->groups_child].user_link;
-		StringInfoData exists;
-
-		initStringInfo(&exists);
-		appendStringInfo(&exists, "EXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
-						 link->relation, link->ref.column, m->key.expr);
-		/* the parameters of the scope are the first of every statement */
-		for (int i = 0; i < m->nscope; i++)
-			if (link->scope[i] && m->scope_columns[i])
-				appendStringInfo(&exists, " AND c.%s OPERATOR(pg_catalog.=) r.%s", link->scope[i], m->scope_columns[i]);
-			else if (link->scope[i])
-				appendStringInfo(&exists, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", link->scope[i], i + 1, m->children[state->groups_child].target->scope_types[i]);
-		if (link->filter)
-			appendStringInfo(&exists, " AND %s", link->filter);
-		appendStringInfoChar(&exists, ')');
-		state->col_has_groups = n;
-		add_column(&list, &n, exists.data);
-	}
 	state->col_scalars = n;
 	for (int i = 0; i < m->nscalars; i++)
 		add_column(&list, &n, m->scalars[i].src.expr);

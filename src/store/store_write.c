@@ -161,6 +161,18 @@ add_inline_columns(ScimColumns *list, const ScimChange *change)
 
 /* ---- child relations ---- */
 
+/* Bits of the child relations whose values are known. */
+static int32
+known_mask(const ScimMapping *m, const ScimSelection *known)
+{
+	int32		mask = 0;
+
+	for (int i = 0; i < m->nchildren; i++)
+		if (m->children[i].present >= 0 && known->has[m->children[i].attr->ord])
+			mask |= 1 << m->children[i].present;
+	return mask;
+}
+
 /* Bits of the child relations in which a state has values. */
 static int32
 presence_mask(const ScimMapping *m, const json_t *resource)
@@ -272,15 +284,23 @@ append_where_key(ScimSql *sql, const ScimMapping *m, const char *id, int scope)
  * version, the time and the presence bits.
  */
 static void
-update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list, int scope)
+update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list,
+			  const ScimSelection *known, int scope)
 {
 	const ScimMapping *m = change->target->mapping;
+	int32		mask = m->present ? known_mask(m, known) : 0;
+	int32		present = m->present ? scim_store_writer.present : 0;
 
 	add_touches(list, m);
-	if (m->present)
+	if ((mask | present) != 0)
+	{
+		int			keep = scim_sql_text(sql, psprintf("%d", ~mask));
+		int			set = scim_sql_text(sql, psprintf("%d", (presence_mask(m, change->after) & mask) | present));
+
 		scim_columns_add(list, m->present,
-						 psprintf("$%d::pg_catalog.int4",
-								  scim_sql_text(sql, psprintf("%d", presence_mask(m, change->after) | scim_store_writer.present))));
+						 psprintf("r.%s OPERATOR(pg_catalog.&) $%d::pg_catalog.int4 OPERATOR(pg_catalog.|) $%d::pg_catalog.int4",
+								  m->present, keep, set));
+	}
 	scim_side_touch_state(change->target, id, false);
 	if (list->n == 0 && m->state)
 		return;
@@ -533,8 +553,14 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 }
 
 bool
+scim_store_takes_part(const ScimEndpointType *target)
+{
+	return target->mapping->nsides == 0;
+}
+
+bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const json_t *before, const json_t *after,
+				  const ScimSelection *known, const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -564,7 +590,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 		if (list.n > 0)
 			*changed = true;
 		if (*changed)
-			update_parent(&change, id, &sql, &list, scope);
+			update_parent(&change, id, &sql, &list, known, scope);
 	}
 	scim_store_writer = saved;
 	return err->status == 0;

@@ -23,6 +23,9 @@
 #include "postgres.h"
 
 #include <fcntl.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <netdb.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -32,10 +35,13 @@
 #include <unistd.h>
 
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "miscadmin.h"
 #include "pgstat.h"
 #include "postmaster/bgworker.h"
 #include "postmaster/interrupt.h"
+#include "replication/syncrep.h"
+#include "replication/walsender.h"
 #include "storage/fd.h"
 #include "storage/latch.h"
 #include "storage/lock.h"
@@ -65,9 +71,16 @@
 #define OVERTIME_MS 5000
 #define REPORT_STAT_MS 1000
 
+/* Writes that are made durable together: begun within this time, and small. */
+#define MAX_TOGETHER_MS 5
+#define MAX_SHORT_BODY (64 * 1024)
+
 /* Limits of one request's head that are not settings. */
 #define MAX_HEAD_BYTES (16 * 1024)
 #define MAX_URL_BYTES (8 * 1024)
+
+/* Bytes; beyond this memory is taken from the system and given back at once. */
+#define KEEP_MEMORY (512 * 1024)
 
 /* Descriptors beside connections and the server's own files. */
 #define SPARE_DESCRIPTORS 64
@@ -401,10 +414,68 @@ start_clock(void)
 }
 
 /*
- * Serve one request and hand its answer over.
+ * Shared flush: writes that come together are committed one after the other
+ * without waiting for the disk, and then made durable at once; their answers
+ * are held until then.  A crash in between loses what nobody has heard of.
+ * Others may see a row that is not on disk yet, for as long as that takes.
+ *
+ * What lets a process end in between (an ERROR out of here) must not answer.
+ */
+static XLogRecPtr flush_to = InvalidXLogRecPtr;
+
+/* A write that is over soon, so that others may wait for it. */
+static bool
+is_short_write(const ScimHttpView *view)
+{
+	static const char *const slow[] = {"/Bulk", "/.search"};
+
+	if (strcmp(view->method, "GET") == 0 || strcmp(view->method, "HEAD") == 0 || view->body_len > MAX_SHORT_BODY)
+		return false;
+	for (int i = 0; i < lengthof(slow); i++)
+	{
+		size_t		len = strlen(view->path);
+		size_t		end = strlen(slow[i]);
+
+		if (len >= end && pg_strcasecmp(view->path + len - end, slow[i]) == 0)
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Make durable what was committed since the last time, and let the answers go.
+ * Replication is waited for as in a commit: a timeout or a cancel ends the wait
+ * with a warning.
  */
 static void
-serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView *view, MemoryContext context)
+flush_writes(ScimHttpServer *http)
+{
+	const DisableTimeoutParams timeouts[] = {{STATEMENT_TIMEOUT, false}, {watch_timeout, false}};
+
+	if (!XLogRecPtrIsInvalid(flush_to))
+		XLogFlush(flush_to);
+	if (!XLogRecPtrIsInvalid(flush_to) && SyncRepRequested())
+	{
+		QueryCancelPending = false;
+		scim_timeout_every(watch_timeout, WATCH_MS);
+		enable_timeout_after(STATEMENT_TIMEOUT, scim_statement_timeout);
+		HOLD_INTERRUPTS();
+		SyncRepWaitForLSN(flush_to, true);
+		RESUME_INTERRUPTS();
+		disable_timeouts(timeouts, lengthof(timeouts));
+		QueryCancelPending = false;
+	}
+	flush_to = InvalidXLogRecPtr;
+	scim_http_release(http);
+}
+
+/*
+ * Serve one request and hand its answer over; with "flush_later" it is sent
+ * behind flush_writes() only.
+ */
+static void
+serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView *view, bool flush_later,
+			  MemoryContext context)
 {
 	ScimRequest in = {
 		.method = view->method,
@@ -419,12 +490,14 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 		.body = view->body,
 		.body_len = view->body_len,
 		.next_operation = start_clock,
+		.flush_later = flush_later,
 	};
 	const DisableTimeoutParams timeouts[] = {{STATEMENT_TIMEOUT, false}, {watch_timeout, false}};
 	ScimResponse response;
 	ScimHttpReply reply = {0};
 	const char *headers[2 * MAX_HEADERS + 1];
 	char		retry_after[16];
+	XLogRecPtr	committed = XactLastCommitEnd;
 	int			n = 0;
 
 	memset(&response, 0, sizeof(response));
@@ -446,6 +519,8 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 	/* whatever was left open would be the next request's */
 	if (IsTransactionOrTransactionBlock())
 		elog(ERROR, "a request has left its transaction open");
+	if (flush_later && XactLastCommitEnd != committed)
+		flush_to = XactLastCommitEnd;
 	MemoryContextSwitchTo(context);
 
 	add_header(headers, &n, "Content-Type", response.content_type);
@@ -467,12 +542,62 @@ serve_request(ScimHttpServer *http, ScimHttpRequest *request, const ScimHttpView
 	reply.headers = headers;
 	reply.body = response.content_type != NULL ? response.body.data : NULL;
 	reply.body_len = response.content_type != NULL ? response.body.len : 0;
+	reply.hold = flush_later;
 	scim_http_answer(http, request, &reply);
 	scim_worker_count_request(response.status == 401);
 	pgstat_report_activity(STATE_IDLE, NULL);
 	stats_due = true;
 	MemoryContextSwitchTo(TopMemoryContext);
 	MemoryContextReset(context);
+}
+
+/* The next request; while answers are held, also one that comes just now. */
+static ScimHttpRequest *
+next_request(ScimHttpServer *http, bool held, ScimHttpView *view)
+{
+	ScimHttpRequest *request = scim_http_next(http, view);
+
+	if (request == NULL && held)
+	{
+		(void) scim_http_turn(http);
+		request = scim_http_next(http, view);
+	}
+	return request;
+}
+
+/*
+ * Serve the next request, and the short writes that follow a short write;
+ * false: there was none.
+ */
+static bool
+serve_next(ScimHttpServer *http, MemoryContext context)
+{
+	TimestampTz start = GetCurrentTimestamp();
+	ScimHttpView view;
+	ScimHttpRequest *request;
+	bool		held = false;
+	bool		any = false;
+
+	while ((request = next_request(http, held, &view)) != NULL)
+	{
+		bool		together = scim_shared_flush && synchronous_commit > SYNCHRONOUS_COMMIT_OFF && is_short_write(&view);
+
+		any = true;
+		/* nobody who is done waits for one that may take long */
+		if (!together && held)
+		{
+			flush_writes(http);
+			(void) scim_http_turn(http);
+		}
+		serve_request(http, request, &view, together, context);
+		held = together;
+		if (!together || ShutdownRequestPending ||
+			TimestampDifferenceExceeds(start, GetCurrentTimestamp(), MAX_TOGETHER_MS))
+			break;
+	}
+	if (held)
+		flush_writes(http);
+	return any;
 }
 
 /*
@@ -508,14 +633,10 @@ serve(ScimHttpServer *http, MemoryContext context)
 	while (!ShutdownRequestPending)
 	{
 		int			wait = scim_http_turn(http);
-		ScimHttpView view;
-		ScimHttpRequest *request = scim_http_next(http, &view);
+		bool		served = serve_next(http, context);
 		TimestampTz now;
 		long		next_check;
 		WaitEvent	event;
-
-		if (request != NULL)
-			serve_request(http, request, &view, context);
 
 		now = GetCurrentTimestamp();
 		report_stats(now);
@@ -539,7 +660,7 @@ serve(ScimHttpServer *http, MemoryContext context)
 		}
 
 		/* look at the latch now and then, however much there is to do */
-		if (request != NULL)
+		if (served)
 		{
 			if (++unwatched < 16)
 				continue;
@@ -568,8 +689,6 @@ static void
 close_listener(ScimHttpServer *http, MemoryContext context)
 {
 	TimestampTz start = GetCurrentTimestamp();
-	ScimHttpView view;
-	ScimHttpRequest *request;
 
 	scim_worker_report(WORKER_STOPPING, port, NULL);
 	while (scim_http_quiesce(http) > 0 &&
@@ -578,10 +697,7 @@ close_listener(ScimHttpServer *http, MemoryContext context)
 		struct pollfd p = {.fd = scim_http_epoll_fd(http), .events = POLLIN};
 
 		(void) scim_http_turn(http);
-		request = scim_http_next(http, &view);
-		if (request != NULL)
-			serve_request(http, request, &view, context);
-		else
+		if (!serve_next(http, context))
 			(void) poll(&p, 1, 20);
 	}
 	scim_http_stop(http);
@@ -592,12 +708,26 @@ close_listener(ScimHttpServer *http, MemoryContext context)
 
 /* --- the process --- */
 
+/*
+ * Memory of one large answer goes back to the system.  By itself the C library
+ * takes the size of what was freed last for what it should keep.
+ */
+static void
+give_memory_back(void)
+{
+#ifdef __GLIBC__
+	(void) mallopt(M_MMAP_THRESHOLD, KEEP_MEMORY);
+	(void) mallopt(M_TRIM_THRESHOLD, 2 * KEEP_MEMORY);
+#endif
+}
+
 void
 scim_listener_main(Datum arg)
 {
 	MemoryContext context;
 
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
+	give_memory_back();
 	scim_worker_begin(&args);
 	watch_timeout = RegisterTimeout(USER_TIMEOUT, watch_request);
 	port = args.port != 0 ? args.port : scim_port;

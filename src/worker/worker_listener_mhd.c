@@ -74,6 +74,7 @@ typedef enum Phase
 	PHASE_BODY,
 	PHASE_QUEUED,				/* complete, suspended, not yet taken */
 	PHASE_SERVING,				/* taken by the loop */
+	PHASE_HELD,					/* answered, suspended until the answer may be sent */
 	PHASE_WRITE,				/* answer handed over */
 	PHASE_IDLE,					/* between requests */
 	PHASE_CUT					/* shut down, the library has yet to notice */
@@ -86,7 +87,7 @@ struct ScimHttpRequest
 	int			fd;
 	struct ScimHttpRequest *prev;	/* all connections, oldest phase first */
 	struct ScimHttpRequest *next;
-	struct ScimHttpRequest *queue_next; /* PHASE_QUEUED only */
+	struct ScimHttpRequest *queue_next; /* PHASE_QUEUED, PHASE_HELD */
 	Phase		phase;
 	int64_t		phase_at;		/* when the phase began, ms */
 	int64_t		request_at;		/* when the request began, ms */
@@ -120,6 +121,7 @@ struct ScimHttpServer
 	ScimHttpRequest *last;
 	ScimHttpRequest *queue_first;
 	ScimHttpRequest *queue_last;
+	ScimHttpRequest *held;		/* latest first */
 	int64_t		next_scan;		/* earliest moment at which one can be late */
 	ScimLingers lingers;
 	ScimLimit	limit;			/* failed authentications */
@@ -162,6 +164,7 @@ deadline_of(const ScimHttpRequest *c)
 			return c->phase_at + config->idle_timeout_ms;
 		case PHASE_QUEUED:
 		case PHASE_SERVING:
+		case PHASE_HELD:
 		case PHASE_CUT:
 			break;
 	}
@@ -895,15 +898,36 @@ scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply
 		ok = MHD_add_response_header(response, header[0], header[1]) == MHD_YES;
 	if (ok && close_it)
 		ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
-	enter_phase(c, PHASE_WRITE);
+	enter_phase(c, reply->hold ? PHASE_HELD : PHASE_WRITE);
 	if (ok)
 		ok = MHD_queue_response(c->mhd, (unsigned) reply->status, response) == MHD_YES;
 	if (response != NULL)
 		MHD_destroy_response(response);
+	/* nothing is sent on a suspended connection */
+	if (ok && reply->hold)
+	{
+		c->queue_next = server->held;
+		server->held = c;
+		return;
+	}
 	/* resumed without an answer it goes back to on_request, which gives it up */
 	if (!ok)
 		cut(c);
 	MHD_resume_connection(c->mhd);
+}
+
+void
+scim_http_release(ScimHttpServer *server)
+{
+	ScimHttpRequest *c;
+
+	while ((c = server->held) != NULL)
+	{
+		server->held = c->queue_next;
+		c->queue_next = NULL;
+		enter_phase(c, PHASE_WRITE);
+		MHD_resume_connection(c->mhd);
+	}
 }
 
 /*
@@ -960,8 +984,13 @@ scim_http_stop(ScimHttpServer *server)
 			(void) queue_error(c, 503, "The server is stopping.", 1);
 			MHD_resume_connection(c->mhd);
 		}
+		else if (c->phase == PHASE_HELD)
+		{
+			cut(c);
+			MHD_resume_connection(c->mhd);
+		}
 	}
-	server->queue_first = server->queue_last = NULL;
+	server->queue_first = server->queue_last = server->held = NULL;
 	(void) scim_http_turn(server);
 	MHD_stop_daemon(server->daemon);
 	scim_linger_close(&server->lingers);

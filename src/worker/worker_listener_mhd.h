@@ -55,6 +55,7 @@ typedef struct ScimHttpReply
 	const char *body;			/* copied */
 	size_t		body_len;
 	bool		close;			/* Connection: close after it */
+	bool		hold;			/* keep it back until scim_http_release */
 } ScimHttpReply;
 
 /* NULL and a message in "err" on failure. */
@@ -68,6 +69,9 @@ extern int	scim_http_turn(ScimHttpServer *server);
 /* Next complete request, or NULL; it stays suspended until answered. */
 extern ScimHttpRequest *scim_http_next(ScimHttpServer *server, ScimHttpView *view);
 extern void scim_http_answer(ScimHttpServer *server, ScimHttpRequest *request, const ScimHttpReply *reply);
+
+/* Let go of the answers that were held back.  Without it they are never sent. */
+extern void scim_http_release(ScimHttpServer *server);
 
 /* Has the client of a request that is being served gone away? */
 extern bool scim_http_client_gone(const ScimHttpRequest *request);

@@ -1,6 +1,8 @@
 # 005_crash.pl - what was acknowledged is there: listeners, the postmaster and
-# the whole server are killed while several clients create users and keep a
-# ledger of every 201.  Workers come back by themselves, and a fast stop is fast.
+# the whole server are killed while several clients create and change users and
+# keep a ledger of every 201 and 200.  Writes that come together share a flush
+# (scim.shared_flush): the ledger shows that none was answered before it.
+# Workers come back by themselves, and a fast stop is fast.
 
 use strict;
 use warnings FATAL => 'all';
@@ -15,13 +17,14 @@ use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 
-use constant CLIENTS => 6;
+use constant CLIENTS => 10;
 
 ScimTest->watchdog(170);
 
 # The workers of a killed server write no checkpoint; a small interval between
-# kills makes recovery short.
-my $t = ScimTest->start(listeners => 4, conf => "checkpoint_timeout = 30s\n");
+# kills makes recovery short.  What the listeners do not flush themselves should
+# be lost: the WAL writer, which would do it for them, sleeps.
+my $t = ScimTest->start(listeners => 4, conf => "checkpoint_timeout = 30s\nwal_writer_delay = 10s\nwal_writer_flush_after = 1GB\n");
 my $node = $t->node;
 my $dir = PostgreSQL::Test::Utils::tempdir();
 my $stop_file = "$dir/stop";
@@ -30,7 +33,7 @@ my $round = 0;
 # One writing client.  Each line of its ledger is "state userName id": "new" is
 # written before the first try, "ack" after a 201, "had" after a 409, which says
 # that an earlier try whose answer was lost had been committed.  A name is tried
-# until one of them comes.
+# until one of them comes.  "set" is written after the 200 of a PATCH of title.
 sub writer
 {
 	my ($i) = @_;
@@ -48,7 +51,15 @@ sub writer
 		{
 			my $r = $c->post('/Users', { schemas => [CORE_USER], userName => $name, active => TRUE,
 				emails => [ { type => 'work', value => $name, primary => TRUE }, { type => 'home', value => "h-$name" } ] });
-			if ($r->status == 201) { print $ledger "ack $name ", $r->id, "\n"; last }
+			if ($r->status == 201)
+			{
+				my $id = $r->id;
+				print $ledger "ack $name $id\n";
+				$r = $c->patch("/Users/$id", { schemas => [PATCH_OP], Operations => [ { op => 'replace', path => 'title', value => "t-$name" } ] });
+				if ($r->status == 200) { print $ledger "set $name $id\n" }
+				elsif ($r->status != 599 && $r->status != 503) { print $ledger "bad $name ", $r->status, "\n" }
+				last;
+			}
 			if ($r->status == 409) { print $ledger "had $name -\n"; last }
 			# 599: no answer; 503: not ready.  Anything else is wrong.
 			if ($r->status != 599 && $r->status != 503)
@@ -107,7 +118,7 @@ sub flowing
 sub check
 {
 	my ($what) = @_;
-	my (%ack, %had, %new, @bad);
+	my (%ack, %had, %new, %set, @bad);
 
 	for my $file (glob "$dir/ledger.*")
 	{
@@ -117,20 +128,23 @@ sub check
 			if ($state eq 'new') { $new{$name} = 1 }
 			elsif ($state eq 'ack') { $ack{$name} = $id }
 			elsif ($state eq 'had') { $had{$name} = 1 }
+			elsif ($state eq 'set') { $set{$name} = $id }
 			else { push @bad, "$name: $id" }
 		}
 	}
-	my (%row, @doubled);
-	for (split /\n/, $t->sql('SELECT user_name, u.id, (SELECT count(*) FROM scim.user_emails e WHERE (e.tenant, e.user_id) = (u.tenant, u.id)) FROM scim.users u'))
+	my (%row, %title, @doubled);
+	for (split /\n/, $t->sql(q{SELECT user_name, u.id, (SELECT count(*) FROM scim.user_emails e WHERE (e.tenant, e.user_id) = (u.tenant, u.id)), coalesce(title, '-') FROM scim.users u}))
 	{
-		my ($name, $id, $emails) = split /\|/;
+		my ($name, $id, $emails, $title) = split /\|/;
 		push @doubled, $name if $row{$name};
 		$row{$name} = "$id $emails";
+		$title{$name} = $title;
 	}
 	my @lost = grep { !defined $row{$_} || $row{$_} ne "$ack{$_} 2" } keys %ack;
 	is(scalar(@lost), 0, "$what: " . keys(%ack) . ' acknowledged users are there, with that id and both e-mails');
 	diag(join(' ', map { $_ . ' ' . ($row{$_} || 'lost') } @lost[ 0 .. ($#lost < 4 ? $#lost : 4) ])) if @lost;
 	is(scalar(grep { !$row{$_} } keys %had), 0, "$what: and those of a 409");
+	is(scalar(grep { !defined $title{$_} || $title{$_} ne "t-$_" } keys %set), 0, "$what: " . keys(%set) . ' acknowledged changes as well');
 	is("@doubled", '', "$what: nobody is there twice");
 	is(scalar(grep { !$new{$_} } keys %row), 0, "$what: nobody is there who was never sent");
 	is(scalar(grep { $row{$_} !~ / 2$/ } keys %row), 0, "$what: nobody is there by half");
