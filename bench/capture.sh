@@ -13,6 +13,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/test/lib.sh"
+source "$root/bench/lib.sh"
 
 rounds=9
 rows=100000
@@ -29,54 +30,6 @@ done
 for value in "$rounds" "$rows"; do
 	[[ $value =~ ^[1-9][0-9]{0,7}$ ]] || die "\"$value\" is not a positive whole number."
 done
-
-server=				# directory of PostgreSQL and the cluster
-mine=				# results
-private=			# the private copy's programs
-
-clean_up()
-{
-	local status=$?
-
-	trap - EXIT
-	trap '' INT TERM HUP
-	allow_main_cluster
-	if [ -n "$server" ]; then
-		[ -z "$private" ] || stop_cluster "$server" "$private"
-		rm -rf "$server"
-	fi
-	[ -z "$mine" ] || rm -rf "$mine"
-	exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-
-psql_quiet()
-{
-	"$private/psql" -XAtq -v ON_ERROR_STOP=1 -h "$server/socket" -p 5432 -U postgres -d postgres "$@"
-}
-
-# give_up WHAT: say it, with the end of the server's log.
-give_up()
-{
-	[ ! -s "$server/log" ] || tail -n 15 "$server/log" | sed 's/^/    /' >&2
-	die "$@"
-}
-
-build_and_install()
-{
-	local log=$mine/build.log
-
-	mkdir -p "$root/.quickstart"
-	(
-		! command -v flock >/dev/null || flock 9
-		nice make -C "$root" -j2 PG_CONFIG="$pg_config" 9>&- &&
-			make -C "$root" PG_CONFIG="$server/postgres$pg_config" install 9>&-
-	) 9>"$root/.quickstart/lock" >"$log" 2>&1 ||
-		{ tail -n 25 "$log" >&2; die "the build failed (see above)."; }
-}
 
 start_server()
 {
@@ -214,12 +167,7 @@ report()
 
 ensure_packages quickstart
 tick=$(getconf CLK_TCK)
-mine=$(mktemp -d /tmp/scim-capture.XXXXXX)
-new_directory capture
-server=$directory
-as_server mkdir "$server/postgres"
-private_postgres "$server/postgres"
-private=$server/postgres$pg_bindir
+make_directories capture
 say "Building, loading $rows rows."
 build_and_install
 start_server

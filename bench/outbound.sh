@@ -17,6 +17,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/test/lib.sh"
+source "$root/bench/lib.sh"
 
 rounds=3
 users=2000
@@ -38,57 +39,11 @@ for value in "$rounds" "$users" "$latency" "$concurrency"; do
 	[[ $value =~ ^[1-9][0-9]{0,6}$ ]] || die "\"$value\" is not a positive whole number."
 done
 
-server=				# directory of PostgreSQL and the cluster
-mine=				# results
-private=			# the private copy's programs
 peer=				# process
 
-clean_up()
+end_more()
 {
-	local status=$?
-
-	trap - EXIT
-	trap '' INT TERM HUP
-	allow_main_cluster
 	[ -z "$peer" ] || kill "$peer" 2>/dev/null || true
-	if [ -n "$server" ]; then
-		[ -z "$private" ] || stop_cluster "$server" "$private"
-		rm -rf "$server"
-	fi
-	[ -z "$mine" ] || rm -rf "$mine"
-	exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-
-psql_quiet()
-{
-	"$private/psql" -XAtq -v ON_ERROR_STOP=1 -h "$server/socket" -p 5432 -U postgres -d postgres "$@"
-}
-
-# give_up WHAT: say it, with the end of the server's log.
-give_up()
-{
-	[ ! -s "$server/log" ] || tail -n 15 "$server/log" | sed 's/^/    /' >&2
-	die "$@"
-}
-
-build_and_install()
-{
-	local log=$mine/build.log
-
-	mkdir -p "$root/.quickstart"
-	(
-		! command -v flock >/dev/null || flock 9
-		nice make -C "$root" -j2 PG_CONFIG="$pg_config" 9>&- &&
-			make -C "$root" PG_CONFIG="$server/postgres$pg_config" install 9>&- &&
-			make -C "$root/test/peer" 9>&-
-	) 9>"$root/.quickstart/lock" >"$log" 2>&1 ||
-		{ tail -n 25 "$log" >&2; die "the build failed (see above)."; }
-	gcc -O2 -o "$mine/multi" "$root/bench/multi.c" -lcurl >"$log" 2>&1 ||
-		{ cat "$log" >&2; die "bench/multi.c cannot be compiled (see above)."; }
 }
 
 start_server()
@@ -275,15 +230,12 @@ report()
 
 ensure_packages quickstart
 tick=$(getconf CLK_TCK)
-mine=$(mktemp -d /tmp/scim-outbound.XXXXXX)
+make_directories outbound
 printf 'outbound-bench' >"$mine/token"
-new_directory outbound
-server=$directory
-as_server mkdir "$server/postgres"
-private_postgres "$server/postgres"
-private=$server/postgres$pg_bindir
 say "Building, loading $users rows."
 build_and_install
+build_program multi -lcurl
+make -C "$root/test/peer" >"$mine/build.log" 2>&1 || { tail -n 25 "$mine/build.log" >&2; die "the peer cannot be compiled (see above)."; }
 start_server
 wait_syncing
 measure

@@ -18,6 +18,7 @@
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/test/lib.sh"
+source "$root/bench/lib.sh"
 source "$root/bench/scenarios.sh"
 
 rounds=5
@@ -56,59 +57,8 @@ connections=16
 clients=8
 tenant=bench
 base_path=/bench/scim/v2
-server=				# directory of PostgreSQL and the cluster (server_user's)
-mine=				# scenarios, scripts, results (ours)
-private=			# the private copy's programs
-
-clean_up()
-{
-	local status=$?
-
-	trap - EXIT
-	trap '' INT TERM HUP
-	allow_main_cluster
-	if [ -n "$server" ]; then
-		[ -z "$private" ] || stop_cluster "$server" "$private"
-		rm -rf "$server"
-	fi
-	[ -z "$mine" ] || rm -rf "$mine"
-	exit "$status"
-}
-trap clean_up EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
-trap 'exit 129' HUP
-
-psql_quiet()
-{
-	"$private/psql" -XAtq -v ON_ERROR_STOP=1 -h "$server/socket" -p 5432 -U postgres -d postgres "$@"
-}
-
-# give_up WHAT: say it, with the end of the server's log.
-give_up()
-{
-	[ ! -s "$server/log" ] || tail -n 15 "$server/log" | sed 's/^/    /' >&2
-	die "$@"
-}
 
 # ---- set up ----
-
-# Into the tree, as make does; then into the private copy.  The lock is the one
-# that quickstart takes: two runs at once would build the same files.
-build_and_install()
-{
-	local log=$mine/build.log
-
-	mkdir -p "$root/.quickstart"
-	(
-		! command -v flock >/dev/null || flock 9
-		nice make -C "$root" -j2 PG_CONFIG="$pg_config" 9>&- &&
-			make -C "$root" PG_CONFIG="$server/postgres$pg_config" install 9>&-
-	) 9>"$root/.quickstart/lock" >"$log" 2>&1 ||
-		{ tail -n 25 "$log" >&2; die "the build failed (see above)."; }
-	gcc -O2 -o "$mine/load" "$root/bench/load.c" >"$log" 2>&1 ||
-		{ cat "$log" >&2; die "bench/load.c cannot be compiled (see above)."; }
-}
 
 start_server()
 {
@@ -376,14 +326,10 @@ ensure_packages quickstart
 [ -x "$pg_bindir/pgbench" ] || die "there is no pgbench in $pg_bindir." "On Debian it comes with postgresql-$pg_major."
 tick=$(getconf CLK_TCK)
 commit=$(git -C "$root" describe --always --dirty 2>/dev/null || printf unknown)
-mine=$(mktemp -d /tmp/scim-bench-files.XXXXXX)
-new_directory bench
-server=$directory
-as_server mkdir "$server/postgres"
-private_postgres "$server/postgres"
-private=$server/postgres$pg_bindir
+make_directories bench
 say "Building, and starting a private cluster ..."
 build_and_install
+build_program load
 cd "$mine"
 start_server
 psql_quiet -c "CREATE EXTENSION scim" -c "SELECT scim.setup()" -c "SELECT scim.create_endpoint('$tenant', base_path => '$base_path')" >/dev/null ||
