@@ -99,7 +99,8 @@ check_all_rights(Check *check)
 			check_rights(check, m->children[i].relid, m->children[i].by_column ? ACL_SELECT | ACL_UPDATE : ACL_SELECT | ACL_INSERT | ACL_DELETE,
 						 path_of(m, m->children[i].attr));
 	for (int i = 0; i < m->nsides; i++)
-		check_rights(check, m->sides[i].relid, ACL_SELECT | ACL_INSERT | ACL_UPDATE, m->sides[i].relation);
+		if (&m->sides[i] != m->state)
+			check_rights(check, m->sides[i].relid, ACL_SELECT | ACL_INSERT | ACL_UPDATE, m->sides[i].relation);
 	if (m->membership)
 		check_rights(check, m->membership->relid, ACL_SELECT | ACL_INSERT | ACL_DELETE, "membership");
 }
