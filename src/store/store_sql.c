@@ -347,7 +347,7 @@ source_sql(const ScimMapping *m, const ScimSource *src)
 }
 
 /*
- * The columns of a parent row: key, version, times, presence, then one for
+ * The columns of a parent row: key, version, times, then one for
  * each scalar and slot source.
  */
 static void
@@ -361,7 +361,7 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 	state->col_version = n;
 	/* without a version column, the row's own: every write moves it */
 	add_column(&list, &n, psprintf("%s::pg_catalog.text", row_version_sql(m)));
-	state->col_created = state->col_modified = state->col_present = -1;
+	state->col_created = state->col_modified = -1;
 	state->state_external_id = state->state_created = state->state_modified = -1;
 	if (m->created)
 	{
@@ -376,11 +376,6 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 		if (m->state && m->last_modified->side == m->state)
 			state->state_modified = n;
 		add_column(&list, &n, source_sql(m, m->last_modified));
-	}
-	if (m->present)
-	{
-		state->col_present = n;
-		add_column(&list, &n, psprintf("r.%s", m->present));
 	}
 	state->groups_child = -1;
 	for (int i = 0; i < m->nchildren; i++)
