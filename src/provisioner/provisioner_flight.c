@@ -22,6 +22,8 @@
 #define MAX_SWITCHES 2
 /* Of these, tries against another row that may give way. */
 #define MAX_CONFLICTS 3
+/* And after "duplicate" of what is not found: an index may lag behind some seconds. */
+#define MAX_LAGS 6
 
 #define BACKOFF_FIRST_MS 1000
 #define BACKOFF_MOST_MS (15 * 60 * 1000)
@@ -471,7 +473,7 @@ bring(AnswerContext *ctx, const char *id, const json_t *resource, bool reactivat
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
 	flight->adopted = true;
-	flight->from = resource_text(resource);
+	flight->from = flight->link.acked = resource_text(resource);
 	flight->full = update.full;
 	flight->wanted = update.wanted;
 	flight->partial = update.partial;
@@ -525,7 +527,10 @@ adopt(AnswerContext *ctx, const json_t *resource)
 	flight->link.doubt = 0;
 	/* made for a row that is gone, or another one, by now: what follows is decided anew */
 	if (flight->absent || flight->former)
+	{
+		flight->link.acked = resource_text(resource);
 		return store(ctx, "linked", NULL, ctx->now);
+	}
 	return bring(ctx, id, resource, false);
 }
 
@@ -536,7 +541,15 @@ not_found(AnswerContext *ctx)
 	ScimFlight *flight = ctx->flight;
 
 	if (flight->phase == SCIM_PHASE_FIND)
-		return park(ctx, "conflict", "the target calls it a duplicate, and does not find it");
+	{
+		ctx->reason = flight->uncertain ? "the target says that it was created, and does not find it" :
+			"the target calls it a duplicate, and does not find it";
+		if (flight->stranger)
+			return park(ctx, "conflict", "the target answers its creation with the id of another row");
+		if (flight->uncertain)
+			return doubt(ctx, DOUBT_AFTER_SILENCE);
+		return flight->link.attempts < MAX_LAGS ? try_later(ctx) : park(ctx, "conflict", ctx->reason);
+	}
 	if (flight->link.doubt > 0 && --flight->link.doubt > 0)
 	{
 		/* an index of the target may lag behind; asked again, it may know */
@@ -666,6 +679,7 @@ created(AnswerContext *ctx)
 	if (id == NULL || (owner && strcmp(owner, ctx->flight->key) != 0))
 	{
 		ctx->flight->uncertain = true;
+		ctx->flight->stranger = id != NULL;
 		return find(ctx);
 	}
 	ctx->flight->link.remote_id = pstrdup(id);
@@ -868,6 +882,16 @@ scim_flight_phase_name(const ScimFlight *flight)
 	return names[flight->phase];
 }
 
+/*
+ * A success whose body is a page for people, or broken JSON: it may come from
+ * something in between, and the target know of nothing.  (A short text is fine.)
+ */
+static bool
+is_no_answer(const ScimClientResponse *response)
+{
+	return scim_adapt_is_page(response) || (response->content_type && strstr(response->content_type, "json"));
+}
+
 bool
 scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClientResponse *response,
 				   const char *secret, ScimTargetNews *news)
@@ -876,6 +900,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	AnswerContext ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp(), .news = news};
 	ScimError	err;
 	long		wanted;
+	bool		broken = false;
 	bool		over;
 
 	scim_heap_begin((size_t) scim_request_memory * 1024);
@@ -887,8 +912,15 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	{
 		memset(&err, 0, sizeof(err));
 		ctx.body = scim_json_parse(response->body, response->body_len, &err);
+		broken = ctx.body == NULL;
 		if (!json_is_object(ctx.body))
 			ctx.body = NULL;
+	}
+
+	if (broken && strcmp(flight->method, "GET") != 0 && is_no_answer(response))
+	{
+		ctx.verdict = SCIM_VERDICT_DOUBT;
+		ctx.reason = psprintf("%d: the answer is none of SCIM", response->status);
 	}
 
 	news->linked = news->parked = news->probed = news->learned = news->rescan = news->too_large = false;
