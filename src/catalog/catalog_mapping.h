@@ -268,6 +268,7 @@ typedef struct ScimMapping
 	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */
 	ScimAttr   *adopt_by;		/* a create takes the row that has this value already; NULL: it does not */
 	ScimSide   *state;			/* the row of scim.resource_state, or NULL */
+	bool		track;			/* and triggers keep that row, whoever changes the resource */
 	int			nbesides;
 	ScimBeside *besides;		/* rows of other tables that a new resource is given */
 	bool		lockable;		/* rows can be locked */

@@ -70,6 +70,9 @@ typedef struct ScimStoreState
 	int			col_scalars;	/* first of mapping->nscalars columns */
 	int			col_slots;		/* first of the slots' columns, in order */
 	int			groups_child;	/* index of the GROUPS child, or -1 */
+	int			state_external_id;	/* columns that store_state.c fills in; -1: it does not */
+	int			state_created;
+	int			state_modified;
 } ScimStoreState;
 
 #define SCIM_COL_KEY 0			/* column of the key in every parent row */
@@ -254,9 +257,20 @@ extern bool scim_side_update(const ScimChange *change, const char *id);
 /* Rows that a new resource is given. */
 extern void scim_side_insert_membership(const ScimEndpointType *target, const char *id);
 extern void scim_side_insert_besides(const ScimEndpointType *target, const char *id);
-/* scim.resource_state, where the mapping has it. */
-extern void scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created);
-extern void scim_side_delete_state(const ScimEndpointType *target, const char *id);
+
+/* ---- scim.resource_state (store_state.c); all do nothing where a mapping has none ---- */
+
+/* Fill in what it holds of these resources, in the active snapshot. */
+extern void scim_state_fill(const ScimEndpointType *target, ScimParentRow *rows, int n);
+/* The keys of the resources that have this externalId there, in the active snapshot. */
+extern int	scim_state_keys(const ScimEndpointType *target, const char *external_id, const char ***keys);
+/* Does the externalId that it holds differ between the two states of a change? */
+extern bool scim_state_changes(const ScimChange *change);
+/* The row of a resource that was created (there is no "before") or changed. */
+extern void scim_state_write(const ScimChange *change, const char *id);
+extern void scim_state_delete(const ScimEndpointType *target, const char *id);
+/* Resources of mapping "m" of the same endpoint have changed: a text array of keys. */
+extern void scim_state_change(const ScimEndpointType *target, const ScimMapping *m, Datum keys);
 
 /* ---- multi-valued attributes (store_child.c) ---- */
 

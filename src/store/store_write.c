@@ -232,7 +232,7 @@ update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumn
 	const ScimMapping *m = change->target->mapping;
 
 	add_touches(list, m);
-	scim_side_touch_state(change->target, id, false);
+	scim_state_write(change, id);
 	if (list->n == 0 && m->state)
 		return;
 	/* no column tells of changes in child rows: rewriting the row moves its version */
@@ -468,15 +468,18 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	scim_side_update(&change, id);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
-	scim_side_touch_state(target, id, true);
 	update_children(&change, id, NULL, &changed, err);
-	return err->status ? NULL : id;
+	if (err->status)
+		return NULL;
+	/* the last of all: what triggers make of the others is part of it */
+	scim_state_write(&change, id);
+	return id;
 }
 
 bool
 scim_store_takes_part(const ScimEndpointType *target)
 {
-	return target->mapping->nsides == 0;
+	return target->mapping->nsides == (target->mapping->state ? 1 : 0);
 }
 
 bool
@@ -506,7 +509,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 		scope = scim_sql_scope_params(&sql, target);
 		scim_change_columns(&list, &change, NULL);
 		add_inline_columns(&list, &change);
-		if (list.n > 0)
+		if (list.n > 0 || scim_state_changes(&change))
 			*changed = true;
 		if (*changed)
 			update_parent(&change, id, &sql, &list, scope);
@@ -530,7 +533,7 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 	scim_columns_init(&list, &sql, true);
 	scope = scim_sql_scope_params(&sql, target);
 	add_touches(&list, holder);
-	if (list.n == 0)
+	if (list.n == 0 && holder->state == NULL)
 		return;
 	appendStringInfo(&sql.text, "WITH holder AS MATERIALIZED (SELECT %s AS k FROM %s r WHERE ", holder->key.expr, holder->relation);
 	scim_sql_scope(&sql, holder, "r", scope);
@@ -538,11 +541,25 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 					 holder->key.expr, link->parent, link->relation, link->ref.expr,
 					 scim_sql_text(&sql, id), link->ref.type_name);
 	scim_sql_child_scope(&sql, holder, link, "c", scope);
-	appendStringInfo(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r) UPDATE %s r SET ", holder->relation);
-	scim_columns_append_set(&list);
-	appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ", holder->key.expr);
-	scim_sql_scope(&sql, holder, "r", scope);
-	scim_sql_execute(holder, &sql, SPI_OK_UPDATE, false, 0);
+	appendStringInfoString(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r)");
+	if (list.n > 0)
+	{
+		appendStringInfo(&sql.text, ", touched AS (UPDATE %s r SET ", holder->relation);
+		scim_columns_append_set(&list);
+		appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ", holder->key.expr);
+		scim_sql_scope(&sql, holder, "r", scope);
+		appendStringInfoChar(&sql.text, ')');
+	}
+	appendStringInfoString(&sql.text, " SELECT pg_catalog.array_agg(h.k::pg_catalog.text) FROM holder h");
+	scim_sql_execute(holder, &sql, SPI_OK_SELECT, false, 0);
+	if (holder->state)
+	{
+		bool		isnull;
+		Datum		keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			scim_state_change(target, holder, keys);
+	}
 }
 
 /*
@@ -595,7 +612,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	}
 	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
 		delete_dependents(target, id);
-	scim_side_delete_state(target, id);
+	scim_state_delete(target, id);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (m->membership)
