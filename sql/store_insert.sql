@@ -104,4 +104,5 @@ SELECT pg_temp.post('lea');
 
 SELECT scim.drop_endpoint('made'), scim.drop_mapping('made');
 DROP SCHEMA made CASCADE;
+DROP OWNED BY scim_regress_insert;
 DROP ROLE scim_regress_insert;
