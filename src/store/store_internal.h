@@ -61,6 +61,7 @@ typedef struct ScimStoreState
 	MemoryContext context;
 	struct ScimPlans *plans;	/* text hash -> plan */
 	struct ScimScans *scans;	/* which rows need no plan; NULL: not looked yet */
+	struct ScimInserts *inserts;	/* the same of new rows */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
 	const char *select_list;	/* of the parent: see ScimColumn */
 	int			ncolumns;
@@ -297,13 +298,24 @@ typedef struct ScimChildRows
 } ScimChildRows;
 
 /*
- * Make the child rows of one attribute what "after" says, in two steps: delete
- * those that are gone, telling which are new; insert these.  True: something
- * was written.
+ * Make child rows what "after" says, in two steps: delete those of each
+ * attribute that are gone, telling which are new; insert these, of all.  True:
+ * something was written.
  */
 extern bool scim_store_child_delete(const ScimEndpointType *target, const char *id, const ScimChild *child,
 									const json_t *before, const json_t *after, ScimChildRows *fresh);
-extern bool scim_store_child_insert(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh);
+extern bool scim_store_children_insert(const ScimEndpointType *target, const char *id, ScimChildRows *fresh, int n);
+/*
+ * What the columns of a sub-attribute are to hold for some elements: "stored",
+ * as new rows have it; else as it is read, to be compared.  False: null for all.
+ */
+extern bool scim_store_element_texts(const ScimMapping *m, const ScimChild *child, int sub, const json_t **elements, int n,
+									 bool stored, const char **column);
+/*
+ * Insert rows of some child relations that are one table without a statement
+ * (store_insert.c); false: a statement has to do it.
+ */
+extern bool scim_store_insert_rows(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh, int n);
 /* Delete all rows of a child relation. */
 extern void scim_store_clear_child(const ScimEndpointType *target, const char *id, const ScimChild *child);
 

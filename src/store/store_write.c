@@ -171,8 +171,7 @@ update_children(const ScimChange *change, const char *id, const ScimAttr *skip, 
 			scim_store_clear_child(target, id, &m->children[i]);
 		*changed = scim_store_child_delete(target, id, &m->children[i], change->before, change->after, &fresh[nfresh++]) || *changed;
 	}
-	for (int i = 0; i < nfresh; i++)
-		*changed = scim_store_child_insert(target, id, &fresh[i]) || *changed;
+	*changed = scim_store_children_insert(target, id, fresh, nfresh) || *changed;
 	return true;
 }
 
