@@ -81,7 +81,7 @@ BEGIN
 	EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %I', pg_catalog.current_database(), worker_role);
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA scim TO %I', store_role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION scim.fold(text) TO %I', store_role);
-	FOREACH t IN ARRAY ARRAY['users', 'user_emails', 'user_phone_numbers', 'user_ims', 'user_photos', 'user_addresses',
+	FOREACH t IN ARRAY ARRAY['users', 'user_values', 'user_emails', 'user_phone_numbers', 'user_ims', 'user_photos', 'user_addresses',
 							 'user_entitlements', 'user_roles', 'user_x509_certificates',
 							 'groups', 'group_members', 'pending_members'] LOOP
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE scim.%I TO %I', t, store_role);

@@ -248,14 +248,6 @@ resolve_member(ScimResolve *ctx, const ScimResourceType *type, const char *text,
 	ScimAttr   *leaf;
 	ScimSource	src;
 
-	if (strcmp(text, "$present") == 0)
-	{
-		if (!json_is_string(value) || !scim_column_source(m->relid, "r", json_string_value(value), &src))
-			scim_mapping_error(ctx, text, ERRCODE_UNDEFINED_COLUMN, "names no column");
-		m->present = src.column;
-		return;
-	}
-
 	path = resolve_path(ctx, type, text);
 	if (path->attr == type->a_id || path->attr == type->a_schemas)
 		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "is made by scim and cannot be mapped");
@@ -449,7 +441,6 @@ check_scope(const ScimMapping *m)
 		check_scope_settings(m, scope, m->revives, m->nrevives, "revive");
 		for (int j = 0; j < lengthof(times); j++)
 			check_scope_column(m, scope, times[j].src ? times[j].src->column : NULL, times[j].name);
-		check_scope_column(m, scope, m->present, "$present");
 		for (int j = 0; j < m->nchildren; j++)
 		{
 			const ScimChild *child = &m->children[j];
@@ -664,7 +655,6 @@ connect_set(ScimMappingSet *set)
 			child->attr = attr;
 			child->relid = user_link->relid;
 			child->relation = user_link->relation;
-			child->present = -1;
 			child->target = groups;
 			child->user_link = user_link;
 			child->group_link = group_link;

@@ -123,13 +123,12 @@ extern int	scim_store_keys(const ScimEndpointType *target, const char *after, in
 extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err);
 
 /*
- * Store the difference of two states of a resource that is locked, both as far
- * as "known" selects (what it does not stays as it is); members as a set
- * difference in "delta" (may be NULL), which "before" and "after" then do not
+ * Store the difference of two states of a resource that is locked; what neither
+ * holds stays as it is; members as a set difference in "delta" (may be NULL), which "before" and "after" then do not
  * hold.  *changed: something was written (and version moved).
  */
 extern bool scim_store_update(const ScimEndpointType *target, const char *id,
-							  const ScimSelection *known, const json_t *before, const json_t *after,
+							  const json_t *before, const json_t *after,
 							  ScimAttr *delta_attr, const ScimDelta *delta,
 							  bool *changed, ScimError *err);
 
@@ -163,9 +162,6 @@ extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immedi
  * attribute: the one table of SQLSTATEs (class 22, 23, 40, 45, 53, 55, 57...).
  */
 extern void scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err);
-
-/* After an error: forget that this process was writing. */
-extern void scim_store_reset(void);
 
 /* Statement and plan of a list query, one line per row of text. */
 extern List *scim_store_explain(const ScimEndpointType *target, const ScimQuery *query);

@@ -329,7 +329,7 @@ add_column(StringInfo list, int *n, const char *expr)
 }
 
 /*
- * The columns of a parent row: key, version, times, presence, then one for
+ * The columns of a parent row: key, version, times, then one for
  * each scalar and slot source.
  */
 static void
@@ -343,7 +343,7 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 	state->col_version = n;
 	/* without a version column, the row's own: every write moves it */
 	add_column(&list, &n, psprintf("%s::pg_catalog.text", scim_store_version_sql(m)));
-	state->col_created = state->col_modified = state->col_present = -1;
+	state->col_created = state->col_modified = -1;
 	if (m->created)
 	{
 		state->col_created = n;
@@ -353,11 +353,6 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 	{
 		state->col_modified = n;
 		add_column(&list, &n, m->last_modified->expr);
-	}
-	if (m->present)
-	{
-		state->col_present = n;
-		add_column(&list, &n, psprintf("r.%s", m->present));
 	}
 	state->groups_child = -1;
 	for (int i = 0; i < m->nchildren; i++)

@@ -14,36 +14,6 @@
 #include "store_internal.h"
 #include "../core/core_value.h"
 
-/* ---- who writes ---- */
-
-ScimStoreWriter scim_store_writer = {-1, NULL, 0};
-
-/* The depth of triggers that this process is in. */
-int
-scim_store_trigger_depth(void)
-{
-	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
-}
-
-void
-scim_store_reset(void)
-{
-	scim_store_writer.depth = -1;
-	scim_store_writer.id = NULL;
-	scim_store_writer.present = 0;
-}
-
-static ScimStoreWriter
-begin_writing(const char *id)
-{
-	ScimStoreWriter saved = scim_store_writer;
-
-	scim_store_writer.depth = scim_store_trigger_depth();
-	scim_store_writer.id = id;
-	scim_store_writer.present = 0;
-	return saved;
-}
-
 /* ---- differences ---- */
 
 /* The wanted value of a scalar attribute in a resource, or NULL. */
@@ -161,30 +131,6 @@ add_inline_columns(ScimColumns *list, const ScimChange *change)
 
 /* ---- child relations ---- */
 
-/* Bits of the child relations whose values are known. */
-static int32
-known_mask(const ScimMapping *m, const ScimSelection *known)
-{
-	int32		mask = 0;
-
-	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].present >= 0 && known->has[m->children[i].attr->ord])
-			mask |= 1 << m->children[i].present;
-	return mask;
-}
-
-/* Bits of the child relations in which a state has values. */
-static int32
-presence_mask(const ScimMapping *m, const json_t *resource)
-{
-	int32		mask = 0;
-
-	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].present >= 0 && scim_store_multi(m->type, resource, m->children[i].attr))
-			mask |= 1 << m->children[i].present;
-	return mask;
-}
-
 static bool
 is_link(const ScimMapping *m, const ScimAttr *attr)
 {
@@ -279,28 +225,13 @@ append_where_key(ScimSql *sql, const ScimMapping *m, const char *id, int scope)
 					 m->key.expr, scim_sql_text(sql, id), m->key.type_name);
 }
 
-/*
- * Write the parent row: changed columns and, if anything changed at all, the
- * version, the time and the presence bits.
- */
+/* Write the parent row, of which something has changed: version and time, too. */
 static void
-update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list,
-			  const ScimSelection *known, int scope)
+update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list, int scope)
 {
 	const ScimMapping *m = change->target->mapping;
-	int32		mask = m->present ? known_mask(m, known) : 0;
-	int32		present = m->present ? scim_store_writer.present : 0;
 
 	add_touches(list, m);
-	if ((mask | present) != 0)
-	{
-		int			keep = scim_sql_text(sql, psprintf("%d", ~mask));
-		int			set = scim_sql_text(sql, psprintf("%d", (presence_mask(m, change->after) & mask) | present));
-
-		scim_columns_add(list, m->present,
-						 psprintf("r.%s OPERATOR(pg_catalog.&) $%d::pg_catalog.int4 OPERATOR(pg_catalog.|) $%d::pg_catalog.int4",
-								  m->present, keep, set));
-	}
 	scim_side_touch_state(change->target, id, false);
 	if (list->n == 0 && m->state)
 		return;
@@ -360,13 +291,6 @@ insert_parent(const ScimChange *change)
 			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
 	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
-	if (m->present)
-	{
-		int32		mask = presence_mask(m, change->after);
-
-		if (mask != 0)
-			scim_columns_add(&list, m->present, psprintf("$%d::pg_catalog.int4", scim_sql_text(&sql, psprintf("%d", mask))));
-	}
 	scim_columns_settings(&list, m->inserts, m->ninserts);
 	add_missing(&list, m->created, m->created ? scim_store_now_sql(m->created) : NULL);
 	add_missing(&list, m->last_modified, m->last_modified ? scim_store_now_sql(m->last_modified) : NULL);
@@ -532,7 +456,6 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	ScimChange		change = {target, NULL, wanted, false};
 	char	   *id;
 	bool		changed = false;
-	ScimStoreWriter saved;
 
 	require_ability(m, m->insertable, "created");
 	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
@@ -546,9 +469,7 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
 	scim_side_touch_state(target, id, true);
-	saved = begin_writing(id);
 	update_children(&change, id, NULL, &changed, err);
-	scim_store_writer = saved;
 	return err->status ? NULL : id;
 }
 
@@ -560,7 +481,7 @@ scim_store_takes_part(const ScimEndpointType *target)
 
 bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const ScimSelection *known, const json_t *before, const json_t *after,
+				  const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -568,13 +489,11 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
-	ScimStoreWriter saved;
 
 	*changed = false;
 	require_ability(target->mapping, target->mapping->updatable, "changed");
 	if (!scim_store_check_places(target, after, err) || !check_unique(&change, id, err))
 		return false;
-	saved = begin_writing(id);
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
 	if (err->status == 0)
@@ -590,9 +509,8 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 		if (list.n > 0)
 			*changed = true;
 		if (*changed)
-			update_parent(&change, id, &sql, &list, known, scope);
+			update_parent(&change, id, &sql, &list, scope);
 	}
-	scim_store_writer = saved;
 	return err->status == 0;
 }
 
