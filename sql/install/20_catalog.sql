@@ -27,7 +27,8 @@ CREATE TABLE scim._mappings (
 	attributes jsonb NOT NULL,
 	options jsonb NOT NULL DEFAULT '{}',
 	owner pg_catalog.regrole,
-	builtin boolean NOT NULL DEFAULT false
+	builtin boolean NOT NULL DEFAULT false,
+	extensions text[]
 );
 REVOKE ALL ON TABLE scim._mappings FROM PUBLIC;
 COMMENT ON TABLE scim._mappings IS 'Internal: mappings of relations to resource types; see the view scim.mappings.';
@@ -39,10 +40,11 @@ COMMENT ON COLUMN scim._mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim._mappings.attributes IS 'Attribute path to source, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.options IS 'What holds for the row as a whole, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.owner IS 'Role that statements on the relation run as; null (built-in store): the owner of the endpoint.';
-COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it came with the extension.';
+COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it is one of the built-in store.';
+COMMENT ON COLUMN scim._mappings.extensions IS 'Not null: a mapping of the built-in store made by scim.create_resource_type or scim.create_store_mapping, with these extensions.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._mappings
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
-SELECT pg_catalog.pg_extension_config_dump('scim._mappings', 'WHERE NOT builtin');
+SELECT pg_catalog.pg_extension_config_dump('scim._mappings', 'WHERE NOT builtin OR extensions IS NOT NULL');
 SELECT pg_catalog.pg_extension_config_dump('scim._mappings_id_seq', '');
 
 CREATE TABLE scim._endpoints (
@@ -240,7 +242,7 @@ COMMENT ON COLUMN scim.mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim.mappings.attributes IS 'Attribute path to source.';
 COMMENT ON COLUMN scim.mappings.options IS 'What holds for the row as a whole.';
 COMMENT ON COLUMN scim.mappings.owner IS 'Role that statements on the relation run as.';
-COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it came with the extension.';
+COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it is one of the built-in store.';
 
 -- ---- functions ----
 

@@ -123,12 +123,13 @@ extern int	scim_store_keys(const ScimEndpointType *target, const char *after, in
 extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err);
 
 /*
- * Store the difference of two states of a resource that is locked; what neither
- * holds stays as it is; members as a set difference in "delta" (may be NULL), which "before" and "after" then do not
+ * Store the difference of two states of a resource that is locked, both as far
+ * as "known" selects (what it does not stays as it is); members as a set
+ * difference in "delta" (may be NULL), which "before" and "after" then do not
  * hold.  *changed: something was written (and version moved).
  */
 extern bool scim_store_update(const ScimEndpointType *target, const char *id,
-							  const json_t *before, const json_t *after,
+							  const ScimSelection *known, const json_t *before, const json_t *after,
 							  ScimAttr *delta_attr, const ScimDelta *delta,
 							  bool *changed, ScimError *err);
 

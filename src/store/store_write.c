@@ -142,10 +142,12 @@ is_link(const ScimMapping *m, const ScimAttr *attr)
 
 /*
  * All child relations: values by difference, links as sets.  "skip" is the
- * attribute that a delta takes care of.
+ * attribute that a delta takes care of; what "known" (NULL: all is) leaves out
+ * stays as it is.
  */
 static bool
-update_children(const ScimChange *change, const char *id, const ScimAttr *skip, bool *changed, ScimError *err)
+update_children(const ScimChange *change, const char *id, const ScimSelection *known, const ScimAttr *skip,
+				bool *changed, ScimError *err)
 {
 	const ScimEndpointType *target = change->target;
 	const ScimMapping *m = target->mapping;
@@ -156,7 +158,7 @@ update_children(const ScimChange *change, const char *id, const ScimAttr *skip, 
 	{
 		ScimAttr   *attr = m->type->top[i];
 
-		if (!attr->multi || attr == skip || !is_link(m, attr))
+		if (!attr->multi || attr == skip || !is_link(m, attr) || (known && !known->has[attr->ord]))
 			continue;
 		*changed = scim_store_replace_links(target, id, attr, change->before || change->all,
 											scim_store_multi(m->type, change->after, attr), err) || *changed;
@@ -467,7 +469,7 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	scim_side_update(&change, id);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
-	update_children(&change, id, NULL, &changed, err);
+	update_children(&change, id, NULL, NULL, &changed, err);
 	if (err->status)
 		return NULL;
 	/* the last of all: what triggers make of the others is part of it */
@@ -483,7 +485,7 @@ scim_store_takes_part(const ScimEndpointType *target)
 
 bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const json_t *before, const json_t *after,
+				  const ScimSelection *known, const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -499,7 +501,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
 	if (err->status == 0)
-		update_children(&change, id, delta_attr, changed, err);
+		update_children(&change, id, known, delta_attr, changed, err);
 	if (err->status == 0)
 	{
 		*changed = scim_side_update(&change, id) || *changed;
@@ -522,8 +524,9 @@ scim_store_update(const ScimEndpointType *target, const char *id,
  * so that two deletions do not wait for each other.
  */
 static void
-touch_referrers(const ScimEndpointType *target, const char *id, const ScimMapping *holder, const ScimChild *link)
+touch_referrers(const ScimEndpointType *target, const char *id, const ScimChild *link)
 {
+	const ScimMapping *holder = target->mapping;
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
@@ -600,14 +603,13 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
 	require_ability(m, m->delete_policy == SCIM_DELETE_MARK ? m->updatable : m->delete_policy != SCIM_DELETE_REFUSE && m->deletable, "deleted");
-	for (int i = 0; i < m->nchildren; i++)
+	for (int i = 0; i < target->endpoint->ntypes; i++)
 	{
-		const ScimChild *child = &m->children[i];
+		const ScimEndpointType *holder = &target->endpoint->types[i];
 
-		if (child->kind == SCIM_CHILD_GROUPS)
-			touch_referrers(target, id, child->target, child->user_link);
-		else if (child->kind == SCIM_CHILD_LINK && child->target == m)
-			touch_referrers(target, id, m, child);
+		for (int j = 0; j < holder->mapping->nchildren; j++)
+			if (holder->mapping->children[j].kind == SCIM_CHILD_LINK && holder->mapping->children[j].target == m)
+				touch_referrers(holder, id, &holder->mapping->children[j]);
 	}
 	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
 		delete_dependents(target, id);
