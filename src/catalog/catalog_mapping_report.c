@@ -282,6 +282,7 @@ put_row(Report *report, const char *const *texts, int n)
 static const char *
 source_text(const ScimSource *src)
 {
+	const ScimSource *read = src->inner ? src->inner : src;
 	StringInfoData text;
 
 	if (src->expr == NULL || src->constant)
@@ -292,7 +293,7 @@ source_text(const ScimSource *src)
 	if (src->column)
 		appendStringInfo(&text, "%s%s", src->negated ? "NOT " : "", src->column);
 	else
-		appendStringInfoString(&text, src->attnum != 0 ? strchr(src->expr, '.') + 1 : src->expr);
+		appendStringInfoString(&text, read->attnum != 0 ? strchr(read->expr, '.') + 1 : src->expr);
 	for (int i = 0; src->json_path && i < src->njson; i++)
 		appendStringInfo(&text, "%s%s", i > 0 ? "." : " -> ", src->json_path[i]);
 	if (src->ncodes > 0)
@@ -586,8 +587,9 @@ scim_recommend_indexes(PG_FUNCTION_ARGS)
 	for (int i = 0; i < m->nchildren; i++)
 		recommend_child(&report, &m->children[i]);
 	for (int i = 0; i < m->nsides; i++)
-		recommend(&report, psprintf("%s", m->sides[i].relation), m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].by ? m->sides[i].by_column : m->sides[i].parent),
-				  InvalidOid, m->sides[i].scope, false);
+		if (&m->sides[i] != m->state)
+			recommend(&report, psprintf("%s", m->sides[i].relation), m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].by ? m->sides[i].by_column : m->sides[i].parent),
+					  InvalidOid, m->sides[i].scope, false);
 	if (m->membership)
 		recommend(&report, "membership", m->membership->relid, "c", psprintf("c.%s", m->membership->parent), InvalidOid, m->membership->scope, false);
 	end_report(&report);

@@ -176,9 +176,11 @@ extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int n
 extern void scim_link_intend(int64 sync_id, const char *key, const char *intent);
 extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
 extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
+extern const char *scim_link_of_gone(int64 sync_id, const char *key, bool drop);
 extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
 extern void scim_links_recover(int64 sync_id, const char *const *flying, int n);
 extern void scim_attempts_forget(void);
+extern void scim_links_give_up_waiting(void);
 extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_wake_waiting(const char *server);
 extern List *scim_links_partners(const ScimSync *sync, List **mappings);
@@ -213,6 +215,7 @@ typedef struct ScimDecision
 	bool		compare;		/* UPDATE: a GET tells first what the target has */
 	bool		read_first;		/* PUT: the body is laid over what a GET brings */
 	bool		deactivates;	/* UPDATE: the row itself says active: false now */
+	bool		loses;			/* NONE: a resource that was out of use already is deleted in time */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
 	bool		former;			/* CREATE: of a row that would be found otherwise now; likewise */
 	const char *wanted;			/* document that the target has afterwards */
@@ -247,8 +250,11 @@ extern char *scim_resource_path(const ScimSyncView *view, const char *remote_id)
  */
 extern bool scim_link_needs_look(const ScimLink *link, const ScimDocument *document);
 
-/* When a document that was refused is sent again although it is the same. */
-extern TimestampTz scim_escrow_time(int attempts, TimestampTz now);
+/*
+ * When a document that was refused is sent again although it is the same: after
+ * 6, 12, then each 24 hours; 0: not any more.
+ */
+extern TimestampTz scim_escrow_time(const ScimSync *sync, int attempts, TimestampTz now);
 
 /* Hex SHA-256 of a text. */
 extern char *scim_text_hash(const char *text);

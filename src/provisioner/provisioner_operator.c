@@ -234,7 +234,7 @@ scim_reject(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "reject",
 								 "UPDATE scim._links SET approval = 'rejected', next_at = NULL, reason = 'rejected',"
-								 " state = CASE staged WHEN 'adopt' THEN 'conflict' ELSE 'linked' END"
+								 " state = CASE WHEN staged IN ('adopt', 'recreate') THEN 'conflict' ELSE 'linked' END"
 								 OF_KEYS " AND state OPERATOR(pg_catalog.=) 'staged'", TEXTARRAYOID));
 }
 
@@ -243,6 +243,7 @@ scim_retry(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "retry",
 								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+								 " approval = CASE staged WHEN 'recreate' THEN 'approved' ELSE approval END,"
 								 " next_at = pg_catalog.clock_timestamp()"
 								 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.=) $2)"
 								 " AND intent IS NULL AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR refused IS NOT NULL OR $2 IS NOT NULL)",

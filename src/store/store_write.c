@@ -14,36 +14,6 @@
 #include "store_internal.h"
 #include "../core/core_value.h"
 
-/* ---- who writes ---- */
-
-ScimStoreWriter scim_store_writer = {-1, NULL, 0};
-
-/* The depth of triggers that this process is in. */
-int
-scim_store_trigger_depth(void)
-{
-	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
-}
-
-void
-scim_store_reset(void)
-{
-	scim_store_writer.depth = -1;
-	scim_store_writer.id = NULL;
-	scim_store_writer.present = 0;
-}
-
-static ScimStoreWriter
-begin_writing(const char *id)
-{
-	ScimStoreWriter saved = scim_store_writer;
-
-	scim_store_writer.depth = scim_store_trigger_depth();
-	scim_store_writer.id = id;
-	scim_store_writer.present = 0;
-	return saved;
-}
-
 /* ---- differences ---- */
 
 /* The wanted value of a scalar attribute in a resource, or NULL. */
@@ -195,30 +165,6 @@ add_inline_columns(ScimColumns *list, const ScimChange *change)
 
 /* ---- child relations ---- */
 
-/* Bits of the child relations whose values are known. */
-static int32
-known_mask(const ScimMapping *m, const ScimSelection *known)
-{
-	int32		mask = 0;
-
-	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].present >= 0 && known->has[m->children[i].attr->ord])
-			mask |= 1 << m->children[i].present;
-	return mask;
-}
-
-/* Bits of the child relations in which a state has values. */
-static int32
-presence_mask(const ScimMapping *m, const json_t *resource)
-{
-	int32		mask = 0;
-
-	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].present >= 0 && scim_store_multi(m->type, resource, m->children[i].attr))
-			mask |= 1 << m->children[i].present;
-	return mask;
-}
-
 static bool
 is_link(const ScimMapping *m, const ScimAttr *attr)
 {
@@ -259,8 +205,7 @@ update_children(const ScimChange *change, const char *id, const ScimAttr *skip, 
 			scim_store_clear_child(target, id, &m->children[i]);
 		*changed = scim_store_child_delete(target, id, &m->children[i], change->before, change->after, &fresh[nfresh++]) || *changed;
 	}
-	for (int i = 0; i < nfresh; i++)
-		*changed = scim_store_child_insert(target, id, &fresh[i]) || *changed;
+	*changed = scim_store_children_insert(target, id, fresh, nfresh) || *changed;
 	return true;
 }
 
@@ -313,29 +258,14 @@ append_where_key(ScimSql *sql, const ScimMapping *m, const char *id, int scope)
 					 m->key.expr, scim_sql_text(sql, id), m->key.type_name);
 }
 
-/*
- * Write the parent row: changed columns and, if anything changed at all, the
- * version, the time and the presence bits.
- */
+/* Write the parent row, of which something has changed: version and time, too. */
 static void
-update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list,
-			  const ScimSelection *known, int scope)
+update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list, int scope)
 {
 	const ScimMapping *m = change->target->mapping;
-	int32		mask = m->present ? known_mask(m, known) : 0;
-	int32		present = m->present ? scim_store_writer.present : 0;
 
 	add_touches(list, m);
-	if ((mask | present) != 0)
-	{
-		int			keep = scim_sql_text(sql, psprintf("%d", ~mask));
-		int			set = scim_sql_text(sql, psprintf("%d", (presence_mask(m, change->after) & mask) | present));
-
-		scim_columns_add(list, m->present,
-						 psprintf("r.%s OPERATOR(pg_catalog.&) $%d::pg_catalog.int4 OPERATOR(pg_catalog.|) $%d::pg_catalog.int4",
-								  m->present, keep, set));
-	}
-	scim_side_touch_state(change->target, id, false);
+	scim_state_write(change, id);
 	if (list->n == 0 && m->state)
 		return;
 	/* no column tells of changes in child rows: rewriting the row moves its version */
@@ -394,13 +324,6 @@ insert_parent(const ScimChange *change)
 			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
 	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
-	if (m->present)
-	{
-		int32		mask = presence_mask(m, change->after);
-
-		if (mask != 0)
-			scim_columns_add(&list, m->present, psprintf("$%d::pg_catalog.int4", scim_sql_text(&sql, psprintf("%d", mask))));
-	}
 	scim_columns_settings(&list, m->inserts, m->ninserts);
 	add_missing(&list, m->created, m->created ? scim_store_now_sql(m->created) : NULL);
 	add_missing(&list, m->last_modified, m->last_modified ? scim_store_now_sql(m->last_modified) : NULL);
@@ -571,7 +494,6 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	char	   *id;
 	bool		changed = false;
 	bool		made = false;
-	ScimStoreWriter saved;
 
 	require_ability(m, m->insertable, "created");
 	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
@@ -587,22 +509,23 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	scim_side_update(&change, id, made);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
-	scim_side_touch_state(target, id, true);
-	saved = begin_writing(id);
 	update_children(&change, id, NULL, &changed, err);
-	scim_store_writer = saved;
-	return err->status ? NULL : id;
+	if (err->status)
+		return NULL;
+	/* the last of all: what triggers make of the others is part of it */
+	scim_state_write(&change, id);
+	return id;
 }
 
 bool
 scim_store_takes_part(const ScimEndpointType *target)
 {
-	return target->mapping->nsides == 0;
+	return target->mapping->nsides == (target->mapping->state ? 1 : 0);
 }
 
 bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const ScimSelection *known, const json_t *before, const json_t *after,
+				  const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -610,13 +533,11 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
-	ScimStoreWriter saved;
 
 	*changed = false;
 	require_ability(target->mapping, target->mapping->updatable, "changed");
 	if (!scim_store_check_places(target, after, err) || !check_unique(&change, id, err))
 		return false;
-	saved = begin_writing(id);
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
 	if (err->status == 0)
@@ -629,12 +550,11 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 		scope = scim_sql_scope_params(&sql, target);
 		scim_change_columns(&list, &change, NULL);
 		add_inline_columns(&list, &change);
-		if (list.n > 0)
+		if (list.n > 0 || scim_state_changes(&change))
 			*changed = true;
 		if (*changed)
-			update_parent(&change, id, &sql, &list, known, scope);
+			update_parent(&change, id, &sql, &list, scope);
 	}
-	scim_store_writer = saved;
 	return err->status == 0;
 }
 
@@ -654,7 +574,7 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 	scim_columns_init(&list, &sql, true);
 	scope = scim_sql_scope_params(&sql, target);
 	add_touches(&list, holder);
-	if (list.n == 0)
+	if (list.n == 0 && holder->state == NULL)
 		return;
 	appendStringInfo(&sql.text, "WITH holder AS MATERIALIZED (SELECT %s AS k FROM %s r WHERE ", holder->key.expr, holder->relation);
 	scim_sql_scope(&sql, holder, "r", scope);
@@ -662,11 +582,25 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 					 holder->key.expr, link->parent, link->relation, link->ref.expr,
 					 scim_sql_text(&sql, id), link->ref.type_name);
 	scim_sql_child_scope(&sql, holder, link, "c", scope);
-	appendStringInfo(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r) UPDATE %s r SET ", holder->relation);
-	scim_columns_append_set(&list);
-	appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ", holder->key.expr);
-	scim_sql_scope(&sql, holder, "r", scope);
-	scim_sql_execute(holder, &sql, SPI_OK_UPDATE, false, 0);
+	appendStringInfoString(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r)");
+	if (list.n > 0)
+	{
+		appendStringInfo(&sql.text, ", touched AS (UPDATE %s r SET ", holder->relation);
+		scim_columns_append_set(&list);
+		appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ", holder->key.expr);
+		scim_sql_scope(&sql, holder, "r", scope);
+		appendStringInfoChar(&sql.text, ')');
+	}
+	appendStringInfoString(&sql.text, " SELECT pg_catalog.array_agg(h.k::pg_catalog.text) FROM holder h");
+	scim_sql_execute(holder, &sql, SPI_OK_SELECT, false, 0);
+	if (holder->state)
+	{
+		bool		isnull;
+		Datum		keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			scim_state_change(target, holder, keys);
+	}
 }
 
 /*
@@ -725,7 +659,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 			named[i] = scim_side_named(target, &m->sides[i], id);
 	if (cascade)
 		delete_dependents(target, id);
-	scim_side_delete_state(target, id);
+	scim_state_delete(target, id);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (m->membership)
