@@ -46,6 +46,9 @@ extern void scim_child_source(ScimResolve *ctx, const char *path, Oid relid, con
 
 extern void scim_constant_source(const json_t *value, ScimSource *src);
 
+/* The row beside the resource that an object describes, made when it is not there yet. */
+extern ScimSide *scim_mapping_side(ScimResolve *ctx, const char *path, const json_t *spec);
+
 /* What an expression of type text makes; read-only. */
 extern void scim_text_expression(const char *expr, ScimSource *src);
 

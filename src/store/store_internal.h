@@ -192,6 +192,8 @@ typedef struct ScimColumnItem
 	const char *column;			/* quoted */
 	const char *value;
 	const char *cast;			/* type that the whole value is cast to, or NULL */
+	bool		derived;		/* from an attribute that lives elsewhere: its own goes before */
+	bool		written;		/* an expression of a mapping made it: the next one goes on from there */
 } ScimColumnItem;
 
 typedef struct ScimColumns
@@ -253,8 +255,17 @@ extern void scim_change_columns(ScimColumns *list, const ScimChange *change, con
 
 /* "c.parent = $key AND ...": a side row, for statements on it. */
 extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
-/* Make the rows beside a resource what "after" says.  True: something was written. */
-extern bool scim_side_update(const ScimChange *change, const char *id);
+/* A row that the resource's row is to name: is one made for a new resource?  Make it; its key. */
+extern bool scim_side_is_made_first(const ScimChange *change, const ScimSide *side);
+extern char *scim_side_insert_named(const ScimChange *change, const ScimSide *side);
+/* The key of the row that a resource's row names (NULL: none); delete a row by it. */
+extern char *scim_side_named(const ScimEndpointType *target, const ScimSide *side, const char *id);
+extern void scim_side_delete_named(const ScimEndpointType *target, const ScimSide *side, const char *key);
+/*
+ * Make the rows beside a resource what "after" says.  "made": the row is new, and
+ * so are those that it names.  True: something was written.
+ */
+extern bool scim_side_update(const ScimChange *change, const char *id, bool made);
 /* Rows that a new resource is given. */
 extern void scim_side_insert_membership(const ScimEndpointType *target, const char *id);
 extern void scim_side_insert_besides(const ScimEndpointType *target, const char *id);
@@ -321,13 +332,15 @@ extern void scim_store_clear_child(const ScimEndpointType *target, const char *i
 
 /*
  * Delete rows of a relation whose column is a key of the mapping (and its scope
- * columns, or NULL for each, those of the scope), or set "cleared" to null.
+ * columns, or NULL for each, those of the scope), or with "cleared" set what that says.
  */
 extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
 								   const char *cleared, const char *column, const char *id);
 
 /* ---- members (store_members.c) ---- */
 
+/* "parent = NULL", or what the mapping says: how a member's own row names a group no more. */
+extern const char *scim_store_removal(const ScimChild *child);
 /* Apply a set difference to a link attribute; true: something changed. */
 extern bool scim_store_apply_delta(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
 								   const ScimDelta *delta, ScimError *err);

@@ -63,6 +63,42 @@ is_due(const ScimColumns *list, const ScimSource *src)
 	return !list->update && src->side == NULL && src->null_text && !src->has_default;
 }
 
+/*
+ * Does a singular attribute that has a value live in the same column?  What is
+ * missing then takes nothing away.
+ */
+static bool
+is_held_by_scalar(const ScimChange *change, const ScimSource *src)
+{
+	const ScimMapping *m = change->target->mapping;
+
+	for (int i = 0; src->column && src->json_path == NULL && i < m->nscalars; i++)
+	{
+		const ScimSource *other = &m->scalars[i].src;
+
+		if (other != src && other->side == src->side && other->column && other->json_path == NULL &&
+			strcmp(other->column, src->column) == 0 && scim_change_scalar(m->type, change->after, m->scalars[i].attr))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * A value that becomes another, in all places of one row that it goes to.
+ * "due": it is set in any case.
+ */
+static void
+change_places(ScimColumns *list, const ScimChange *change, const ScimSide *side, const ScimAttr *attr, const ScimSource *src,
+			  bool due, bool same, const json_t *new_value)
+{
+	if (src->side == side && scim_source_writable(src) && (due || is_due(list, src) || change->all || !same) &&
+		!(new_value == NULL && is_held_by_scalar(change, src)))
+		scim_columns_set(list, change->target, attr, src, new_value);
+	for (int i = 0; i < src->ncopies; i++)
+		if (src->copies[i].side == side && (change->all || !same))
+			scim_columns_set(list, change->target, attr, &src->copies[i], new_value);
+}
+
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
 void
 scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side)
@@ -76,12 +112,11 @@ scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide 
 		const json_t *new_value = scim_change_scalar(type, change->after, scalar->attr);
 		const json_t *old_value = change->before ? scim_change_scalar(type, change->before, scalar->attr) : NULL;
 
-		if (new_value == NULL && !list->update)
+		if (new_value == NULL && (!list->update || change->all))
 			new_value = scalar->src.initial;
-		if (scalar->src.side != side || !scim_source_writable(&scalar->src) || scalar->attr->mutability == SCIM_READ_ONLY ||
-			(!is_due(list, &scalar->src) && !change->all && same_value(scalar->attr, &scalar->src, old_value, new_value)))
-			continue;
-		scim_columns_set(list, change->target, scalar->attr, &scalar->src, new_value);
+		if (scalar->attr->mutability != SCIM_READ_ONLY)
+			change_places(list, change, side, scalar->attr, &scalar->src, false,
+						  same_value(scalar->attr, &scalar->src, old_value, new_value), new_value);
 	}
 	for (int i = 0; i < m->nslots; i++)
 	{
@@ -94,12 +129,11 @@ scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide 
 		{
 			const ScimAttr *leaf = slot->subs[j] ? slot->subs[j] : slot->attr;
 			const json_t *new_value = scim_change_slot_value(slot, j, new_element);
+			const json_t *old_value = scim_change_slot_value(slot, j, old_element);
 
-			if (slot->srcs[j].side != side || !scim_source_writable(&slot->srcs[j]) ||
-				(!(is_due(list, &slot->srcs[j]) || (slot->flag && !list->update)) && !change->all && (slot->flag ? new_value == scim_change_slot_value(slot, j, old_element) :
-								  same_value(leaf, &slot->srcs[j], scim_change_slot_value(slot, j, old_element), new_value))))
-				continue;
-			scim_columns_set(list, change->target, leaf, &slot->srcs[j], new_value);
+			/* a flag is stored as false, too */
+			change_places(list, change, side, leaf, &slot->srcs[j], slot->flag && !list->update,
+						  slot->flag ? new_value == old_value : same_value(leaf, &slot->srcs[j], old_value, new_value), new_value);
 		}
 	}
 }
@@ -296,6 +330,9 @@ insert_parent(const ScimChange *change)
 	add_missing(&list, m->created, m->created ? scim_store_now_sql(m->created) : NULL);
 	add_missing(&list, m->last_modified, m->last_modified ? scim_store_now_sql(m->last_modified) : NULL);
 	add_missing(&list, m->version, "1");
+	for (int i = 0; i < m->nsides; i++)
+		if (scim_side_is_made_first(change, &m->sides[i]))
+			scim_columns_add(&list, m->sides[i].by, psprintf("$%d::%s", scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
 	scim_columns_append_insert(&list, m->relation);
 	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
 	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */
@@ -323,8 +360,9 @@ append_same_value(ScimSql *sql, const ScimChange *change, const ScimAttr *attr)
 
 	if (text == NULL)
 		return false;
-	if (src->lower)
-		appendStringInfo(&sql->text, "pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d)", column, scim_sql_text(sql, text));
+	if (src->fold)
+		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) %s($%d)", src->folded ? src->folded : psprintf("%s(%s)", src->fold, column),
+						 src->fold, scim_sql_text(sql, text));
 	else if (src->cls == SCIM_SQL_TEXT && !attr->case_exact && src->ncodes == 0)
 		appendStringInfo(&sql->text, "scim.fold(%s::pg_catalog.text) COLLATE \"C\" OPERATOR(pg_catalog.=) scim.fold($%d)", column, scim_sql_text(sql, text));
 	else
@@ -457,6 +495,7 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	ScimChange		change = {target, NULL, wanted, false};
 	char	   *id;
 	bool		changed = false;
+	bool		made = false;
 
 	require_ability(m, m->insertable, "created");
 	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
@@ -465,8 +504,11 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	if (id == NULL)
 		id = adopt(&change);
 	if (id == NULL)
+	{
 		id = insert_parent(&change);
-	scim_side_update(&change, id);
+		made = true;
+	}
+	scim_side_update(&change, id, made);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
 	update_children(&change, id, NULL, NULL, &changed, err);
@@ -504,7 +546,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 		update_children(&change, id, known, delta_attr, changed, err);
 	if (err->status == 0)
 	{
-		*changed = scim_side_update(&change, id) || *changed;
+		*changed = scim_side_update(&change, id, false) || *changed;
 		scim_sql_init(&sql);
 		scim_columns_init(&list, &sql, true);
 		scope = scim_sql_scope_params(&sql, target);
@@ -578,10 +620,10 @@ delete_dependents(const ScimEndpointType *target, const char *id)
 		const ScimChild *child = &m->children[i];
 
 		if (child->kind == SCIM_CHILD_GROUPS)
-			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? child->user_link->parent : NULL, child->user_link->ref.column, id);
+			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? scim_store_removal(child->user_link) : NULL, child->user_link->ref.column, id);
 		else if (child->kind != SCIM_CHILD_INLINE)
 		{
-			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? child->parent : NULL, child->parent, id);
+			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? scim_store_removal(child) : NULL, child->parent, id);
 			if (child->kind == SCIM_CHILD_LINK && child->target == m && !child->by_column)
 				scim_store_delete_rows(target, child->relation, child->scope, NULL, child->ref.column, id);
 		}
@@ -589,7 +631,7 @@ delete_dependents(const ScimEndpointType *target, const char *id)
 	for (int i = 0; i < m->nbesides; i++)
 		scim_store_delete_rows(target, m->besides[i].relation, m->besides[i].scope, NULL, m->besides[i].parent, id);
 	for (int i = 0; i < m->nsides; i++)
-		if (&m->sides[i] != m->state)
+		if (&m->sides[i] != m->state && m->sides[i].by == NULL)
 			scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
 }
 
@@ -597,8 +639,11 @@ bool
 scim_store_delete(const ScimEndpointType *target, const char *id)
 {
 	const ScimMapping *m = target->mapping;
+	bool		cascade = m->delete_policy == SCIM_DELETE_CASCADE && !m->membership;
+	const char **named = palloc0(sizeof(char *) * Max(m->nsides, 1));
 	ScimSql		sql;
 	int			scope;
+	bool		found;
 
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
@@ -611,7 +656,10 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 			if (holder->mapping->children[j].kind == SCIM_CHILD_LINK && holder->mapping->children[j].target == m)
 				touch_referrers(holder, id, &holder->mapping->children[j]);
 	}
-	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
+	for (int i = 0; cascade && i < m->nsides; i++)
+		if (m->sides[i].by)
+			named[i] = scim_side_named(target, &m->sides[i], id);
+	if (cascade)
 		delete_dependents(target, id);
 	scim_state_delete(target, id);
 	scim_sql_init(&sql);
@@ -641,5 +689,10 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 		append_where_key(&sql, m, id, scope);
 		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 	}
-	return SPI_processed > 0;
+	found = SPI_processed > 0;
+	/* what the row named can go when it has gone */
+	for (int i = 0; found && i < m->nsides; i++)
+		if (named[i])
+			scim_side_delete_named(target, &m->sides[i], named[i]);
+	return found;
 }
