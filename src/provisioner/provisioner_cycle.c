@@ -224,6 +224,7 @@ reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 	for (int i = 0; i < n; i++)
 		keys[i] = links[i].key;
 	documents = scim_watch_read(run, view, keys, n);
+	scim_nests_store(view, documents, n);
 	for (int i = 0; i < n; i++)
 		if (scim_link_needs_look(&links[i], &documents[i]))
 			keys[nmarked++] = links[i].key;
@@ -275,6 +276,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	for (int i = 0; i < n; i++)
 		keys[i] = links[i].key;
 	documents = scim_watch_read(run, view, keys, n);
+	scim_nests_store(view, documents, n);
 	memset(&guard, 0, sizeof(guard));
 	for (int i = 0; i < n; i++)
 	{
@@ -385,7 +387,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		return;
 	}
 
-	if (scim_links_absorb(run->id, &full) > 0)
+	if (scim_links_absorb(run->id, sync->flatten_groups, &full) > 0)
 		more = true;
 	if (full)
 	{
