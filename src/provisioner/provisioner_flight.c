@@ -15,10 +15,6 @@
 #include "provisioner_guard.h"
 #include "../scim_guc.h"
 
-/* Misses that make sure that a POST of unknown outcome has come to nothing. */
-#define DOUBT_AFTER_SILENCE 3
-#define DOUBT_AFTER_ERROR 1
-
 /* ---- begin and end ---- */
 
 static const char *
@@ -296,9 +292,9 @@ decide_next(ScimAnswer *ctx)
 			return scim_answer_store(ctx, flight->link.state, ctx->reason,
 						 TimestampTzPlusMilliseconds(ctx->now, Max(ctx->news->wait_ms, 0)));
 		case SCIM_VERDICT_DOUBT:
-			return creating ? scim_answer_doubt(ctx, DOUBT_AFTER_SILENCE) : writing ? scim_answer_doubt(ctx, 1) : scim_answer_try_later(ctx);
+			return creating ? scim_answer_doubt(ctx, SCIM_DOUBT_AFTER_SILENCE) : writing ? scim_answer_doubt(ctx, 1) : scim_answer_try_later(ctx);
 		case SCIM_VERDICT_TRANSIENT:
-			return creating || writing ? scim_answer_doubt(ctx, DOUBT_AFTER_ERROR) : scim_answer_try_later(ctx);
+			return creating || writing ? scim_answer_doubt(ctx, SCIM_DOUBT_AFTER_ERROR) : scim_answer_try_later(ctx);
 		case SCIM_VERDICT_CONFLICT:
 			if (creating)
 				return scim_answer_find(ctx);
@@ -367,6 +363,16 @@ scim_flight_phase_name(const ScimFlight *flight)
 	return names[flight->phase];
 }
 
+/*
+ * A success whose body is a page for people, or broken JSON: it may come from
+ * something in between, and the target know of nothing.  (A short text is fine.)
+ */
+static bool
+is_no_answer(const ScimClientResponse *response)
+{
+	return scim_adapt_is_page(response) || (response->content_type && strstr(response->content_type, "json"));
+}
+
 bool
 scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClientResponse *response,
 				   const char *secret, ScimTargetNews *news)
@@ -375,6 +381,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	ScimAnswer ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp(), .news = news};
 	ScimError	err;
 	long		wanted;
+	bool		broken = false;
 	bool		over;
 
 	scim_heap_begin((size_t) scim_request_memory * 1024);
@@ -386,8 +393,15 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	{
 		memset(&err, 0, sizeof(err));
 		ctx.body = scim_json_parse(response->body, response->body_len, &err);
+		broken = ctx.body == NULL;
 		if (!json_is_object(ctx.body))
 			ctx.body = NULL;
+	}
+
+	if (broken && strcmp(flight->method, "GET") != 0 && is_no_answer(response))
+	{
+		ctx.verdict = SCIM_VERDICT_DOUBT;
+		ctx.reason = psprintf("%d: the answer is none of SCIM", response->status);
 	}
 
 	news->linked = news->parked = news->probed = news->learned = news->rescan = news->too_large = false;

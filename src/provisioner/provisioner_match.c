@@ -20,6 +20,9 @@
 #define FIRST_LAG_MS 2000
 #define SECOND_LAG_MS 10000
 
+/* Tries after "duplicate" of what is not found: an index may lag behind some seconds. */
+#define MAX_LAGS 6
+
 /* A row that somebody else creates is looked for again after this. */
 #define SKIPPED_AGAIN_MS (60 * 60 * 1000)
 
@@ -169,7 +172,7 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
 	flight->adopted = true;
-	flight->from = resource_text(resource);
+	flight->from = flight->link.acked = resource_text(resource);
 	flight->full = update.full;
 	flight->wanted = update.wanted;
 	flight->partial = update.partial;
@@ -246,7 +249,10 @@ adopt(ScimAnswer *ctx, const json_t *resource)
 	flight->link.doubt = 0;
 	/* made for a row that is gone, or another one, by now: what follows is decided anew */
 	if (flight->absent || flight->former)
+	{
+		flight->link.acked = resource_text(resource);
 		return scim_answer_store(ctx, "linked", NULL, ctx->now);
+	}
 	return bring(ctx, id, resource, false);
 }
 
@@ -257,7 +263,15 @@ not_found(ScimAnswer *ctx)
 	ScimFlight *flight = ctx->flight;
 
 	if (flight->phase == SCIM_PHASE_FIND)
-		return scim_answer_park(ctx, "conflict", "the target calls it a duplicate, and does not find it");
+	{
+		ctx->reason = flight->uncertain ? "the target says that it was created, and does not find it" :
+			"the target calls it a duplicate, and does not find it";
+		if (flight->stranger)
+			return scim_answer_park(ctx, "conflict", "the target answers its creation with the id of another row");
+		if (flight->uncertain)
+			return scim_answer_doubt(ctx, SCIM_DOUBT_AFTER_SILENCE);
+		return flight->link.attempts < MAX_LAGS ? scim_answer_try_later(ctx) : scim_answer_park(ctx, "conflict", ctx->reason);
+	}
 	if (flight->link.doubt > 0 && --flight->link.doubt > 0)
 	{
 		/* an index of the target may lag behind; asked again, it may know */
@@ -390,6 +404,7 @@ scim_answer_created(ScimAnswer *ctx)
 	if (id == NULL || (owner && strcmp(owner, ctx->flight->key) != 0))
 	{
 		ctx->flight->uncertain = true;
+		ctx->flight->stranger = id != NULL;
 		return scim_answer_find(ctx);
 	}
 	ctx->flight->link.remote_id = pstrdup(id);
