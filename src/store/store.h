@@ -116,11 +116,25 @@ extern void scim_store_collect(const ScimEndpointType *target, const char *const
  */
 extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys);
 
+/* A deleted resource of the built-in store, taken out of scim._deleted to come back. */
+typedef struct ScimRevival
+{
+	const char *id;
+	const char *created;		/* texts of what its columns held, and of the next version */
+	const char *version;
+	const char *resource;		/* JSON: what it was */
+} ScimRevival;
+
+/* The one of this id; false: there is none. */
+extern bool scim_store_take_deleted(const ScimEndpointType *target, const char *id, ScimRevival *revival);
+
 /*
  * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
- * err: a reference that is not there (strict), ...
+ * err: a reference that is not there (strict), ...  "revival": what it is to
+ * be again; NULL: a new one, or what the endpoint's options bring back.
  */
-extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err);
+extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival,
+							   ScimError *err);
 
 /*
  * Store the difference of two states of a resource that is locked, both as far

@@ -337,6 +337,17 @@ extern void scim_store_clear_child(const ScimEndpointType *target, const char *i
 extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
 								   const char *cleared, const char *column, const char *id);
 
+/* ---- soft delete (store_deleted.c) ---- */
+
+/* Does a deletion keep the resource? */
+extern bool scim_store_keeps_deleted(const ScimEndpointType *target);
+/* What is to be kept of a resource that is about to go, as JSON; NULL: it is not there. */
+extern char *scim_store_read_deleted(const ScimEndpointType *target, const char *id);
+/* Keep it. */
+extern void scim_store_keep_deleted(const ScimEndpointType *target, const char *id, const char *resource);
+/* The last deleted one of the same name, if the endpoint brings such back. */
+extern bool scim_store_take_namesake(const ScimEndpointType *target, const json_t *wanted, ScimRevival *revival);
+
 /* ---- members (store_members.c) ---- */
 
 /* "parent = NULL", or what the mapping says: how a member's own row names a group no more. */
