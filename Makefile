@@ -7,6 +7,7 @@
 #   make soak-crash     kill the postmaster a thousand times, and miss nothing
 #   make conformance    run clients of others against it (needs their registries)
 #   make bench          measure against pgbench
+#   make bench-curves   how times grow with users, members and pages
 #   make bench-core     measure the language alone, against jansson
 #   make bench-outbound measure an initial sync, against libcurl alone
 #   make coverage       unit tests of core, and the lines they reach
@@ -20,7 +21,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test soak-crash versions conformance bench bench-core bench-outbound fuzz unit coverage floors
+.PHONY: quickstart test soak-crash versions conformance bench bench-curves bench-core bench-outbound fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -41,6 +42,9 @@ conformance:
 
 bench:
 	@bench/run.sh $(if $(SCALE),--users $(SCALE)) $(ARGS)
+
+bench-curves:
+	@bench/curves.sh $(if $(SCALE),--users $(SCALE)) $(ARGS)
 
 bench-outbound:
 	@bench/outbound.sh $(ARGS)
