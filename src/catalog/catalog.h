@@ -111,6 +111,9 @@ extern const ScimResourceType *scim_catalog_resource_type(const char *name);
  */
 extern bool scim_options_parse(const char *text, ScimOptions *options, ScimError *err);
 
+/* As many as a resource type may have, not counting the standard one. */
+#define SCIM_MAX_EXTENSIONS 63
+
 /* Number of an endpoint whose owner the caller is a member of; raises 42704, 42501. */
 extern int64 scim_own_endpoint(const char *name);
 

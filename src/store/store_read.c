@@ -470,6 +470,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 			PopActiveSnapshot();
 		return false;
 	}
+	scim_state_fill(target, &row, 1);
 	if (head)
 	{
 		head->id = row.id;
@@ -608,6 +609,7 @@ parent_rows(const ScimEndpointType *target, int n, bool backward)
 	check_types(target->mapping, scim_store_state(target->mapping), desc);
 	for (int i = 0; i < n; i++)
 		deform_parent(desc, SPI_tuptable->vals[i], &rows[backward ? n - 1 - i : i]);
+	scim_state_fill(target, rows, n);
 	return rows;
 }
 
@@ -657,7 +659,10 @@ read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow 
 		ids = page_texts(query, 0);
 		*rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
 		if (scim_store_scan_parents(target, ids, n, *rows))
+		{
+			scim_state_fill(target, *rows, n);
 			return found;
+		}
 	}
 
 	found = select_page(target, query, false, sort_keys);
@@ -855,6 +860,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 		if (row->in_scope)
 			rows[nrows++] = wanted[i].row;
 	}
+	scim_state_fill(target, rows, nrows);
 	if (nrows > 0)
 		read_children(target, selection, rows, nrows);
 	for (int i = 0, j = 0; i < *nresult; i++)
