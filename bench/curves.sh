@@ -161,7 +161,7 @@ plans_of()
 		END {
 			flush()
 			for (i = 1; i <= n; i++)
-				printf "%s%s", order[i], times[order[i]] > 1 ? "(" times[order[i]] " times)\n" : ""
+				printf "%s%s", order[i], (times[order[i]] > 1 ? "(" times[order[i]] " times)\n" : "")
 			if (!n)
 				print "\n(no statement: rows by the access methods)"
 			print ""
