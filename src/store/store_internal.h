@@ -204,6 +204,8 @@ typedef struct ScimColumns
 	int			capacity;
 	bool		update;			/* of a row that is there */
 	bool		over_row;		/* a value is an expression over the row */
+	int			key;			/* of a row beside the resource that is there: parameters of its id */
+	int			scope;			/* and of the first of the scope */
 } ScimColumns;
 
 extern void scim_columns_init(ScimColumns *list, ScimSql *sql, bool update);
@@ -253,6 +255,8 @@ extern void scim_change_columns(ScimColumns *list, const ScimChange *change, con
 
 /* ---- rows of other tables (store_side.c) ---- */
 
+/* What a column of a new row is set to, of a resource that is there; NULL: the mapping does not say. */
+extern const char *scim_side_inserted(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, int key, int scope);
 /* "c.parent = $key AND ...": a side row, for statements on it. */
 extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
 /* A row that the resource's row is to name: is one made for a new resource?  Make it; its key. */

@@ -76,9 +76,14 @@ is_held_by_scalar(const ScimChange *change, const ScimSource *src)
 	{
 		const ScimSource *other = &m->scalars[i].src;
 
-		if (other != src && other->side == src->side && other->column && other->json_path == NULL &&
-			strcmp(other->column, src->column) == 0 && scim_change_scalar(m->type, change->after, m->scalars[i].attr))
+		if (other == src || other->side != src->side || scim_change_scalar(m->type, change->after, m->scalars[i].attr) == NULL)
+			continue;
+		if (other->column && other->json_path == NULL && strcmp(other->column, src->column) == 0)
 			return true;
+		/* of a row that comes back all is written */
+		for (int j = 0; change->all && j < other->nwrites; j++)
+			if (strcmp(other->writes[j].column, src->column) == 0)
+				return true;
 	}
 	return false;
 }
