@@ -26,12 +26,15 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/visibilitymap.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "nodes/primnodes.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -474,9 +477,9 @@ open_scan(const ScanIndex *how, OpenScan *scan)
 
 /* The keys with the scope's values; the key itself comes with each start. */
 static void
-begin_scan(const ScimEndpointType *target, const ScanIndex *how, OpenScan *scan)
+begin_scan(const ScimEndpointType *target, const ScanIndex *how, int nkeys, OpenScan *scan)
 {
-	scan->nkeys = how->nkeys;
+	scan->nkeys = nkeys;
 	memcpy(scan->keys, how->keys, sizeof(ScanKeyData) * how->nkeys);
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope >= 0)
@@ -672,7 +675,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 		table_close(scan.rel, NoLock);
 		return false;
 	}
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
@@ -702,7 +705,7 @@ scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int
 
 	if (!open_scan(how, &scan))
 		return true;
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n && !any; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
@@ -767,9 +770,9 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 			CStringGetTextDatum(scim_store_datum_text(m->version, row->values[state->col_version]));
 }
 
-/* Open the scan of a mapping's own relation. */
+/* Open the scan of a mapping's own relation, by so many of its keys. */
 static bool
-open_parents(const ScimEndpointType *target, OpenScan *scan)
+open_parents(const ScimEndpointType *target, int nkeys, OpenScan *scan)
 {
 	const ScimScans *scans = scans_of(target->mapping);
 
@@ -781,7 +784,7 @@ open_parents(const ScimEndpointType *target, OpenScan *scan)
 		table_close(scan->rel, NoLock);
 		return false;
 	}
-	begin_scan(target, &scans->parent, scan);
+	begin_scan(target, &scans->parent, nkeys, scan);
 	return true;
 }
 
@@ -804,7 +807,7 @@ scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParen
 	OpenScan	scan;
 	bool		found;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, &scan))
 		return SCIM_SCAN_NOT;
 	found = next_parent(target->mapping, &scan, id, row);
 	end_scan(&scan);
@@ -823,10 +826,67 @@ scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n,
 	OpenScan	scan;
 	bool		found = true;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, &scan))
 		return false;
 	for (int i = 0; i < n && found; i++)
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
 	end_scan(&scan);
 	return found;
+}
+
+/* ---- how many there are ---- */
+
+/* The keys of the scope's columns, where the index begins with them; or 0. */
+static int
+scope_keys(const ScanIndex *how)
+{
+	int			n = how->narguments - 1;
+
+	return n > 0 && how->columns[n].scope < 0 ? n : 0;
+}
+
+bool
+scim_store_can_count(const ScimEndpointType *target)
+{
+	const ScimMapping *m = target->mapping;
+
+	return scim_store_can_scan_parents(m) && m->key.not_null && scope_keys(&scans_of(m)->parent) > 0;
+}
+
+/*
+ * As an index-only scan does: the table is looked at only where not all rows of
+ * a page are known to be visible.
+ */
+int64
+scim_store_scan_count(const ScimEndpointType *target)
+{
+	const ScanIndex *how = &scans_of(target->mapping)->parent;
+	Buffer		visible = InvalidBuffer;
+	OpenScan	scan;
+	ItemPointer tid;
+	int64		n = 0;
+
+	if (!open_parents(target, scope_keys(how), &scan))
+		return -1;
+	if (scan.rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+	{
+		end_scan(&scan);
+		return -1;
+	}
+	index_rescan(scan.desc, scan.keys, scan.nkeys, NULL, 0);
+	while ((tid = index_getnext_tid(scan.desc, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (VM_ALL_VISIBLE(scan.rel, ItemPointerGetBlockNumber(tid), &visible))
+		{
+			PredicateLockPage(scan.rel, ItemPointerGetBlockNumber(tid), GetActiveSnapshot());
+			n++;
+		}
+		else if (index_fetch_heap(scan.desc, scan.slot))
+			n++;
+	}
+	if (BufferIsValid(visible))
+		ReleaseBuffer(visible);
+	end_scan(&scan);
+	return n;
 }
