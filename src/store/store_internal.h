@@ -125,6 +125,9 @@ typedef enum ScimScanned
 /* The row with this id, a valid text of a key. */
 extern ScimScanned scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
 
+/* The same, locked: as it is now, which a snapshot of before may not see. */
+extern ScimScanned scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
+
 /* May rows come by their id without a statement? */
 extern bool scim_store_can_scan_parents(const ScimMapping *mapping);
 

@@ -466,6 +466,8 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 		scim_store_push_snapshot();
 		scanned = scim_store_scan_parent(target, id, &row);
 	}
+	else if ((scanned = scim_store_lock_parent(target, id, &row)) == SCIM_SCAN_FOUND)
+		scim_store_push_snapshot();
 	if (scanned == SCIM_SCAN_NONE ||
 		(scanned == SCIM_SCAN_NOT && !select_parent(target, id, lock, &row)))
 	{

@@ -27,6 +27,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/visibilitymap.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
@@ -445,14 +446,14 @@ typedef struct OpenScan
  * nothing has come in the way since the index was chosen.
  */
 static bool
-open_scan(const ScanIndex *how, OpenScan *scan)
+open_scan(const ScanIndex *how, LOCKMODE lock, OpenScan *scan)
 {
 	List	   *indexes;
 	bool		usable;
 
 	if (!OidIsValid(how->index) || ExecutorCheckPerms_hook != NULL)
 		return false;
-	scan->rel = table_open(how->relid, AccessShareLock);
+	scan->rel = table_open(how->relid, lock);
 	scan->index = NULL;
 	usable = scim_table_is_plain(scan->rel) &&
 		pg_class_aclcheck(how->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
@@ -667,7 +668,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 	ScanGroup	group;
 	OpenScan	scan;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return false;
 	if (!make_group(m, index, can, use, RelationGetDescr(scan.rel), &group))
 	{
@@ -703,7 +704,7 @@ scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int
 	OpenScan	scan;
 	bool		any = false;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return true;
 	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n && !any; i++)
@@ -772,11 +773,11 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 
 /* Open the scan of a mapping's own relation, by so many of its keys. */
 static bool
-open_parents(const ScimEndpointType *target, int nkeys, OpenScan *scan)
+open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, OpenScan *scan)
 {
 	const ScimScans *scans = scans_of(target->mapping);
 
-	if (!open_scan(&scans->parent, scan))
+	if (!open_scan(&scans->parent, lock, scan))
 		return false;
 	if (!parent_fits(scans, scim_store_state(target->mapping)->ncolumns, RelationGetDescr(scan->rel)))
 	{
@@ -807,11 +808,88 @@ scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParen
 	OpenScan	scan;
 	bool		found;
 
-	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return SCIM_SCAN_NOT;
 	found = next_parent(target->mapping, &scan, id, row);
 	end_scan(&scan);
 	return found ? SCIM_SCAN_FOUND : SCIM_SCAN_NONE;
+}
+
+/* After waiting for another's change: has the row still the key that was looked for? */
+static bool
+has_keys(const OpenScan *scan)
+{
+	for (int i = 0; i < scan->nkeys; i++)
+	{
+		ScanKeyData *key = (ScanKeyData *) &scan->keys[i];
+		AttrNumber	attnum = scan->index->rd_index->indkey.values[key->sk_attno - 1];
+		bool		isnull;
+		Datum		value = slot_getattr(scan->slot, attnum, &isnull);
+
+		if (isnull || !DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation, value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+/* Lock the row in the slot, which then is the row as it is now; false: it is gone. */
+static bool
+lock_row(OpenScan *scan)
+{
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	ItemPointerData tid = scan->slot->tts_tid;
+	TM_FailureData failure;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(scan->rel, &tid, GetActiveSnapshot(), scan->slot, GetCurrentCommandId(false),
+							 LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure))
+	{
+		case TM_Ok:
+			return !failure.traversed || has_keys(scan);
+		case TM_Updated:
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not serialize access due to concurrent update")));
+			return false;
+		case TM_SelfModified:
+			return false;
+		default:
+			elog(ERROR, "a row cannot be locked");
+	}
+}
+
+/* As SELECT ... FOR NO KEY UPDATE does. */
+ScimScanned
+scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
+{
+	const ScimMapping *m = target->mapping;
+	const ScimScans *scans = scans_of(m);
+	ScimScanned result = SCIM_SCAN_NOT;
+	OpenScan	scan;
+
+	if (!m->lockable || XactReadOnly)
+		return SCIM_SCAN_NOT;
+	scim_store_push_snapshot();
+	if (open_parents(target, scans->parent.nkeys, RowShareLock, &scan))
+	{
+		if (pg_class_aclcheck(RelationGetRelid(scan.rel), GetUserId(), ACL_UPDATE) == ACLCHECK_OK)
+		{
+			result = SCIM_SCAN_NONE;
+			start_at(&scans->parent, &scan, scim_table_datum(m->key.typid, id));
+			while (result == SCIM_SCAN_NONE && next_row(&scan))
+				if (lock_row(&scan))
+				{
+					fill_parent(m, scim_store_state(m), scans, scan.rel, scan.slot, row);
+					result = SCIM_SCAN_FOUND;
+				}
+		}
+		end_scan(&scan);
+	}
+	PopActiveSnapshot();
+	return result;
 }
 
 bool
@@ -826,7 +904,7 @@ scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n,
 	OpenScan	scan;
 	bool		found = true;
 
-	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return false;
 	for (int i = 0; i < n && found; i++)
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
@@ -866,7 +944,7 @@ scim_store_scan_count(const ScimEndpointType *target)
 	ItemPointer tid;
 	int64		n = 0;
 
-	if (!open_parents(target, scope_keys(how), &scan))
+	if (!open_parents(target, scope_keys(how), AccessShareLock, &scan))
 		return -1;
 	if (scan.rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 	{
