@@ -189,8 +189,9 @@ mapping_captures(const ScimMapping *mapping, const char *key)
 	{
 		const ScimSide *side = &mapping->sides[i];
 
-		/* what scim keeps itself changes with what it writes */
-		if (side->by_text)
+		/* what scim keeps itself changes with what it writes; a row that the
+		 * resource's names does not tell which that is: reconciling finds it */
+		if (side->by_text || side->by)
 			continue;
 		find_capture(&captures, side->relid, side->relation,
 					 get_attname(side->relid, side->parent_attnum, false))->all = true;
