@@ -4,6 +4,7 @@
 #   make install        install into the PostgreSQL that pg_config names
 #   make quickstart     set up everything on a fresh Debian machine and show it
 #   make test           the same set-up, then every test
+#   make soak-crash     kill the postmaster a thousand times, and miss nothing
 #   make conformance    run clients of others against it (needs their registries)
 #   make bench          measure against pgbench
 #   make bench-core     measure the language alone, against jansson
@@ -19,13 +20,17 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test versions conformance bench bench-core bench-outbound fuzz unit coverage floors
+.PHONY: quickstart test soak-crash versions conformance bench bench-core bench-outbound fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
 
 test:
 	@test/run.sh $(ARGS)
+
+# KILLS=1000, and MINUTES at most: test/soak/crash.pl.
+soak-crash:
+	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(MINUTES),MINUTES=$(MINUTES)) test/run.sh soak
 
 # The tests with the PostgreSQL of other releases of Debian, in chroots: test/versions.sh.
 versions:

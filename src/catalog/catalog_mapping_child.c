@@ -5,11 +5,15 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/varlena.h"
 
 #include "catalog_mapping_internal.h"
@@ -107,6 +111,20 @@ writable_column(ScimResolve *ctx, const char *path, Oid relid, const json_t *spe
 						   psprintf("\"%s\" names a generated column", member));
 }
 
+/* The values of fixed columns, in the order of scim_mapping_fixed. */
+static const char **
+fixed_texts(ScimResolve *ctx, const char *path, const json_t *where)
+{
+	const char **texts = palloc(sizeof(char *) * (json_object_size(where) + 1));
+	const char *column;
+	json_t	   *value;
+	int			n = 0;
+
+	json_object_foreach(unconstify(json_t *, where), column, value)
+		texts[n++] = pstrdup(scim_mapping_scalar(ctx, path, value));
+	return texts;
+}
+
 /* What all rows of a child relation have in common. */
 static void
 common_members(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *child)
@@ -115,6 +133,7 @@ common_members(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 
 	scim_mapping_fixed(ctx, path, child->relid, json_object_get(spec, "where"),
 					   &child->nfixed, &child->fixed_columns, &child->fixed_values, &child->fixed_types);
+	child->fixed_texts = fixed_texts(ctx, path, json_object_get(spec, "where"));
 	if (filter)
 	{
 		Oid			typid = InvalidOid;
@@ -126,6 +145,17 @@ common_members(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 	}
 	child->inserts = scim_mapping_settings(ctx, path, child->relid, ctx->mapping->relid, "r", json_object_get(spec, "insert"),
 										   &child->ninserts);
+}
+
+static bool
+is_primary_key(Oid relid, AttrNumber attnum)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Bitmapset  *key = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	bool		found = bms_membership(key) == BMS_SINGLETON && bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, key);
+
+	table_close(rel, NoLock);
+	return found;
 }
 
 static void
@@ -150,7 +180,8 @@ resolve_link(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *
 										   &child->nremoves);
 	child->revives = scim_mapping_settings(ctx, path, child->relid, child->relid, "c", json_object_get(spec, "revive"),
 										   &child->nrevives);
-	if (child->nremoves > 0 && child->filter == NULL)
+	/* where a row is the member itself, it names another group then, or none */
+	if (child->nremoves > 0 && child->filter == NULL && !is_primary_key(child->relid, child->ref.attnum))
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"remove\" needs a \"filter\" that leaves removed links out");
 	if (child->nrevives > 0 && child->nremoves == 0)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"revive\" needs \"remove\"");
@@ -201,7 +232,7 @@ static void
 resolve_values(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *child)
 {
 	static const char *const known[] = {
-		"table", "parent", "columns", "fixed", "order", "present", "where", "filter", "insert", NULL
+		"table", "parent", "columns", "fixed", "order", "where", "filter", "insert", NULL
 	};
 	const json_t *columns = json_object_get(spec, "columns");
 	const char *order = json_string_value(json_object_get(spec, "order"));
@@ -219,8 +250,6 @@ resolve_values(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 		child->order_is_integer = src.cls == SCIM_SQL_INTEGER;
 		child->order_is_given = child->order_is_integer && src.column && !src.has_default;
 	}
-	if (json_is_integer(json_object_get(spec, "present")))
-		child->present = (int) json_integer_value(json_object_get(spec, "present"));
 	common_members(ctx, path, spec, child);
 
 	make_subs(child, json_object_size(columns), spec);
@@ -244,7 +273,6 @@ scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *attr, const jso
 	child->attr = attr;
 	child->relid = scim_mapping_table(ctx, path, spec);
 	child->relation = scim_qualified_relation(child->relid);
-	child->present = -1;
 	writable_column(ctx, path, child->relid, spec, "parent", &src);
 	child->parent = src.column;
 	child->parent_attnum = src.attnum;
@@ -334,7 +362,6 @@ scim_resolve_inline(ScimResolve *ctx, const char *path, ScimAttr *attr, const js
 	child->attr = attr;
 	child->relid = m->relid;
 	child->relation = m->relation;
-	child->present = -1;
 	child->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
 	if (column == NULL || !scim_column_source(m->relid, "r", column, store))
 		scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN, "its source is neither a column nor a child table");

@@ -12,6 +12,9 @@
 #include "provisioner_flight.h"
 #include "provisioner_scan.h"
 
+/* Keys of one page of a reconcile. */
+#define SCIM_RECONCILE_PAGE 1000
+
 /* While the target's list is read, rows are looked at as often. */
 #define SCIM_LIST_MS 1000
 
@@ -58,12 +61,20 @@ typedef struct ScimSyncRun
 	dlist_head	flights;
 	int			nflights;
 	int			nanswers;		/* flights with an answer that nobody has looked at */
+	int			page;			/* rows to read in a transaction, after one took too long; 0: as many as there are room for */
+	int			good_pages;		/* so many of that size were read in time */
+	bool		has_read;		/* this transaction has */
+	char		slow_key[SCIM_SLOW_KEY];	/* row that takes too long by itself: it is left out once; "": none */
+	bool		skipped;		/* in this transaction */
+	int			ends;			/* of the process, by this sync, since something was read in time */
 	bool		idle_rows;		/* nearly all rows taken up last needed no request */
 	bool		claimed;		/* this process holds the lock of the sync */
 	bool		recovered;		/* what another process left in flight was looked at */
 	bool		wanted;			/* is among the active syncs */
 	bool		draining;		/* it has stopped: what is under way ends, and nothing begins */
 	bool		probing;		/* it is quarantined, and this is the probe */
+	bool		trial;			/* it is, and the probe went well: one row at a time, until one is written */
+	bool		tried;			/* and there was one */
 	int			forbidden;		/* 403 in a row */
 	int64		window_at;		/* ms: since when the next two count */
 	int			finished;		/* flights */
@@ -76,6 +87,8 @@ typedef struct ScimSyncRun
 	int64		busy_until;		/* ms: another session reads it */
 	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
 	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
+	char	   *began_after;	/* where this transaction began, */
+	bool		began_links;	/* and in which half */
 } ScimSyncRun;
 
 struct ScimProvisioner
@@ -85,9 +98,27 @@ struct ScimProvisioner
 	dlist_head	syncs;
 	dlist_head	orphans;		/* flights whose answers nobody waits for any more */
 	int64		refresh_at;		/* ms: look again which syncs there are; 0: when woken */
+	int64		tidy_at;		/* ms: what has become old is looked for then */
 };
 
 extern int64 scim_run_now(void);
+
+/* ---- time (provisioner_watch.c) ---- */
+
+/* Round a transaction of this sync (0: of none): nothing in it goes on for ever. */
+extern void scim_watch_begin(int64 sync_id);
+extern void scim_watch_end(void);
+
+/* How many rows to read at once, at most "most"; and how that went.  False: less is of no use. */
+extern int	scim_watch_page(const ScimSyncRun *run, int most);
+extern ScimDocument *scim_watch_read(ScimSyncRun *run, const ScimSyncView *view, const char *const *keys, int n);
+extern void scim_watch_went_well(ScimSyncRun *run);
+extern bool scim_watch_took_long(ScimSyncRun *run);
+
+/* A process begins to work on a sync: one before it may have come to its end by that. */
+extern void scim_watch_remember(ScimSyncRun *run);
+/* Has this happened too often? */
+extern bool scim_watch_gives_up(ScimSyncRun *run);
 
 /* ---- targets (provisioner_target.c) ---- */
 

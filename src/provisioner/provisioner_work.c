@@ -24,7 +24,6 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "provisioner_guard.h"
@@ -35,8 +34,17 @@
 /* Why a sync stops that was not started in this database. */
 #define ELSEWHERE "it was started in another server or database, of which this may be a copy"
 
+/* Why one stops that never comes to an end. */
+#define ENDLESS "code of its mapping goes on after its time, again and again"
+
 /* A sync whose transaction has failed waits. */
 #define BROKEN_WAIT_MS 10000
+
+/* One that took too long is tried with less, soon. */
+#define SLOW_WAIT_MS 500
+
+/* How often what has become old is looked for. */
+#define TIDY_MS 30000
 
 /* Largest answers: a resource, a list. */
 #define MAX_ANSWER (4 * 1024 * 1024)
@@ -133,7 +141,9 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 	run->reconcile_links = false;
 	if (run->reconciled)
 		pfree(run->reconciled);
-	run->reconciled = NULL;
+	if (run->began_after)
+		pfree(run->began_after);
+	run->reconciled = run->began_after = NULL;
 }
 
 /* What is being read of the target's list is of no use any more. */
@@ -227,6 +237,7 @@ sync_run(ScimProvisioner *p, int64 id)
 	}
 	run = MemoryContextAllocZero(p->context, sizeof(ScimSyncRun));
 	run->id = id;
+	scim_watch_remember(run);
 	dlist_init(&run->flights);
 	dlist_push_tail(&p->syncs, &run->node);
 	return run;
@@ -321,10 +332,19 @@ refresh_syncs(ScimProvisioner *p)
 			scim_run_tell(sync, problem);
 			continue;
 		}
+		if (scim_watch_gives_up(run))
+		{
+			scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, ENDLESS);
+			ereport(WARNING,
+					(errmsg("scim: sync \"%s\" is paused: %s", sync->name, ENDLESS),
+					 errhidestmt(true), errhidecontext(true)));
+			continue;
+		}
 		if (!claim_sync(run))
 			continue;
-		run->probing = sync->state == SCIM_SYNC_QUARANTINED;
-		if (!run->probing)
+		run->trial = run->trial && sync->state == SCIM_SYNC_QUARANTINED;
+		run->probing = sync->state == SCIM_SYNC_QUARANTINED && !run->trial;
+		if (sync->state != SCIM_SYNC_QUARANTINED)
 			scim_run_tell(sync, NULL);
 		run->wanted = true;
 		/* what was forgotten when it stopped has left intents */
@@ -360,13 +380,13 @@ fire_constraints(void)
 }
 
 static void
-begin_transaction(void)
+begin_transaction(const ScimSyncRun *run)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	/* documents and what the queue says of them have to be of one moment */
 	XactIsoLevel = XACT_REPEATABLE_READ;
-	enable_timeout_after(STATEMENT_TIMEOUT, scim_statement_timeout);
+	scim_watch_begin(run ? run->id : 0);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	scim_catalog_begin();
@@ -381,7 +401,7 @@ end_transaction(ScimIdentity *identity)
 	scim_catalog_end();
 	SPI_finish();
 	PopActiveSnapshot();
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	scim_watch_end();
 	CommitTransactionCommand();
 	scim_identity_restore(identity);
 }
@@ -396,13 +416,21 @@ abort_transaction(ScimProvisioner *p, ScimSyncRun *failed, ScimIdentity *identit
 {
 	dlist_iter	iter;
 
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	scim_watch_end();
 	AbortCurrentTransaction();
 	scim_identity_restore(identity);
 	scim_core_reset();
-	scim_store_reset();
 	if (failed)
+	{
+		/* pages before this one were committed */
+		char	   *reconciled = failed->began_after;
+		bool		links = failed->began_links;
+
+		failed->began_after = NULL;
 		forget_flights(p, failed);
+		failed->reconciled = reconciled;
+		failed->reconcile_links = links;
+	}
 	StartTransactionCommand();
 	dlist_foreach(iter, &p->syncs)
 	{
@@ -447,7 +475,11 @@ static void
 step_refresh(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	refresh_syncs(p);
+	if (p->tidy_at > scim_run_now())
+		return;
+	p->tidy_at = scim_run_now() + TIDY_MS;
 	scim_attempts_forget();
+	scim_links_give_up_waiting();
 }
 
 static void
@@ -462,11 +494,15 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 		forget_flights(p, run);
 		return;
 	}
-	if (sync->state != SCIM_SYNC_ACTIVE && !(sync->state == SCIM_SYNC_QUARANTINED && run->probing))
+	if (sync->state != SCIM_SYNC_ACTIVE && !(sync->state == SCIM_SYNC_QUARANTINED && (run->probing || run->trial)))
 	{
 		run->wanted = false;
 		run->draining = true;
 	}
+	if (run->began_after)
+		pfree(run->began_after);
+	run->began_after = run->reconciled ? MemoryContextStrdup(p->context, run->reconciled) : NULL;
+	run->began_links = run->reconcile_links;
 	scim_identity_assume(identity, sync->owner, false);
 	if (run->draining)
 		scim_cycle_drain(p, run, sync);
@@ -497,7 +533,7 @@ transact(ScimProvisioner *p, ScimSyncRun *run, WorkStep step, const char *what, 
 	memset(&identity, 0, sizeof(identity));
 	PG_TRY();
 	{
-		begin_transaction();
+		begin_transaction(run);
 		step(p, run, &identity);
 		end_transaction(&identity);
 	}
@@ -563,14 +599,19 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 		{
 			bool		again = sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 
-			run->due_at = scim_run_now() + (again ? 10 : BROKEN_WAIT_MS);
+			run->due_at = scim_run_now() + (again ? 10 :
+											sqlstate == ERRCODE_QUERY_CANCELED && scim_watch_took_long(run) ? SLOW_WAIT_MS : BROKEN_WAIT_MS);
 			if (failure == NULL)
 				failure = MemoryContextStrdup(p->context, psprintf("its work fails with SQLSTATE %s", unpack_sql_state(sqlstate)));
 			if (!again)
 				(void) transact(p, run, step_tell, "telling why a sync does not work", &sqlstate);
 		}
-		else if (!run->wanted)
-			stop_sync(p, run);
+		else
+		{
+			scim_watch_went_well(run);
+			if (!run->wanted)
+				stop_sync(p, run);
+		}
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(saved);

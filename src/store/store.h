@@ -162,6 +162,24 @@ extern bool scim_store_takes_delta(const ScimEndpointType *target, const ScimAtt
 /* The attribute of a type that ScimDelta is meant for (members), or NULL. */
 extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
 
+/* ---- changes that triggers see (store_state.c), for mappings that are tracked ---- */
+
+typedef enum ScimStateEvent
+{
+	SCIM_STATE_SEEN,			/* there is such a row, perhaps for long */
+	SCIM_STATE_CREATED,
+	SCIM_STATE_CHANGED,			/* the row or what belongs to it */
+	SCIM_STATE_TOUCHED,			/* the same, if it is still there */
+	SCIM_STATE_GONE				/* unless its state is from "before" or later */
+} ScimStateEvent;
+
+/* Note it in scim.resource_state for a text array of keys; SPI is connected. */
+extern void scim_state_note(int64 mapping, Datum keys, ScimStateEvent event, int64 before);
+/* The same for all resources of a mapping: SCIM_STATE_TOUCHED or SCIM_STATE_GONE. */
+extern void scim_state_note_all(int64 mapping, ScimStateEvent event);
+/* A version that all states written from now on are beyond. */
+extern int64 scim_state_next_version(void);
+
 extern void scim_store_init(void);	/* from _PG_init: listens to SET CONSTRAINTS */
 
 /*
@@ -177,9 +195,6 @@ extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immedi
  * attribute: the one table of SQLSTATEs (class 22, 23, 40, 45, 53, 55, 57...).
  */
 extern void scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err);
-
-/* After an error: forget that this process was writing. */
-extern void scim_store_reset(void);
 
 /* Statement and plan of a list query, one line per row of text. */
 extern List *scim_store_explain(const ScimEndpointType *target, const ScimQuery *query);

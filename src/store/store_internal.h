@@ -61,16 +61,19 @@ typedef struct ScimStoreState
 	MemoryContext context;
 	struct ScimPlans *plans;	/* text hash -> plan */
 	struct ScimScans *scans;	/* which rows need no plan; NULL: not looked yet */
+	struct ScimInserts *inserts;	/* the same of new rows */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
 	const char *select_list;	/* of the parent: see ScimColumn */
 	int			ncolumns;
 	int			col_version;	/* fixed columns of the parent row, from 0 */
 	int			col_created;	/* -1: there is none */
 	int			col_modified;
-	int			col_present;
 	int			col_scalars;	/* first of mapping->nscalars columns */
 	int			col_slots;		/* first of the slots' columns, in order */
 	int			groups_child;	/* index of the GROUPS child, or -1 */
+	int			state_external_id;	/* columns that store_state.c fills in; -1: it does not */
+	int			state_created;
+	int			state_modified;
 } ScimStoreState;
 
 #define SCIM_COL_KEY 0			/* column of the key in every parent row */
@@ -134,10 +137,13 @@ extern bool scim_store_scan_parents(const ScimEndpointType *target, char *const 
 extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
 
 /*
- * Append the rows of a child relation to their parents; false: a statement has
- * to do it.  "budget": how many more rows there may be.
+ * Append the rows of a child relation, and those of others in "use" that lie
+ * among them and "can" be read so, to their parents, and take those out of
+ * "use"; false: a statement has to do it.  "budget": how many more rows there
+ * may be.
  */
-extern bool scim_store_scan_child(const ScimEndpointType *target, int child, ScimParentRow *rows, int n, long *budget);
+extern bool scim_store_scan_children(const ScimEndpointType *target, int child, const bool *can, bool *use,
+									 ScimParentRow *rows, int n, long *budget);
 
 /* Can any of these users be in a group?  Also true if only a statement can tell. */
 extern bool scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int n);
@@ -186,6 +192,8 @@ typedef struct ScimColumnItem
 	const char *column;			/* quoted */
 	const char *value;
 	const char *cast;			/* type that the whole value is cast to, or NULL */
+	bool		derived;		/* from an attribute that lives elsewhere: its own goes before */
+	bool		written;		/* an expression of a mapping made it: the next one goes on from there */
 } ScimColumnItem;
 
 typedef struct ScimColumns
@@ -247,14 +255,34 @@ extern void scim_change_columns(ScimColumns *list, const ScimChange *change, con
 
 /* "c.parent = $key AND ...": a side row, for statements on it. */
 extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
-/* Make the rows beside a resource what "after" says.  True: something was written. */
-extern bool scim_side_update(const ScimChange *change, const char *id);
+/* A row that the resource's row is to name: is one made for a new resource?  Make it; its key. */
+extern bool scim_side_is_made_first(const ScimChange *change, const ScimSide *side);
+extern char *scim_side_insert_named(const ScimChange *change, const ScimSide *side);
+/* The key of the row that a resource's row names (NULL: none); delete a row by it. */
+extern char *scim_side_named(const ScimEndpointType *target, const ScimSide *side, const char *id);
+extern void scim_side_delete_named(const ScimEndpointType *target, const ScimSide *side, const char *key);
+/*
+ * Make the rows beside a resource what "after" says.  "made": the row is new, and
+ * so are those that it names.  True: something was written.
+ */
+extern bool scim_side_update(const ScimChange *change, const char *id, bool made);
 /* Rows that a new resource is given. */
 extern void scim_side_insert_membership(const ScimEndpointType *target, const char *id);
 extern void scim_side_insert_besides(const ScimEndpointType *target, const char *id);
-/* scim.resource_state, where the mapping has it. */
-extern void scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created);
-extern void scim_side_delete_state(const ScimEndpointType *target, const char *id);
+
+/* ---- scim.resource_state (store_state.c); all do nothing where a mapping has none ---- */
+
+/* Fill in what it holds of these resources, in the active snapshot. */
+extern void scim_state_fill(const ScimEndpointType *target, ScimParentRow *rows, int n);
+/* The keys of the resources that have this externalId there, in the active snapshot. */
+extern int	scim_state_keys(const ScimEndpointType *target, const char *external_id, const char ***keys);
+/* Does the externalId that it holds differ between the two states of a change? */
+extern bool scim_state_changes(const ScimChange *change);
+/* The row of a resource that was created (there is no "before") or changed. */
+extern void scim_state_write(const ScimChange *change, const char *id);
+extern void scim_state_delete(const ScimEndpointType *target, const char *id);
+/* Resources of mapping "m" of the same endpoint have changed: a text array of keys. */
+extern void scim_state_change(const ScimEndpointType *target, const ScimMapping *m, Datum keys);
 
 /* ---- multi-valued attributes (store_child.c) ---- */
 
@@ -281,19 +309,30 @@ typedef struct ScimChildRows
 } ScimChildRows;
 
 /*
- * Make the child rows of one attribute what "after" says, in two steps: delete
- * those that are gone, telling which are new; insert these.  True: something
- * was written.
+ * Make child rows what "after" says, in two steps: delete those of each
+ * attribute that are gone, telling which are new; insert these, of all.  True:
+ * something was written.
  */
 extern bool scim_store_child_delete(const ScimEndpointType *target, const char *id, const ScimChild *child,
 									const json_t *before, const json_t *after, ScimChildRows *fresh);
-extern bool scim_store_child_insert(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh);
+extern bool scim_store_children_insert(const ScimEndpointType *target, const char *id, ScimChildRows *fresh, int n);
+/*
+ * What the columns of a sub-attribute are to hold for some elements: "stored",
+ * as new rows have it; else as it is read, to be compared.  False: null for all.
+ */
+extern bool scim_store_element_texts(const ScimMapping *m, const ScimChild *child, int sub, const json_t **elements, int n,
+									 bool stored, const char **column);
+/*
+ * Insert rows of some child relations that are one table without a statement
+ * (store_insert.c); false: a statement has to do it.
+ */
+extern bool scim_store_insert_rows(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh, int n);
 /* Delete all rows of a child relation. */
 extern void scim_store_clear_child(const ScimEndpointType *target, const char *id, const ScimChild *child);
 
 /*
  * Delete rows of a relation whose column is a key of the mapping (and its scope
- * columns, or NULL for each, those of the scope), or set "cleared" to null.
+ * columns, or NULL for each, those of the scope), or with "cleared" set what that says.
  */
 extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
 								   const char *cleared, const char *column, const char *id);
@@ -311,27 +350,13 @@ extern bool scim_store_take_namesake(const ScimEndpointType *target, const json_
 
 /* ---- members (store_members.c) ---- */
 
+/* "parent = NULL", or what the mapping says: how a member's own row names a group no more. */
+extern const char *scim_store_removal(const ScimChild *child);
 /* Apply a set difference to a link attribute; true: something changed. */
 extern bool scim_store_apply_delta(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
 								   const ScimDelta *delta, ScimError *err);
 /* Make the references what "after" says; "any": there may be others. */
 extern bool scim_store_replace_links(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
 									 bool any, const json_t *after, ScimError *err);
-
-/*
- * The resource whose child rows this process is writing.  The triggers that
- * keep scim.users.values_present right for plain SQL have nothing to do for
- * those: they tell them by the depth of triggers, since a trigger of somebody
- * else may write child rows as well, one level deeper.
- */
-typedef struct ScimStoreWriter
-{
-	int			depth;			/* of triggers, where it writes; -1: it does not */
-	const char *id;
-	int32		present;		/* bits that were set meanwhile by others for that resource */
-} ScimStoreWriter;
-
-extern ScimStoreWriter scim_store_writer;
-extern int	scim_store_trigger_depth(void);
 
 #endif							/* SCIM_STORE_INTERNAL_H */

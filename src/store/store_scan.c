@@ -42,6 +42,7 @@
 #include "utils/snapmgr.h"
 
 #include "store_internal.h"
+#include "store_table.h"
 
 /* A scope has few columns; beyond this it is SQL. */
 #define MAX_KEYS 8
@@ -65,11 +66,14 @@ typedef struct ScanIndex
 	int			narguments;
 	AttrNumber	order;			/* of a child: its order column, or 0 */
 	Oid			order_type;
+	AttrNumber	fixed;			/* of a child: the text column that tells which rows are its own, or 0 */
+	const char *fixed_text;		/* and how */
+	int			fixed_len;
 } ScanIndex;
 
 typedef struct ScanColumnRead
 {
-	AttrNumber	attnum;			/* 0: none, the version is the row's own */
+	AttrNumber	attnum;			/* 0: none, it is the row's own version or of its state */
 	Oid			type;
 } ScanColumnRead;
 
@@ -84,100 +88,16 @@ typedef struct ScimScans
 
 /* ---- what can be read like this ---- */
 
-/* Types whose text is that of a cast, whatever the settings. */
-static bool
-is_plain_type(Oid type)
-{
-	switch (type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-		case BOOLOID:
-		case UUIDOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-static bool
-is_key_type(Oid type)
-{
-	return is_plain_type(type) && type != BOOLOID;
-}
-
-/* The value of a text as the key's type. */
-static Datum
-key_datum(Oid type, const char *text)
-{
-	switch (type)
-	{
-		case UUIDOID:
-			return DirectFunctionCall1(uuid_in, CStringGetDatum(text));
-		case INT2OID:
-			return DirectFunctionCall1(int2in, CStringGetDatum(text));
-		case INT4OID:
-			return DirectFunctionCall1(int4in, CStringGetDatum(text));
-		case INT8OID:
-			return DirectFunctionCall1(int8in, CStringGetDatum(text));
-		default:
-			return CStringGetTextDatum(text);
-	}
-}
-
-/* A column of an open relation by its quoted name; false: it is not to be had here. */
-static bool
-named_column(Relation rel, const char *quoted, AttrNumber *attnum, Oid *type)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; quoted && i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (att->attisdropped || strcmp(quote_identifier(NameStr(att->attname)), quoted) != 0)
-			continue;
-		*attnum = att->attnum;
-		*type = att->atttypid;
-		return true;
-	}
-	return false;
-}
-
-/* Is that column there, of that type, and in the row itself? */
-static bool
-is_stored(TupleDesc desc, AttrNumber attnum, Oid type)
-{
-	Form_pg_attribute att;
-
-	if (attnum <= 0 || attnum > desc->natts)
-		return false;
-	att = TupleDescAttr(desc, attnum - 1);
-	return !att->attisdropped && att->atttypid == type &&
-		(att->attgenerated == '\0' || att->attgenerated == ATTRIBUTE_GENERATED_STORED);
-}
-
 /* Is what is read of a source the column itself, and no expression over it? */
 static bool
 is_column(const ScimSource *src, const char *alias, TupleDesc desc)
 {
 	Form_pg_attribute att;
 
-	if (src->expr == NULL || !is_stored(desc, src->attnum, src->typid))
+	if (src->expr == NULL || !scim_table_stores(desc, src->attnum, src->typid))
 		return false;
 	att = TupleDescAttr(desc, src->attnum - 1);
 	return strcmp(src->expr, psprintf("%s.%s", alias, quote_identifier(NameStr(att->attname)))) == 0;
-}
-
-/* A plain table, and nothing that only a statement would do. */
-static bool
-is_plain_table(Relation rel)
-{
-	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass &&
-		!rel->rd_rel->relrowsecurity && rel->rd_rules == NULL && !RELATION_IS_OTHER_TEMP(rel);
 }
 
 static bool
@@ -299,7 +219,7 @@ parent_scope(const ScimMapping *m, Relation rel, ScanColumn *columns, int *n)
 	{
 		ScanColumn *column = &columns[*n];
 
-		if (!named_column(rel, m->scope_columns[*n], &column->attnum, &column->type) || !is_key_type(column->type))
+		if (!scim_table_column(rel, m->scope_columns[*n], &column->attnum, &column->type) || !scim_table_key_type(column->type))
 			return false;
 		column->scope = *n;
 	}
@@ -320,14 +240,14 @@ child_columns(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 		if (child->scope[i] == NULL)
 			continue;
 		columns[*n].scope = i;
-		if (!named_column(rel, child->scope[i], &columns[*n].attnum, &columns[*n].type) ||
+		if (!scim_table_column(rel, child->scope[i], &columns[*n].attnum, &columns[*n].type) ||
 			columns[*n].type != scope[i].type)
 			return false;
 		(*n)++;
 	}
 	columns[*n].scope = -1;
-	if (!named_column(rel, by, &columns[*n].attnum, &columns[*n].type) ||
-		columns[*n].type != key->typid || !is_key_type(key->typid))
+	if (!scim_table_column(rel, by, &columns[*n].attnum, &columns[*n].type) ||
+		columns[*n].type != key->typid || !scim_table_key_type(key->typid))
 		return false;
 	(*n)++;
 	return true;
@@ -344,7 +264,21 @@ counts_all_rows(const ScimChild *child)
 	/* a member has to be a resource, and one of this scope */
 	if (child->kind == SCIM_CHILD_LINK && target && (target->filter || target->membership))
 		return false;
-	return child->filter == NULL && child->nfixed == 0;
+	return child->filter == NULL && (child->nfixed == 0 || (child->nfixed == 1 && child->kind == SCIM_CHILD_VALUES));
+}
+
+/* A column that holds the same text in all rows of a child relation, compared by its bytes. */
+static bool
+find_fixed(const ScimChild *child, Relation rel, ScanIndex *result)
+{
+	Oid			type;
+
+	if (child->nfixed == 0)
+		return true;
+	result->fixed_text = child->fixed_texts[0];
+	result->fixed_len = strlen(result->fixed_text);
+	return scim_table_column(rel, child->fixed_columns[0], &result->fixed, &type) && type == TEXTOID &&
+		get_collation_isdeterministic(TupleDescAttr(RelationGetDescr(rel), result->fixed - 1)->attcollation);
 }
 
 /* Is every value of a child row a column whose text needs no cast, or fixed? */
@@ -352,12 +286,12 @@ static bool
 child_is_plain(const ScimChild *child, TupleDesc desc)
 {
 	if (child->kind == SCIM_CHILD_LINK || child->kind == SCIM_CHILD_PENDING)
-		return is_column(&child->ref, "c", desc) && is_key_type(child->ref.typid);
+		return is_column(&child->ref, "c", desc) && scim_table_key_type(child->ref.typid);
 	if (child->kind != SCIM_CHILD_VALUES || (child->order != NULL && !child->order_is_integer))
 		return false;
 	for (int i = 0; i < child->nsubs; i++)
 		if (child->srcs[i].expr != NULL &&
-			(!is_column(&child->srcs[i], "c", desc) || !is_plain_type(child->srcs[i].typid)))
+			(!is_column(&child->srcs[i], "c", desc) || !scim_table_plain_type(child->srcs[i].typid)))
 			return false;
 	return true;
 }
@@ -373,17 +307,17 @@ prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 	if (!counts_all_rows(child))
 		return;
 	rel = table_open(child->relid, AccessShareLock);
-	if (!child_is_plain(child, RelationGetDescr(rel)))
+	if (!child_is_plain(child, RelationGetDescr(rel)) || !find_fixed(child, rel, result))
 	{
 		table_close(rel, NoLock);
 		return;
 	}
 	if (child->kind != SCIM_CHILD_VALUES)
 		next = child->ref.attnum;
-	else if (named_column(rel, child->order, &result->order, &result->order_type))
+	else if (scim_table_column(rel, child->order, &result->order, &result->order_type))
 		next = result->order;
 	/* values without an order would have to be sorted */
-	if (next != 0 && is_plain_table(rel) &&
+	if (next != 0 && scim_table_is_plain(rel) &&
 		child_columns(m, scope, child, rel, child->parent, &m->key, columns, &n))
 		find_index(rel, columns, n, next, child->kind != SCIM_CHILD_VALUES, context, result);
 	table_close(rel, NoLock);
@@ -401,12 +335,12 @@ note_column(ScimScans *scans, TupleDesc desc, int place, const ScimSource *src)
 
 /*
  * Do the scope's columns alone tell which rows are resources, and the row alone
- * what they are?
+ * (but for its state) what they are?
  */
 static bool
 counts_all_resources(const ScimMapping *m)
 {
-	return m->filter == NULL && m->membership == NULL && m->state == NULL && m->nsides == 0;
+	return m->filter == NULL && m->membership == NULL && m->nsides == (m->state ? 1 : 0);
 }
 
 /* Where each column of a parent row comes from; false: not all are columns. */
@@ -416,19 +350,16 @@ note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, Sc
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			place = state->col_slots;
 
-	if (!note_column(scans, desc, SCIM_COL_KEY, &m->key) || !is_key_type(m->key.typid))
+	if (!note_column(scans, desc, SCIM_COL_KEY, &m->key) || !scim_table_key_type(m->key.typid))
 		return false;
-	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !is_key_type(m->version->typid)))
+	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !scim_table_key_type(m->version->typid)))
 		return false;
-	if (m->created && !note_column(scans, desc, state->col_created, m->created))
+	if (m->created && m->created->side == NULL && !note_column(scans, desc, state->col_created, m->created))
 		return false;
-	if (m->last_modified && !note_column(scans, desc, state->col_modified, m->last_modified))
-		return false;
-	if (m->present && !named_column(rel, m->present, &scans->columns[state->col_present].attnum,
-									&scans->columns[state->col_present].type))
+	if (m->last_modified && m->last_modified->side == NULL && !note_column(scans, desc, state->col_modified, m->last_modified))
 		return false;
 	for (int i = 0; i < m->nscalars; i++)
-		if (!note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
+		if (m->scalars[i].src.side == NULL && !note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
 			return false;
 	for (int i = 0; i < m->nslots; i++)
 		for (int j = 0; j < m->slots[i].nsubs; j++)
@@ -448,7 +379,7 @@ prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *l
 	ScanColumn	columns[MAX_KEYS];
 	int			n;
 
-	if (!link->by_column && is_plain_table(rel) && child_columns(m, scope, link, rel, link->ref.column, &m->key, columns, &n))
+	if (!link->by_column && scim_table_is_plain(rel) && child_columns(m, scope, link, rel, link->ref.column, &m->key, columns, &n))
 		find_index(rel, columns, n, 0, false, context, result);
 	table_close(rel, NoLock);
 }
@@ -471,7 +402,7 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 			prepare_child(m, columns, &m->children[i], context, &scans->children[i]);
 		if (state->groups_child >= 0)
 			prepare_groups(m, columns, m->children[state->groups_child].user_link, context, &scans->groups);
-		if (counts_all_resources(m) && is_plain_table(rel) && note_columns(m, state, rel, scans))
+		if (counts_all_resources(m) && scim_table_is_plain(rel) && note_columns(m, state, rel, scans))
 		{
 			columns[n].scope = -1;
 			columns[n].attnum = m->key.attnum;
@@ -520,7 +451,7 @@ open_scan(const ScanIndex *how, OpenScan *scan)
 		return false;
 	scan->rel = table_open(how->relid, AccessShareLock);
 	scan->index = NULL;
-	usable = is_plain_table(scan->rel) &&
+	usable = scim_table_is_plain(scan->rel) &&
 		pg_class_aclcheck(how->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 	if (usable)
 	{
@@ -549,7 +480,7 @@ begin_scan(const ScimEndpointType *target, const ScanIndex *how, OpenScan *scan)
 	memcpy(scan->keys, how->keys, sizeof(ScanKeyData) * how->nkeys);
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope >= 0)
-			scan->keys[i].sk_argument = key_datum(how->columns[i].type, target->scope[how->columns[i].scope]);
+			scan->keys[i].sk_argument = scim_table_datum(how->columns[i].type, target->scope[how->columns[i].scope]);
 	scan->slot = table_slot_create(scan->rel, NULL);
 	scan->desc = scim_index_beginscan(scan->rel, scan->index, GetActiveSnapshot(), scan->nkeys);
 }
@@ -559,7 +490,7 @@ key_of(const ScimMapping *m, ScimParentRow *row)
 {
 	if (!row->has_key)
 	{
-		row->key = key_datum(m->key.typid, row->id);
+		row->key = scim_table_datum(m->key.typid, row->id);
 		row->has_key = true;
 	}
 	return row->key;
@@ -597,11 +528,11 @@ static bool
 child_fits(const ScimChild *child, const ScanIndex *how, TupleDesc desc)
 {
 	if (child->kind != SCIM_CHILD_VALUES)
-		return is_stored(desc, child->ref.attnum, child->ref.typid);
+		return scim_table_stores(desc, child->ref.attnum, child->ref.typid);
 	for (int i = 0; i < child->nsubs; i++)
-		if (child->srcs[i].expr && !is_stored(desc, child->srcs[i].attnum, child->srcs[i].typid))
+		if (child->srcs[i].expr && !scim_table_stores(desc, child->srcs[i].attnum, child->srcs[i].typid))
 			return false;
-	return is_stored(desc, how->order, how->order_type);
+	return scim_table_stores(desc, how->order, how->order_type) && (how->fixed == 0 || scim_table_stores(desc, how->fixed, TEXTOID));
 }
 
 static int64
@@ -634,18 +565,108 @@ scim_store_can_scan(const ScimMapping *m, int child)
 	return OidIsValid(scans_of(m)->children[child].index);
 }
 
+/* Do the rows of two child relations come from one scan? */
+static bool
+same_place(const ScanIndex *a, const ScanIndex *b)
+{
+	return a->fixed != 0 && a->fixed == b->fixed && a->relid == b->relid && a->index == b->index && a->order == b->order;
+}
+
+/* Child relations whose rows one scan finds. */
+typedef struct ScanGroup
+{
+	int			n;
+	int			last;			/* the one that the last row was of: values of one attribute lie together */
+	const ScimChild **children;
+	const ScanIndex **how;
+} ScanGroup;
+
+/* Those that lie in the place of the first; false: not as they were. */
+static bool
+make_group(const ScimMapping *m, int first, const bool *can, const bool *use, TupleDesc desc, ScanGroup *group)
+{
+	const ScanIndex *hows = scans_of(m)->children;
+
+	group->n = group->last = 0;
+	group->children = palloc(sizeof(ScimChild *) * m->nchildren);
+	group->how = palloc(sizeof(ScanIndex *) * m->nchildren);
+	for (int i = first; i < m->nchildren; i++)
+	{
+		if (i != first && (!can[i] || !use[i] || !same_place(&hows[first], &hows[i])))
+			continue;
+		if (!child_fits(&m->children[i], &hows[i], desc))
+			return false;
+		group->children[group->n] = &m->children[i];
+		group->how[group->n++] = &hows[i];
+	}
+	return true;
+}
+
+/* Is this row of that child relation? */
+static bool
+is_of(const ScanIndex *how, TupleTableSlot *slot)
+{
+	text	   *value;
+
+	if (how->fixed == 0)
+		return true;
+	if (slot->tts_isnull[how->fixed - 1])
+		return false;
+	value = DatumGetTextPP(slot->tts_values[how->fixed - 1]);
+	return VARSIZE_ANY_EXHDR(value) == how->fixed_len && memcmp(VARDATA_ANY(value), how->fixed_text, how->fixed_len) == 0;
+}
+
+/* The relation that a row is of; false: none that is asked for. */
+static bool
+find_child(ScanGroup *group, TupleTableSlot *slot)
+{
+	for (int i = 0; i < group->n; i++)
+	{
+		int			j = (group->last + i) % group->n;
+
+		if (!is_of(group->how[j], slot))
+			continue;
+		group->last = j;
+		return true;
+	}
+	return false;
+}
+
+static ScimChildRow *
+make_child_row(const ScimChild *child, const ScanIndex *how, TupleTableSlot *slot)
+{
+	ScimChildRow *row = palloc(sizeof(ScimChildRow));
+
+	row->child = child;
+	row->order = 0;
+	if (child->kind == SCIM_CHILD_VALUES)
+	{
+		row->values = palloc(sizeof(char *) * child->nsubs);
+		for (int j = 0; j < child->nsubs; j++)
+			row->values[j] = value_text(&child->srcs[j], slot);
+		if (!slot->tts_isnull[how->order - 1])
+			row->order = integer_value(slot->tts_values[how->order - 1], how->order_type);
+	}
+	else
+	{
+		row->values = palloc(sizeof(char *));
+		row->values[0] = value_text(&child->ref, slot);
+	}
+	return row;
+}
+
 bool
-scim_store_scan_child(const ScimEndpointType *target, int index, ScimParentRow *rows, int n, long *budget)
+scim_store_scan_children(const ScimEndpointType *target, int index, const bool *can, bool *use,
+						 ScimParentRow *rows, int n, long *budget)
 {
 	const ScimMapping *m = target->mapping;
-	const ScimStoreState *state = scim_store_state(m);
-	const ScimChild *child = &m->children[index];
 	const ScanIndex *how = &scans_of(m)->children[index];
+	ScanGroup	group;
 	OpenScan	scan;
 
 	if (!open_scan(how, &scan))
 		return false;
-	if (!child_fits(child, how, RelationGetDescr(scan.rel)))
+	if (!make_group(m, index, can, use, RelationGetDescr(scan.rel), &group))
 	{
 		index_close(scan.index, AccessShareLock);
 		table_close(scan.rel, NoLock);
@@ -654,36 +675,20 @@ scim_store_scan_child(const ScimEndpointType *target, int index, ScimParentRow *
 	begin_scan(target, how, &scan);
 	for (int i = 0; i < n; i++)
 	{
-		if (state->col_present >= 0 && child->present >= 0 && !rows[i].nulls[state->col_present] &&
-			(DatumGetInt32(rows[i].values[state->col_present]) & (1 << child->present)) == 0)
-			continue;
 		start_at(how, &scan, key_of(m, &rows[i]));
 		while (next_row(&scan))
 		{
-			ScimChildRow *row = palloc(sizeof(ScimChildRow));
-
+			slot_getallattrs(scan.slot);
+			if (!find_child(&group, scan.slot))
+				continue;
 			if (--*budget < 0)
 				scim_store_too_much();
-			slot_getallattrs(scan.slot);
-			row->child = child;
-			row->order = 0;
-			if (child->kind == SCIM_CHILD_VALUES)
-			{
-				row->values = palloc(sizeof(char *) * child->nsubs);
-				for (int j = 0; j < child->nsubs; j++)
-					row->values[j] = value_text(&child->srcs[j], scan.slot);
-				if (!scan.slot->tts_isnull[how->order - 1])
-					row->order = integer_value(scan.slot->tts_values[how->order - 1], how->order_type);
-			}
-			else
-			{
-				row->values = palloc(sizeof(char *));
-				row->values[0] = value_text(&child->ref, scan.slot);
-			}
-			scim_store_add_row(&rows[i], row);
+			scim_store_add_row(&rows[i], make_child_row(group.children[group.last], group.how[group.last], scan.slot));
 		}
 	}
 	end_scan(&scan);
+	for (int i = 0; i < group.n; i++)
+		use[group.children[i] - m->children] = false;
 	return true;
 }
 
@@ -713,7 +718,7 @@ static bool
 parent_fits(const ScimScans *scans, int n, TupleDesc desc)
 {
 	for (int i = 0; i < n; i++)
-		if (scans->columns[i].attnum != 0 && !is_stored(desc, scans->columns[i].attnum, scans->columns[i].type))
+		if (scans->columns[i].attnum != 0 && !scim_table_stores(desc, scans->columns[i].attnum, scans->columns[i].type))
 			return false;
 	return true;
 }
@@ -786,7 +791,7 @@ next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow 
 {
 	const ScimScans *scans = scans_of(m);
 
-	start_at(&scans->parent, scan, key_datum(m->key.typid, id));
+	start_at(&scans->parent, scan, scim_table_datum(m->key.typid, id));
 	if (!next_row(scan))
 		return false;
 	fill_parent(m, scim_store_state(m), scans, scan->rel, scan->slot, row);
