@@ -7,7 +7,7 @@
 #   make conformance    run clients of others against it (needs their registries)
 #   make bench          measure against pgbench
 #   make bench-core     measure the language alone, against jansson
-#   make bench-outbound measure an initial sync, against libcurl alone
+#   make bench-outbound measure an initial sync, against libcurl alone; SCALE=1000000: a large table
 #   make coverage       unit tests of core, and the lines they reach
 #   make LISTENER=no    build without libmicrohttpd (everything but the listener)
 #
@@ -38,7 +38,7 @@ bench:
 	@bench/run.sh $(if $(SCALE),--users $(SCALE)) $(ARGS)
 
 bench-outbound:
-	@bench/outbound.sh $(ARGS)
+	@bench/outbound.sh $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 # The language alone, as ratios to jansson's parse of the same bytes: bench/core.
 bench-core:
