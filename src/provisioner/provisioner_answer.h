@@ -19,13 +19,11 @@
 /* Of these, tries against another row that may give way. */
 #define SCIM_MAX_CONFLICTS 3
 
-/* And after "duplicate" of what is not found: an index may lag behind some seconds. */
-#define SCIM_MAX_LAGS 6
+#define SCIM_BACKOFF_FIRST_MS 1000
 
 /* Misses that make sure that a POST of unknown outcome has come to nothing. */
 #define SCIM_DOUBT_AFTER_SILENCE 3
-
-#define SCIM_BACKOFF_FIRST_MS 1000
+#define SCIM_DOUBT_AFTER_ERROR 1
 
 typedef struct ScimAnswer
 {

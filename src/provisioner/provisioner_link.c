@@ -67,11 +67,12 @@ execute(const char *key, const char *sql, int nargs, const Oid *types, Datum *va
 /*
  * Take entries off the queue and make the links of their rows due, also of
  * rows that have none yet.  Exactly the entries that were read go: what is
- * committed meanwhile stays.  Returns how many; *full: one of those that stay
+ * committed meanwhile stays.  "spread": rows that a link was made of besides its
+ * own count as well.  Returns how many; *full: one of those that stay
  * says that all rows are to be looked at.
  */
 int
-scim_links_absorb(int64 sync_id, bool *full)
+scim_links_absorb(int64 sync_id, bool spread, bool *full)
 {
 	Oid			read_types[2] = {INT8OID, INT8OID};
 	Datum		read_values[2] = {Int64GetDatum(sync_id), Int64GetDatum(MAX_QUEUE_ENTRIES)};
@@ -100,6 +101,8 @@ scim_links_absorb(int64 sync_id, bool *full)
 
 	values[0] = Int64GetDatum(sync_id);
 	values[1] = PointerGetDatum(construct_array(ids, taken, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (spread)
+		scim_nests_spread(sync_id, values[1]);
 	(void) execute("absorb the queue",
 				   "WITH d AS (DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys, reason)"
 				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at, lane)"
@@ -490,6 +493,23 @@ scim_attempts_held(const char *server)
 				   1, types, values, NULL, SPI_OK_SELECT);
 	held = row_datum(0, 1, &isnull);
 	return isnull ? 0 : DatumGetTimestampTz(held);
+}
+
+/*
+ * Rows that wait for others which have not come in weeks are said to be wrong.
+ * They go on as soon as one of these comes.
+ */
+void
+scim_links_give_up_waiting(void)
+{
+	(void) execute("give up waiting",
+				   "UPDATE scim._links l SET state = 'parked', reason = 'rows that it refers to have not come in '"
+				   " OPERATOR(pg_catalog.||) d.days OPERATOR(pg_catalog.||) ' days: it is at the target without them'"
+				   " FROM scim._syncs s CROSS JOIN LATERAL (SELECT coalesce((s.options OPERATOR(pg_catalog.->>) 'escrow_days')::pg_catalog.int4, "
+				   CppAsString2(SCIM_ESCROW_DAYS) ") AS days) d"
+				   " WHERE l.sync_id OPERATOR(pg_catalog.=) s.id AND l.waiting AND l.state OPERATOR(pg_catalog.=) 'linked' AND l.intent IS NULL"
+				   " AND l.waiting_since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => d.days))",
+				   0, NULL, NULL, NULL, SPI_OK_UPDATE);
 }
 
 /* Log entries that are old enough, some of them. */

@@ -105,7 +105,8 @@ static const Rows statements[WRITE_KINDS] = {
 		" acked = coalesce(EXCLUDED.acked, l.acked), acked_hash = CASE WHEN EXCLUDED.acked IS NULL THEN l.acked_hash ELSE EXCLUDED.acked_hash END,"
 		" wanted = EXCLUDED.wanted, wanted_hash = EXCLUDED.wanted_hash, reason = EXCLUDED.reason, doubt = EXCLUDED.doubt, attempts = EXCLUDED.attempts,"
 		" next_at = CASE WHEN l.dirty AND l.intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE EXCLUDED.next_at END,"
-		" gone_at = EXCLUDED.gone_at, waiting = EXCLUDED.waiting, staged = EXCLUDED.staged, approval = EXCLUDED.approval,"
+		" gone_at = EXCLUDED.gone_at, waiting = EXCLUDED.waiting,"
+		" waiting_since = CASE WHEN EXCLUDED.waiting THEN coalesce(l.waiting_since, pg_catalog.clock_timestamp()) END, staged = EXCLUDED.staged, approval = EXCLUDED.approval,"
 		" refused = EXCLUDED.refused, refused_until = EXCLUDED.refused_until,"
 		" intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
 	},
@@ -389,6 +390,30 @@ scim_link_of_remote(int64 sync_id, const char *remote_id)
 						 " AND remote_id OPERATOR(pg_catalog.=) $2",
 						 2, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._links");
+	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
+}
+
+/*
+ * The state of a link whose row is gone and that no request is about, or NULL;
+ * "drop": it goes, because its resource is another row's.
+ */
+const char *
+scim_link_of_gone(int64 sync_id, const char *key, bool drop)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
+	int			code;
+
+	if (gathered && gathered->sync_id == sync_id)
+		write_all(gathered);
+#define OF_GONE \
+	" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2" \
+	" AND gone_at IS NOT NULL AND intent IS NULL AND NOT dirty"
+	code = drop ? scim_own_execute("drop link of gone row", "DELETE FROM scim._links" OF_GONE " RETURNING state", 2, types, values, NULL, false, 0) :
+		scim_own_execute("link of gone row", "SELECT state FROM scim._links" OF_GONE, 2, types, values, NULL, false, 0);
+#undef OF_GONE
+	if (code != (drop ? SPI_OK_DELETE_RETURNING : SPI_OK_SELECT))
+		elog(ERROR, "could not look at scim._links");
 	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
 }
 
