@@ -181,8 +181,22 @@ scim_columns_add(ScimColumns *list, const char *column, const char *value)
 		list->items = repalloc(list->items, sizeof(ScimColumnItem) * list->capacity);
 	}
 	list->items[list->n].column = column;
+	list->items[list->n].kind = SCIM_COLUMN_SQL;
 	list->items[list->n].cast = NULL;
 	list->items[list->n++].value = value;
+}
+
+void
+scim_columns_add_known(ScimColumns *list, const ScimSource *src, const char *value, ScimColumnKind kind, const char *text)
+{
+	int			n = list->n;
+
+	scim_columns_add(list, src->column, value);
+	if (list->n == n)
+		return;
+	list->items[n].kind = kind;
+	list->items[n].attnum = src->attnum;
+	list->items[n].text = text;
 }
 
 void
@@ -280,8 +294,9 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		if (text == NULL && src->not_null && src->has_default && list->update)
 			scim_columns_add(list, src->column, "DEFAULT");
 		else
-			scim_columns_add(list, src->column, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
-														 scim_sql_text(list->sql, text), src->column_type));
+			scim_columns_add_known(list, src, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
+													   scim_sql_text(list->sql, text), src->column_type),
+								   src->negated ? SCIM_COLUMN_SQL : SCIM_COLUMN_TEXT, text);
 	}
 	for (int i = 0; i < src->nwrites; i++)
 	{

@@ -65,19 +65,6 @@ typedef struct ScimInserts
 
 /* ---- what can be inserted like this ---- */
 
-/* Does a text become the column's value by the input function of its type, and nothing else? */
-static bool
-takes_text(TupleDesc desc, AttrNumber attnum, Oid *type)
-{
-	Form_pg_attribute att;
-
-	if (attnum <= 0 || attnum > desc->natts)
-		return false;
-	att = TupleDescAttr(desc, attnum - 1);
-	*type = att->atttypid;
-	return !att->attisdropped && att->attgenerated == '\0' && att->atttypmod == -1 && scim_table_plain_type(att->atttypid);
-}
-
 static bool
 add_fixed(RowMaker *maker, Relation rel, const char *column, int scope)
 {
@@ -85,7 +72,7 @@ add_fixed(RowMaker *maker, Relation rel, const char *column, int scope)
 
 	fixed->scope = scope;
 	return scim_table_column(rel, column, &fixed->attnum, &fixed->type) &&
-		takes_text(RelationGetDescr(rel), fixed->attnum, &fixed->type);
+		scim_table_takes_text(RelationGetDescr(rel), fixed->attnum, &fixed->type);
 }
 
 /* The columns that are the same in all rows of one parent. */
@@ -116,7 +103,7 @@ prepare_values(const ScimChild *child, Relation rel, RowMaker *maker)
 
 		if (src->column == NULL)
 			continue;
-		if (src->negated || !takes_text(RelationGetDescr(rel), src->attnum, &maker->types[j]))
+		if (src->negated || !scim_table_takes_text(RelationGetDescr(rel), src->attnum, &maker->types[j]))
 			return false;
 		for (int i = 0; i < j; i++)
 			if (child->srcs[i].column && child->srcs[i].attnum == src->attnum)
@@ -160,7 +147,7 @@ prepare_child(const ScimMapping *m, const ScimChild *child, RowMaker *maker)
 		return;
 	rel = table_open(child->relid, AccessShareLock);
 	maker->parent = child->parent_attnum;
-	maker->usable = scim_table_is_plain(rel) && takes_text(RelationGetDescr(rel), maker->parent, &type) &&
+	maker->usable = scim_table_is_plain(rel) && scim_table_takes_text(RelationGetDescr(rel), maker->parent, &type) &&
 		type == m->key.typid && prepare_fixed(m, child, rel, maker) && prepare_values(child, rel, maker) &&
 		prepare_defaults(rel, maker);
 	table_close(rel, NoLock);

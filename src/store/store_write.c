@@ -198,9 +198,9 @@ static void
 add_touches(ScimColumns *list, const ScimMapping *m)
 {
 	if (m->last_modified && m->last_modified->column)
-		scim_columns_add(list, m->last_modified->column, scim_store_now_sql(m->last_modified));
+		scim_columns_add_known(list, m->last_modified, scim_store_now_sql(m->last_modified), SCIM_COLUMN_NOW, NULL);
 	if (m->version && m->version->column)
-		scim_columns_add(list, m->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr));
+		scim_columns_add_known(list, m->version, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr), SCIM_COLUMN_NEXT, NULL);
 	scim_columns_settings(list, m->touches, m->ntouches);
 }
 
@@ -243,6 +243,8 @@ update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumn
 			return;
 		scim_columns_add(list, column, psprintf("r.%s", column));
 	}
+	if (scim_store_update_row(change->target, id, list))
+		return;
 	appendStringInfo(&sql->text, "UPDATE %s r SET ", m->relation);
 	scim_columns_append_set(list);
 	append_where_key(sql, m, id, scope);
