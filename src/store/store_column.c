@@ -187,15 +187,16 @@ scim_columns_add(ScimColumns *list, const char *column, const char *value)
 }
 
 void
-scim_columns_add_known(ScimColumns *list, const ScimSource *src, const char *value, ScimColumnKind kind, const char *text)
+scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
+					   ScimColumnKind kind, const char *text)
 {
 	int			n = list->n;
 
-	scim_columns_add(list, src->column, value);
+	scim_columns_add(list, column, value);
 	if (list->n == n)
 		return;
 	list->items[n].kind = kind;
-	list->items[n].attnum = src->attnum;
+	list->items[n].attnum = attnum;
 	list->items[n].text = text;
 }
 
@@ -294,7 +295,7 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		if (text == NULL && src->not_null && src->has_default && list->update)
 			scim_columns_add(list, src->column, "DEFAULT");
 		else
-			scim_columns_add_known(list, src, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
+			scim_columns_add_known(list, src->column, src->attnum, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
 													   scim_sql_text(list->sql, text), src->column_type),
 								   src->negated ? SCIM_COLUMN_SQL : SCIM_COLUMN_TEXT, text);
 	}

@@ -198,9 +198,9 @@ static void
 add_touches(ScimColumns *list, const ScimMapping *m)
 {
 	if (m->last_modified && m->last_modified->column)
-		scim_columns_add_known(list, m->last_modified, scim_store_now_sql(m->last_modified), SCIM_COLUMN_NOW, NULL);
+		scim_columns_add_known(list, m->last_modified->column, m->last_modified->attnum, scim_store_now_sql(m->last_modified), SCIM_COLUMN_NOW, NULL);
 	if (m->version && m->version->column)
-		scim_columns_add_known(list, m->version, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr), SCIM_COLUMN_NEXT, NULL);
+		scim_columns_add_known(list, m->version->column, m->version->attnum, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr), SCIM_COLUMN_NEXT, NULL);
 	scim_columns_settings(list, m->touches, m->ntouches);
 }
 
@@ -282,6 +282,7 @@ insert_parent(const ScimChange *change)
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
 	ScimColumns list;
+	char	   *id;
 	int			scope;
 
 	scim_sql_init(&sql);
@@ -289,13 +290,17 @@ insert_parent(const ScimChange *change)
 	scope = scim_sql_scope_params(&sql, change->target);
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
-			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+			scim_columns_add_known(&list, m->scope_columns[i], m->scope_attnums[i], psprintf("$%d::%s", scope + i, m->scope_types[i]),
+								   SCIM_COLUMN_TEXT, change->target->scope[i]);
 	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
 	scim_columns_settings(&list, m->inserts, m->ninserts);
 	add_missing(&list, m->created, m->created ? scim_store_now_sql(m->created) : NULL);
 	add_missing(&list, m->last_modified, m->last_modified ? scim_store_now_sql(m->last_modified) : NULL);
 	add_missing(&list, m->version, "1");
+	id = scim_store_insert_row(change->target, &list);
+	if (id)
+		return id;
 	scim_columns_append_insert(&list, m->relation);
 	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
 	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */
