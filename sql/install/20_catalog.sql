@@ -27,7 +27,8 @@ CREATE TABLE scim._mappings (
 	attributes jsonb NOT NULL,
 	options jsonb NOT NULL DEFAULT '{}',
 	owner pg_catalog.regrole,
-	builtin boolean NOT NULL DEFAULT false
+	builtin boolean NOT NULL DEFAULT false,
+	extensions text[]
 );
 REVOKE ALL ON TABLE scim._mappings FROM PUBLIC;
 COMMENT ON TABLE scim._mappings IS 'Internal: mappings of relations to resource types; see the view scim.mappings.';
@@ -39,10 +40,11 @@ COMMENT ON COLUMN scim._mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim._mappings.attributes IS 'Attribute path to source, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.options IS 'What holds for the row as a whole, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.owner IS 'Role that statements on the relation run as; null (built-in store): the owner of the endpoint.';
-COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it came with the extension.';
+COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it is one of the built-in store.';
+COMMENT ON COLUMN scim._mappings.extensions IS 'Not null: a mapping of the built-in store made by scim.create_resource_type or scim.create_store_mapping, with these extensions.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._mappings
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
-SELECT pg_catalog.pg_extension_config_dump('scim._mappings', 'WHERE NOT builtin');
+SELECT pg_catalog.pg_extension_config_dump('scim._mappings', 'WHERE NOT builtin OR extensions IS NOT NULL');
 SELECT pg_catalog.pg_extension_config_dump('scim._mappings_id_seq', '');
 
 CREATE TABLE scim._endpoints (
@@ -137,16 +139,24 @@ COMMENT ON TABLE scim._cursor_keys IS 'Internal: what cursors (RFC 9865) of an e
 COMMENT ON COLUMN scim._cursor_keys.endpoint_id IS 'The endpoint.';
 COMMENT ON COLUMN scim._cursor_keys.key IS 'Two random keys of 32 bytes: for the tag, and for the text.';
 -- What a mapped relation has no column for.  Rows of users' tables are named by
--- mapping, scope and key; people and mapping owners see the view, which shows
--- them the rows of their own mappings.
+-- mapping, scope and key; people see the view, which shows them the rows of
+-- their own mappings.  Versions are never given twice, so that a row that is
+-- made anew under an old key has a new one.
+CREATE SEQUENCE scim._resource_version;
+REVOKE ALL ON SEQUENCE scim._resource_version FROM PUBLIC;
+COMMENT ON SEQUENCE scim._resource_version IS 'Internal: versions of scim._resource_state.';
+SELECT pg_catalog.pg_extension_config_dump('scim._resource_version', '');
+
+-- (A foreign key to _mappings would be looked at for each row of a bulk load;
+-- scim.drop_mapping deletes what there is.)
 CREATE TABLE scim._resource_state (
-	mapping bigint NOT NULL REFERENCES scim._mappings ON DELETE CASCADE,
+	mapping bigint NOT NULL,
 	scope text COLLATE "C" NOT NULL,
 	key text COLLATE "C" NOT NULL,
 	external_id text COLLATE "C",
 	created timestamptz,
-	last_modified timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	version bigint NOT NULL DEFAULT 1,
+	last_modified timestamptz,
+	version bigint NOT NULL DEFAULT pg_catalog.nextval('scim._resource_version'::pg_catalog.regclass),
 	PRIMARY KEY (mapping, scope, key)
 );
 CREATE INDEX _resource_state_external_id ON scim._resource_state (mapping, scope, external_id) WHERE external_id IS NOT NULL;
@@ -156,9 +166,9 @@ COMMENT ON COLUMN scim._resource_state.mapping IS 'Number of the mapping.';
 COMMENT ON COLUMN scim._resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
 COMMENT ON COLUMN scim._resource_state.key IS 'Text of the key.';
 COMMENT ON COLUMN scim._resource_state.external_id IS 'externalId.';
-COMMENT ON COLUMN scim._resource_state.created IS 'meta.created, if scim created it.';
-COMMENT ON COLUMN scim._resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
-COMMENT ON COLUMN scim._resource_state.version IS 'Part of meta.version: grows with every change by scim.';
+COMMENT ON COLUMN scim._resource_state.created IS 'meta.created; null: it was there before scim knew of it.';
+COMMENT ON COLUMN scim._resource_state.last_modified IS 'meta.lastModified: when scim changed it, or anybody where the mapping has "track"; null: not yet.';
+COMMENT ON COLUMN scim._resource_state.version IS 'Part of meta.version (with "track" the whole): another number with every such change.';
 SELECT pg_catalog.pg_extension_config_dump('scim._resource_state', '');
 
 -- ---- views ----
@@ -166,17 +176,16 @@ SELECT pg_catalog.pg_extension_config_dump('scim._resource_state', '');
 CREATE VIEW scim.resource_state WITH (security_barrier = true) AS
 	SELECT s.mapping, s.scope, s.key, s.external_id, s.created, s.last_modified, s.version
 	FROM scim._resource_state s
-	WHERE s.mapping IN (SELECT m.id FROM scim._mappings m WHERE pg_catalog.pg_has_role(m.owner, 'USAGE'))
-	WITH LOCAL CHECK OPTION;
+	WHERE s.mapping IN (SELECT m.id FROM scim._mappings m WHERE pg_catalog.pg_has_role(m.owner, 'USAGE'));
 REVOKE ALL ON TABLE scim.resource_state FROM PUBLIC;
-COMMENT ON VIEW scim.resource_state IS 'What mapped relations of the current user have no column for (option "state" of a mapping).';
+COMMENT ON VIEW scim.resource_state IS 'What mapped relations of the current user have no column for: externalId, meta.created, meta.lastModified, meta.version.';
 COMMENT ON COLUMN scim.resource_state.mapping IS 'Number of the mapping.';
 COMMENT ON COLUMN scim.resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
 COMMENT ON COLUMN scim.resource_state.key IS 'Text of the key.';
 COMMENT ON COLUMN scim.resource_state.external_id IS 'externalId.';
-COMMENT ON COLUMN scim.resource_state.created IS 'meta.created, if scim created it.';
-COMMENT ON COLUMN scim.resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
-COMMENT ON COLUMN scim.resource_state.version IS 'Part of meta.version: grows with every change by scim.';
+COMMENT ON COLUMN scim.resource_state.created IS 'meta.created; null: it was there before scim knew of it.';
+COMMENT ON COLUMN scim.resource_state.last_modified IS 'meta.lastModified: when scim changed it, or anybody where the mapping has "track"; null: not yet.';
+COMMENT ON COLUMN scim.resource_state.version IS 'Part of meta.version (with "track" the whole): another number with every such change.';
 
 CREATE VIEW scim.endpoints AS
 	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created, e.options
@@ -233,7 +242,7 @@ COMMENT ON COLUMN scim.mappings.key IS 'Column that is the id of a resource.';
 COMMENT ON COLUMN scim.mappings.attributes IS 'Attribute path to source.';
 COMMENT ON COLUMN scim.mappings.options IS 'What holds for the row as a whole.';
 COMMENT ON COLUMN scim.mappings.owner IS 'Role that statements on the relation run as.';
-COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it came with the extension.';
+COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it is one of the built-in store.';
 
 -- ---- functions ----
 
@@ -277,7 +286,7 @@ CREATE FUNCTION scim.alter_endpoint(name text, options jsonb) RETURNS void
 REVOKE ALL ON FUNCTION scim.alter_endpoint(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.alter_endpoint(text, jsonb) IS
 'Set options of an endpoint; those not named stay, null sets one back to its default.
-patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; oauth (false): true lets clients (scim.create_client) get tokens by POST oauth/token; requestLog (false): true keeps each request in scim.request_log, values masked; requestsPerSecond (none): of one token to one listener, more is 429.
+patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; oauth (false): true lets clients (scim.create_client) get tokens by POST oauth/token; requestLog (false): true keeps each request in scim.request_log, values masked; softDelete (false): true keeps what is deleted in the built-in store (scim.deleted_resources), deletedRetention (none) for so many days; reviveDeleted (false): true brings the last deleted user of its userName back with a POST (others: by externalId); reviveInactive (false): true lets a POST with the externalId of one resource that is active: false replace it; requestsPerSecond (none): of one token to one listener, more is 429.
 Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 no such option, or a value that it cannot have.';
 
 CREATE FUNCTION scim.create_token(
@@ -347,7 +356,7 @@ CREATE FUNCTION scim.create_mapping(
 REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) IS
 'Tie a relation to a resource type, attribute by attribute.
-name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state. docs/mapping.md has all forms.
+name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state, track. docs/mapping.md has all forms.
 Errors: 42710 name taken, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of the owner, or the owner is a privileged role.';
 
 CREATE FUNCTION scim.alter_mapping(

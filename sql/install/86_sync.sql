@@ -24,11 +24,12 @@ CREATE TABLE scim._links (
 	intent_at timestamptz,
 	dirty boolean NOT NULL DEFAULT false,
 	waiting boolean NOT NULL DEFAULT false,
+	waiting_since timestamptz,
 	doubt integer NOT NULL DEFAULT 0,
 	attempts integer NOT NULL DEFAULT 0,
 	next_at timestamptz,
 	gone_at timestamptz,
-	staged text CHECK (staged IN ('disable', 'delete', 'adopt')),
+	staged text CHECK (staged IN ('disable', 'delete', 'adopt', 'recreate')),
 	approval text CHECK (approval IN ('approved', 'rejected')),
 	refused text[],
 	refused_until timestamptz,
@@ -58,6 +59,7 @@ COMMENT ON COLUMN scim._links.intent IS 'What a request in flight is meant to do
 COMMENT ON COLUMN scim._links.intent_at IS 'Since when.';
 COMMENT ON COLUMN scim._links.dirty IS 'Whether the row has changed while a request was in flight.';
 COMMENT ON COLUMN scim._links.waiting IS 'Whether the row refers to others that are not at the target yet.';
+COMMENT ON COLUMN scim._links.waiting_since IS 'Since when it has.';
 COMMENT ON COLUMN scim._links.doubt IS 'The outcome of a request is not known. Without remote_id: how often the target has to say that there is no such resource before one is created; with it: its resource is read before it is changed again.';
 COMMENT ON COLUMN scim._links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim._links.next_at IS 'When to look at it again; null: when its row changes.';
@@ -80,6 +82,32 @@ COMMENT ON TABLE scim._removals IS 'Internal: rows whose resource was disabled o
 COMMENT ON COLUMN scim._removals.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._removals.source_key IS 'Key of the row.';
 COMMENT ON COLUMN scim._removals.at IS 'When it was decided.';
+
+CREATE TABLE scim._nests (
+	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	outer_key text COLLATE "C" NOT NULL,
+	inner_key text COLLATE "C" NOT NULL,
+	PRIMARY KEY (sync_id, outer_key, inner_key)
+);
+CREATE INDEX _nests_inner ON scim._nests (sync_id, inner_key);
+REVOKE ALL ON TABLE scim._nests FROM PUBLIC;
+COMMENT ON TABLE scim._nests IS 'Internal: groups whose members were sent as members of another, with the option flatten_groups of a sync.';
+COMMENT ON COLUMN scim._nests.sync_id IS 'The sync.';
+COMMENT ON COLUMN scim._nests.outer_key IS 'Key of the group that was sent.';
+COMMENT ON COLUMN scim._nests.inner_key IS 'Key of one that it holds, directly or not.';
+SELECT pg_catalog.pg_extension_config_dump('scim._nests', '');
+
+CREATE TABLE scim._losses (
+	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	source_key text COLLATE "C" NOT NULL,
+	at timestamptz NOT NULL
+);
+CREATE INDEX _losses_sync ON scim._losses (sync_id, at);
+REVOKE ALL ON TABLE scim._losses FROM PUBLIC;
+COMMENT ON TABLE scim._losses IS 'Internal: resources that the target had no more in the last hour, each time one: so many are made anew without approval.';
+COMMENT ON COLUMN scim._losses.sync_id IS 'The sync.';
+COMMENT ON COLUMN scim._losses.source_key IS 'Key of the row.';
+COMMENT ON COLUMN scim._losses.at IS 'When it was found.';
 
 CREATE TABLE scim._attempts (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -104,7 +132,7 @@ COMMENT ON COLUMN scim._attempts.id IS 'Number of the request.';
 COMMENT ON COLUMN scim._attempts.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._attempts.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim._attempts.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
+COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe, list, token, bulk or config.';
 COMMENT ON COLUMN scim._attempts.method IS 'Method of the request.';
 COMMENT ON COLUMN scim._attempts.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there was none.';
@@ -124,7 +152,7 @@ COMMENT ON COLUMN scim.sync_links.source_key IS 'Key of the row.';
 COMMENT ON COLUMN scim.sync_links.remote_id IS 'id of the resource at the target.';
 COMMENT ON COLUMN scim.sync_links.state IS 'pending, linked, disabled, parked, conflict, skipped or staged.';
 COMMENT ON COLUMN scim.sync_links.reason IS 'Why it is in this state, or what went wrong last.';
-COMMENT ON COLUMN scim.sync_links.staged IS 'What waits, or waited, for approval: disable, delete or adopt.';
+COMMENT ON COLUMN scim.sync_links.staged IS 'What waits, or waited, for approval: disable, delete, adopt or recreate.';
 COMMENT ON COLUMN scim.sync_links.approval IS 'approved, rejected, or null.';
 COMMENT ON COLUMN scim.sync_links.refused IS 'ids of members that the target refuses.';
 COMMENT ON COLUMN scim.sync_links.intent IS 'What a request in flight is meant to do.';
@@ -143,11 +171,11 @@ COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in wh
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim.sync_log.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
+COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe, list, token, bulk or config.';
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';
-COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported or refused.';
+COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported, refused, or barred: by the rules for requests of this server, nothing was sent.';
 COMMENT ON COLUMN scim.sync_log.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim.sync_log.latency_ms IS 'Milliseconds from request to answer.';
 COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants no request (Retry-After and its kin); null: it did not say so.';

@@ -317,7 +317,10 @@ state_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const cha
 	ctx->mapping->state = src->side;
 }
 
-/* Option "state": what no attribute of the mapping says is in scim.resource_state. */
+/*
+ * What no attribute of the mapping says is in scim.resource_state; with the
+ * option "track", the version in any case.
+ */
 static void
 add_state(ScimResolve *ctx, const ScimResourceType *type)
 {
@@ -353,6 +356,45 @@ add_state(ScimResolve *ctx, const ScimResourceType *type)
 		(*times[i].place)->column = NULL;
 		keep(ctx, attr);
 	}
+	if (m->track && m->state == NULL)
+	{
+		ScimSource	version;
+
+		state_source(ctx, "meta.version", scim_attr_sub(type->a_meta, "version", 7), "version", &version);
+	}
+}
+
+/* Options "state" and "track": whether there is a row of scim.resource_state, and who keeps it. */
+static void
+resolve_state(ScimResolve *ctx, const json_t *options)
+{
+	const json_t *state = json_object_get(options, "state");
+	const json_t *track = json_object_get(options, "track");
+
+	if ((state && !json_is_boolean(state)) || (track && !json_is_boolean(track)))
+		scim_mapping_error(ctx, state && !json_is_boolean(state) ? "state" : "track", ERRCODE_INVALID_PARAMETER_VALUE, "is true or false");
+	ctx->state = !json_is_false(state);
+	ctx->mapping->track = json_is_true(track);
+	if (ctx->mapping->track && !ctx->state)
+		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE, "needs \"state\", which is where it is kept");
+}
+
+/*
+ * What triggers see of a row is its key: that has to name the resource, and be
+ * a column that they can see.
+ */
+static void
+check_track(ScimResolve *ctx)
+{
+	const ScimMapping *m = ctx->mapping;
+
+	if (!m->track)
+		return;
+	if (get_rel_relkind(m->relid) != RELKIND_RELATION && get_rel_relkind(m->relid) != RELKIND_PARTITIONED_TABLE)
+		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE, "needs a table: a view or foreign table has no triggers that see its rows");
+	if (m->state->by_scope || m->key.attnum == 0)
+		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE,
+						   "needs a key that is one column, unique by itself, and a row that is a resource of one endpoint");
 }
 
 static void
@@ -362,6 +404,7 @@ resolve_members(ScimResolve *ctx, const ScimResourceType *type, json_t *attribut
 	void	   *iter;
 
 	m->nscalars = m->nslots = m->nchildren = m->nsides = 0;
+	m->state = NULL;
 	m->created = m->last_modified = m->version = NULL;
 	for (iter = json_object_iter(attributes); iter; iter = json_object_iter_next(attributes, iter))
 		resolve_member(ctx, type, json_object_iter_key(iter), json_object_iter_value(iter));
@@ -386,6 +429,18 @@ count_children(json_t *attributes)
 	return n;
 }
 
+/* The most rows beside the resource that there can be: sources point at them. */
+static int
+count_sides(json_t *attributes, const json_t *options)
+{
+	int			n = (int) json_object_size(attributes) + (int) json_array_size(json_object_get(options, "beside"));
+	void	   *iter;
+
+	for (iter = json_object_iter(attributes); iter; iter = json_object_iter_next(attributes, iter))
+		n += (int) json_array_size(json_object_get(json_object_iter_value(iter), "copies"));
+	return n + 3;				/* those of add_state */
+}
+
 /* A scope column is set by the endpoint and by nobody else (T1). */
 static void
 check_scope_column(const ScimMapping *m, const char *scope_column, const char *column, const char *attribute)
@@ -404,6 +459,8 @@ check_scope_source(const ScimMapping *m, int i, const ScimSource *src, const cha
 	check_scope_column(m, scope, src->column, attribute);
 	for (int j = 0; j < src->nwrites; j++)
 		check_scope_column(m, scope, src->writes[j].column, attribute);
+	for (int j = 0; j < src->ncopies; j++)
+		check_scope_source(m, i, &src->copies[j], attribute);
 }
 
 static void
@@ -437,6 +494,13 @@ check_scope(const ScimMapping *m)
 		check_scope_settings(m, scope, m->touches, m->ntouches, "touch");
 		for (int j = 0; j < m->nbesides; j++)
 			check_scope_settings(m, m->besides[j].scope[i], m->besides[j].inserts, m->besides[j].ninserts, "beside");
+		for (int j = 0; j < m->nsides; j++)
+		{
+			check_scope_settings(m, m->sides[j].scope[i], m->sides[j].inserts, m->sides[j].ninserts, "insert");
+			check_scope_column(m, scope, m->sides[j].by, "by");
+		}
+		if (m->membership)
+			check_scope_settings(m, m->membership->scope[i], m->membership->inserts, m->membership->ninserts, "membership");
 		check_scope_settings(m, scope, m->marks, m->nmarks, "delete");
 		check_scope_settings(m, scope, m->revives, m->nrevives, "revive");
 		for (int j = 0; j < lengthof(times); j++)
@@ -501,7 +565,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the options of mapping \"%s\" are no JSON object", row->name)));
 	scim_resolve_scope(&ctx, options);
-	ctx.state = json_is_true(json_object_get(options, "state"));
+	resolve_state(&ctx, options);
 
 	attributes = scim_json_parse(row->attributes, strlen(row->attributes), &err);
 	if (attributes == NULL || !json_is_object(attributes))
@@ -512,7 +576,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	m->scalars = palloc0(sizeof(ScimScalar) * (n + 1));
 	m->slots = palloc0(sizeof(ScimSlot) * (n + 1));
 	m->children = palloc0(sizeof(ScimChild) * count_children(attributes));
-	m->sides = palloc0(sizeof(ScimSide) * (n + 1));
+	m->sides = palloc0(sizeof(ScimSide) * (count_sides(attributes, options) + 1));
 
 	resolve_members(&ctx, ctx.full, attributes);
 	keep(&ctx, scim_attr_sub(ctx.full->a_meta, "resourceType", 12));
@@ -538,6 +602,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	ctx.kept = NULL;
 	resolve_members(&ctx, m->type, attributes);
 	scim_resolve_options(&ctx, options);
+	check_track(&ctx);
 	scim_mapping_characteristics(&ctx);
 
 	check_scope(m);
@@ -670,7 +735,8 @@ note_unguarded(ScimMapping *m)
 	{
 		ScimScalar *scalar = &m->scalars[i];
 
-		if (scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0 && scalar->src.attnum != m->key.attnum)
+		/* the built-in store's own: scim._unique_values sees to it where no index does */
+		if (!m->builtin && scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0)
 			scalar->unguarded = get_rel_relkind(m->relid) == RELKIND_VIEW ||
 				!OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(scalar->attr, &scalar->src),
 											   m->scope_columns, true));

@@ -60,6 +60,7 @@ typedef struct ScimWrite
 {
 	const char *column;			/* quoted */
 	AttrNumber	attnum;
+	const char *type_name;		/* of the column */
 	const char *expr;			/* SQL over "value" and the row's own columns */
 } ScimWrite;
 
@@ -90,7 +91,8 @@ typedef struct ScimSource
 	int			njson;
 	const char *document;		/* SQL of the document, jsonb */
 	const char *new_document;	/* of that in a new row */
-	bool		lower;			/* compares by lower(), as the table's own index does */
+	const char *fold;			/* function by which it compares, as the table's own index does; NULL: scim.fold */
+	const char *folded;			/* SQL of a column that holds what the function makes of it, or NULL */
 	const char *citext;			/* quoted schema of the type citext, where it is that */
 	bool		required;		/* said by the mapping */
 	const json_t *initial;		/* the value of a new resource that is given none, or NULL */
@@ -98,15 +100,26 @@ typedef struct ScimSource
 	int			nwrites;
 	ScimWrite  *writes;
 	const char *value_type;		/* type of "value" in writes */
+	int			ncopies;		/* more places, of other rows, that a value goes to */
+	struct ScimSource *copies;
 	struct ScimSide *side;		/* lives in another table's row, or NULL */
 	const struct ScimSource *inner; /* with side: the column there, over alias c */
 	const char *ref_type;		/* the value is the id of such a resource, or NULL */
 	struct ScimMapping *ref_target;
 } ScimSource;
 
+/* A column and the expression it is set to. */
+typedef struct ScimSetting
+{
+	const char *column;			/* quoted */
+	AttrNumber	attnum;
+	const char *expr;
+} ScimSetting;
+
 /*
  * A row beside the resource: one-to-one, or one row of an entity-attribute-value
- * table under a fixed key.  It is made when a value needs it.
+ * table under a fixed key.  It is made when a value needs it.  With "by" it is the
+ * resource's row that names it, which is made after it.
  */
 typedef struct ScimSide
 {
@@ -121,6 +134,13 @@ typedef struct ScimSide
 	const char **scope;			/* as in ScimChild */
 	bool		by_text;		/* the parent column is text, whatever the key is */
 	bool		by_scope;		/* its column "scope" holds the values of the scope */
+	int			ninserts;		/* more columns of a new row, over the resource's row r (with "by": nulls) */
+	ScimSetting *inserts;
+	const char *by;				/* quoted column of the resource's row that holds this one's key, or NULL */
+	AttrNumber	by_attnum;
+	const char *by_column;		/* quoted column of this row that is its key */
+	const char *by_type;		/* type name of it */
+	bool		always;			/* every resource has it */
 	const char *spec;			/* what makes it the same row */
 } ScimSide;
 
@@ -157,14 +177,6 @@ typedef enum ScimInlineForm
 	SCIM_INLINE_DELIMITED,
 	SCIM_INLINE_JSON			/* array of values, or of objects */
 } ScimInlineForm;
-
-/* A column and the expression it is set to. */
-typedef struct ScimSetting
-{
-	const char *column;			/* quoted */
-	AttrNumber	attnum;
-	const char *expr;
-} ScimSetting;
 
 typedef struct ScimChild
 {
@@ -269,6 +281,7 @@ typedef struct ScimMapping
 	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */
 	ScimAttr   *adopt_by;		/* a create takes the row that has this value already; NULL: it does not */
 	ScimSide   *state;			/* the row of scim.resource_state, or NULL */
+	bool		track;			/* and triggers keep that row, whoever changes the resource */
 	int			nbesides;
 	ScimBeside *besides;		/* rows of other tables that a new resource is given */
 	bool		lockable;		/* rows can be locked */
@@ -315,6 +328,7 @@ typedef struct ScimMappingRow
 	const char *options;		/* JSON text */
 	Oid			owner;			/* InvalidOid: built-in */
 	bool		builtin;
+	bool		made;			/* built-in: made for extensions or for a resource type of a user's */
 } ScimMappingRow;
 
 /*

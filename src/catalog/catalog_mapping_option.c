@@ -30,7 +30,7 @@
 static void
 resolve_membership(ScimResolve *ctx, const json_t *spec)
 {
-	static const char *const known[] = {"table", "parent", "where", "adopt", NULL};
+	static const char *const known[] = {"table", "parent", "where", "insert", "adopt", NULL};
 	ScimMapping *m = ctx->mapping;
 	ScimSide   *side = palloc0(sizeof(ScimSide));
 	const char *parent = json_string_value(json_object_get(spec, "parent"));
@@ -48,6 +48,7 @@ resolve_membership(ScimResolve *ctx, const json_t *spec)
 	side->scope = scim_mapping_scope_of(ctx, side->relid);
 	scim_mapping_fixed(ctx, "membership", side->relid, json_object_get(spec, "where"), &side->nfixed,
 					   &side->fixed_columns, &side->fixed_values, &side->fixed_types);
+	side->inserts = scim_mapping_settings(ctx, "membership", side->relid, m->relid, "r", json_object_get(spec, "insert"), &side->ninserts);
 	m->membership = side;
 }
 
@@ -185,7 +186,7 @@ resolve_revive(ScimResolve *ctx, const json_t *spec)
 static void
 resolve_besides(ScimResolve *ctx, const json_t *spec)
 {
-	static const char *const known[] = {"table", "parent", "insert", NULL};
+	static const char *const known[] = {"table", "parent", "by", "insert", NULL};
 	ScimMapping *m = ctx->mapping;
 
 	if (spec == NULL)
@@ -196,11 +197,17 @@ resolve_besides(ScimResolve *ctx, const json_t *spec)
 	for (size_t i = 0; i < json_array_size(spec); i++)
 	{
 		const json_t *item = json_array_get(spec, i);
-		ScimBeside *beside = &m->besides[m->nbesides++];
+		ScimBeside *beside;
 		const char *parent = json_string_value(json_object_get(item, "parent"));
 		ScimSource	src;
 
 		scim_mapping_members(ctx, "beside", item, known);
+		if (json_object_get(item, "by"))
+		{
+			scim_mapping_side(ctx, "beside", item)->always = true;
+			continue;
+		}
+		beside = &m->besides[m->nbesides++];
 		beside->relid = scim_mapping_table(ctx, "beside", item);
 		beside->relation = scim_qualified_relation(beside->relid);
 		if (parent == NULL || !scim_column_source(beside->relid, "c", parent, &src) || src.column == NULL)
@@ -232,7 +239,7 @@ void
 scim_resolve_options(ScimResolve *ctx, const json_t *options)
 {
 	static const char *const known[] = {
-		"shared", "membership", "filter", "insert", "touch", "delete", "revive", "state", "beside", NULL
+		"shared", "membership", "filter", "insert", "touch", "delete", "revive", "state", "track", "beside", NULL
 	};
 	ScimMapping *m = ctx->mapping;
 	const json_t *filter = json_object_get(options, "filter");
@@ -374,6 +381,17 @@ given_on_insert(const ScimMapping *m, AttrNumber attnum)
 	return false;
 }
 
+/* Does another attribute give this column a value, when it is given one? */
+static bool
+is_written_by_another(const ScimMapping *m, const ScimSource *src)
+{
+	for (int i = 0; i < m->nscalars; i++)
+		for (int j = 0; j < m->scalars[i].src.nwrites; j++)
+			if (&m->scalars[i].src != src && m->scalars[i].src.side == NULL && m->scalars[i].src.writes[j].attnum == src->attnum)
+				return true;
+	return false;
+}
+
 /* Must a client give it, because the column takes no null and has no default? */
 static bool
 is_required(const ScimMapping *m, Oid relid, const ScimSource *src)
@@ -381,7 +399,8 @@ is_required(const ScimMapping *m, Oid relid, const ScimSource *src)
 	if (src->required)
 		return true;
 	return src->side == NULL && src->attnum != 0 && src->json_path == NULL && src->column && src->not_null && !src->has_default &&
-		src->null_text == NULL && src->initial == NULL && (src->cls != SCIM_SQL_BOOLEAN || relid == m->relid) && !(relid == m->relid && given_on_insert(m, src->attnum));
+		src->null_text == NULL && src->initial == NULL && (src->cls != SCIM_SQL_BOOLEAN || relid == m->relid) &&
+		!(relid == m->relid && (given_on_insert(m, src->attnum) || is_written_by_another(m, src)));
 }
 
 static void
@@ -409,6 +428,16 @@ is_column_shared(const ScimChild *child, int j)
 {
 	for (int i = 0; i < child->nsubs; i++)
 		if (i != j && child->srcs[i].attnum != 0 && child->srcs[i].attnum == child->srcs[j].attnum)
+			return true;
+	return false;
+}
+
+/* Is a column that of a singular attribute, too?  Then that one gives it. */
+static bool
+is_column_of_scalar(const ScimMapping *m, const ScimSource *src)
+{
+	for (int i = 0; i < m->nscalars; i++)
+		if (src->attnum != 0 && m->scalars[i].src.attnum == src->attnum && m->scalars[i].src.column && m->scalars[i].src.json_path == NULL)
 			return true;
 	return false;
 }
@@ -448,7 +477,7 @@ scim_mapping_characteristics(ScimResolve *ctx)
 		for (int j = 0; j < slot->nsubs; j++)
 			if (slot->subs[j] && slot->srcs[j].column == NULL && slot->srcs[j].nwrites == 0 && slot->srcs[j].expr)
 				slot->subs[j]->mutability = SCIM_READ_ONLY;
-			else if (slot->srcs[j].expr && !slot->flag && is_required(m, m->relid, &slot->srcs[j]))
+			else if (slot->srcs[j].expr && !slot->flag && is_required(m, m->relid, &slot->srcs[j]) && !is_column_of_scalar(m, &slot->srcs[j]))
 				slot->attr->required = true;
 	}
 	for (int i = 0; i < m->nchildren; i++)

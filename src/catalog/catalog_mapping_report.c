@@ -116,8 +116,10 @@ scim_mapping_index_expression(const ScimAttr *attr, const ScimSource *src)
 
 	if (!text || src->citext)
 		return column;
-	if (src->lower)
-		return psprintf("pg_catalog.lower(%s)", column);
+	if (src->folded)
+		return src->folded;
+	if (src->fold)
+		return psprintf("%s(%s)", src->fold, column);
 	if (src->typid != TEXTOID)
 		column = psprintf("%s::pg_catalog.text", column);
 	return attr->case_exact ? column : psprintf("scim.fold(%s)", column);
@@ -127,7 +129,7 @@ scim_mapping_index_expression(const ScimAttr *attr, const ScimSource *src)
 static Oid
 index_collation(const ScimSource *src)
 {
-	return src->cls == SCIM_SQL_TEXT && !src->lower && !src->citext && src->ncodes == 0 ? C_COLLATION_OID : InvalidOid;
+	return src->cls == SCIM_SQL_TEXT && !src->fold && !src->citext && src->ncodes == 0 ? C_COLLATION_OID : InvalidOid;
 }
 
 /* An expression over one relation as a tree, as index definitions hold it. */
@@ -280,6 +282,7 @@ put_row(Report *report, const char *const *texts, int n)
 static const char *
 source_text(const ScimSource *src)
 {
+	const ScimSource *read = src->inner ? src->inner : src;
 	StringInfoData text;
 
 	if (src->expr == NULL || src->constant)
@@ -290,7 +293,7 @@ source_text(const ScimSource *src)
 	if (src->column)
 		appendStringInfo(&text, "%s%s", src->negated ? "NOT " : "", src->column);
 	else
-		appendStringInfoString(&text, src->attnum != 0 ? strchr(src->expr, '.') + 1 : src->expr);
+		appendStringInfoString(&text, read->attnum != 0 ? strchr(read->expr, '.') + 1 : src->expr);
 	for (int i = 0; src->json_path && i < src->njson; i++)
 		appendStringInfo(&text, "%s%s", i > 0 ? "." : " -> ", src->json_path[i]);
 	if (src->ncodes > 0)
@@ -301,6 +304,8 @@ source_text(const ScimSource *src)
 		appendStringInfoString(&text, src->time == SCIM_TIME_SECONDS ? ", seconds" : ", milliseconds");
 	for (int i = 0; i < src->nwrites; i++)
 		appendStringInfo(&text, ", writes %s", src->writes[i].column);
+	for (int i = 0; i < src->ncopies; i++)
+		appendStringInfo(&text, ", writes %s.%s", src->copies[i].side->relation, src->copies[i].column);
 	return text.data;
 }
 
@@ -582,8 +587,9 @@ scim_recommend_indexes(PG_FUNCTION_ARGS)
 	for (int i = 0; i < m->nchildren; i++)
 		recommend_child(&report, &m->children[i]);
 	for (int i = 0; i < m->nsides; i++)
-		recommend(&report, psprintf("%s", m->sides[i].relation), m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].parent),
-				  InvalidOid, m->sides[i].scope, false);
+		if (&m->sides[i] != m->state)
+			recommend(&report, psprintf("%s", m->sides[i].relation), m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].by ? m->sides[i].by_column : m->sides[i].parent),
+					  InvalidOid, m->sides[i].scope, false);
 	if (m->membership)
 		recommend(&report, "membership", m->membership->relid, "c", psprintf("c.%s", m->membership->parent), InvalidOid, m->membership->scope, false);
 	end_report(&report);

@@ -61,20 +61,6 @@ primary_key_column(Oid relid)
 	return name;
 }
 
-/* The owner of a mapping with the option "state" has to reach scim.resource_state. */
-static void
-grant_state(const char *name)
-{
-	Oid			types[1] = {TEXTOID};
-	Datum		values[1];
-
-	values[0] = CStringGetTextDatum(name);
-	(void) scim_own_execute("grant state",
-							"SELECT scim._grant_state(m.owner) FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
-							" AND (m.options OPERATOR(pg_catalog.->) 'state') OPERATOR(pg_catalog.=) 'true'",
-							1, types, values, NULL, false, 0);
-}
-
 Datum
 scim_create_mapping(PG_FUNCTION_ARGS)
 {
@@ -87,6 +73,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	ScimMappingRow row;
 	Oid			types[7] = {TEXTOID, TEXTOID, OIDOID, TEXTOID, JSONBOID, OIDOID, JSONBOID};
 	Datum		values[7];
+	const Oid	grant_type = OIDOID;
 	const ScimResourceType *type;
 
 	if (name == NULL || name[0] == '\0' || strlen(name) > 200)
@@ -126,6 +113,10 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	}
 	scim_catalog_end();
 
+	/* its statements use functions and a view of scim, also before an endpoint uses it */
+	values[0] = ObjectIdGetDatum(owner);
+	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, &grant_type, values, NULL, false, 0);
+
 	/* with the schemas that were made */
 	scim_catalog_begin();
 	type = scim_catalog_resource_type(resource_type);
@@ -155,9 +146,10 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	values[4] = DirectFunctionCall1(jsonb_in, CStringGetDatum(attributes));
 	values[5] = ObjectIdGetDatum(owner);
 	values[6] = PG_GETARG_DATUM(6);
+	/* tracking begins with an UPDATE (84_capture.sql): a row that a restore inserts has its triggers already */
 	if (scim_own_execute("create mapping",
 						 "INSERT INTO scim._mappings (name, resource_type, relation, key, attributes, owner, options)"
-						 " SELECT $1, $2, $3::pg_catalog.regclass, $4, $5, $6::pg_catalog.regrole, $7"
+						 " SELECT $1, $2, $3::pg_catalog.regclass, $4, $5, $6::pg_catalog.regrole, $7 OPERATOR(pg_catalog.-) 'track'"
 						 " ON CONFLICT DO NOTHING",
 						 7, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write scim._mappings");
@@ -165,20 +157,20 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("mapping \"%s\" exists already", name)));
-	/* its statements call functions of scim, also before an endpoint uses it */
-	types[0] = OIDOID;
-	values[0] = ObjectIdGetDatum(owner);
-	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
-	grant_state(name);
+	if (scim_own_execute("track new mapping",
+						 "UPDATE scim._mappings SET options = $7"
+						 " WHERE name OPERATOR(pg_catalog.=) $1 AND options OPERATOR(pg_catalog.<>) $7",
+						 7, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._mappings");
 
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();
 }
 
-/* The mapping of this name, if the caller may change it; raises else. */
+/* The mapping of this name, if the caller may change it (or "drop" it); raises else. */
 static ScimMappingRow *
-own_mapping(const char *name)
+own_mapping(const char *name, bool drop)
 {
 	ScimMappingRow *row = scim_mapping_row(name);
 
@@ -186,6 +178,9 @@ own_mapping(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("mapping \"%s\" does not exist", name)));
+	/* those of scim.create_store_mapping are nobody's in particular, as schemas are */
+	if (drop && row->made && (strcmp(row->resource_type, "User") == 0 || strcmp(row->resource_type, "Group") == 0))
+		return row;
 	if (row->builtin)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -194,9 +189,12 @@ own_mapping(const char *name)
 	return row;
 }
 
-/* The endpoints that use a mapping have to be able to serve it still. */
-static void
-check_endpoints(const char *mapping)
+/*
+ * The endpoints that use a mapping have to be able to serve it still.  (One
+ * whose owner is gone serves nothing, whatever the mapping is.)
+ */
+void
+scim_mapping_check_endpoints(const char *mapping)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
@@ -205,7 +203,8 @@ check_endpoints(const char *mapping)
 
 	values[0] = CStringGetTextDatum(mapping);
 	if (scim_own_execute("endpoints of mapping",
-						 "SELECT e.name FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings) ORDER BY e.name",
+						 "SELECT e.name FROM scim._endpoints e, pg_catalog.pg_roles r"
+						 " WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings) AND r.oid OPERATOR(pg_catalog.=) e.owner ORDER BY e.name",
 						 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._endpoints");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -241,7 +240,7 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SPI_connect();
 	scim_catalog_begin();
-	row = own_mapping(name);
+	row = own_mapping(name, false);
 	if (!PG_ARGISNULL(1))
 		scim_mapping_make_extensions(row->resource_type, row->relid, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(1))));
 	scim_catalog_end();
@@ -266,9 +265,8 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	CommandCounterIncrement();
 	row = scim_mapping_row(name);
 	scim_mapping_check(list_make1(row), row->owner);
-	grant_state(name);
 	scim_catalog_end();
-	check_endpoints(name);
+	scim_mapping_check_endpoints(name);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -282,12 +280,16 @@ scim_drop_mapping(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
-	(void) own_mapping(name);
+	(void) own_mapping(name, true);
 	values[0] = CStringGetTextDatum(name);
 	(void) scim_own_execute("drop mapping",
+							"WITH dropped AS ("
 							"DELETE FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
 							" AND NOT EXISTS (SELECT 1 FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings))"
-							" AND NOT EXISTS (SELECT 1 FROM scim._syncs s WHERE s.mapping_id OPERATOR(pg_catalog.=) m.id)",
+							" AND NOT EXISTS (SELECT 1 FROM scim._syncs s WHERE s.mapping_id OPERATOR(pg_catalog.=) m.id)"
+							" RETURNING m.id),"
+							" state AS (DELETE FROM scim._resource_state s USING dropped d WHERE s.mapping OPERATOR(pg_catalog.=) d.id)"
+							" SELECT 1 FROM dropped",
 							1, types, values, NULL, false, 0);
 	if (SPI_processed == 0)
 		ereport(ERROR,

@@ -21,6 +21,10 @@
 
 #define SCIM_BACKOFF_FIRST_MS 1000
 
+/* Misses that make sure that a POST of unknown outcome has come to nothing. */
+#define SCIM_DOUBT_AFTER_SILENCE 3
+#define SCIM_DOUBT_AFTER_ERROR 1
+
 typedef struct ScimAnswer
 {
 	const ScimSyncView *view;

@@ -12,11 +12,8 @@
 #include "utils/uuid.h"
 
 #include "provisioner_answer.h"
+#include "provisioner_guard.h"
 #include "../scim_guc.h"
-
-/* Misses that make sure that a POST of unknown outcome has come to nothing. */
-#define DOUBT_AFTER_SILENCE 3
-#define DOUBT_AFTER_ERROR 1
 
 /* ---- begin and end ---- */
 
@@ -179,6 +176,23 @@ looked(ScimAnswer *ctx)
 	return scim_answer_try_later(ctx);
 }
 
+/* The row has no resource any more: it is matched, and made anew unless that happens all the time. */
+static bool
+lost(ScimAnswer *ctx)
+{
+	ScimFlight *flight = ctx->flight;
+
+	flight->link.remote_id = NULL;
+	flight->link.acked = "{}";
+	flight->link.doubt = 1;
+	if (flight->dry || scim_guard_may_recreate(ctx->view, flight->key))
+		return scim_answer_store(ctx, "pending", "its resource has gone from the target", ctx->now);
+	flight->link.staged = "recreate";
+	flight->link.approval = NULL;
+	return scim_answer_store(ctx, "staged",
+							 "its resource has gone from the target, like too many in this hour: making it anew waits for scim.approve()", 0);
+}
+
 /* The resource is not there (any more). */
 static bool
 vanished(ScimAnswer *ctx)
@@ -202,10 +216,7 @@ vanished(ScimAnswer *ctx)
 		case SCIM_PHASE_LOOK:
 			if (flight->action == SCIM_ACTION_DISABLE)
 				return scim_answer_succeed(ctx, "disabled");
-			flight->link.remote_id = NULL;
-			flight->link.acked = "{}";
-			flight->link.doubt = 1;
-			return scim_answer_store(ctx, "pending", "its resource has gone from the target", ctx->now);
+			return lost(ctx);
 		case SCIM_PHASE_MATCH:
 		case SCIM_PHASE_FIND:
 			/* some say so instead of an empty list */
@@ -215,6 +226,8 @@ vanished(ScimAnswer *ctx)
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
 		case SCIM_PHASE_TOKEN:
+		case SCIM_PHASE_BULK:
+		case SCIM_PHASE_CONFIG:
 			break;
 	}
 	return scim_answer_park(ctx, "parked", ctx->reason);
@@ -248,6 +261,8 @@ done(ScimAnswer *ctx)
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
 		case SCIM_PHASE_TOKEN:
+		case SCIM_PHASE_BULK:
+		case SCIM_PHASE_CONFIG:
 			break;
 	}
 	return true;
@@ -271,14 +286,15 @@ decide_next(ScimAnswer *ctx)
 			flight->sent = false;
 			return false;
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_BARRED:
 		case SCIM_VERDICT_UNAUTHORIZED:
 			/* not the row's fault */
 			return scim_answer_store(ctx, flight->link.state, ctx->reason,
 						 TimestampTzPlusMilliseconds(ctx->now, Max(ctx->news->wait_ms, 0)));
 		case SCIM_VERDICT_DOUBT:
-			return creating ? scim_answer_doubt(ctx, DOUBT_AFTER_SILENCE) : writing ? scim_answer_doubt(ctx, 1) : scim_answer_try_later(ctx);
+			return creating ? scim_answer_doubt(ctx, SCIM_DOUBT_AFTER_SILENCE) : writing ? scim_answer_doubt(ctx, 1) : scim_answer_try_later(ctx);
 		case SCIM_VERDICT_TRANSIENT:
-			return creating || writing ? scim_answer_doubt(ctx, DOUBT_AFTER_ERROR) : scim_answer_try_later(ctx);
+			return creating || writing ? scim_answer_doubt(ctx, SCIM_DOUBT_AFTER_ERROR) : scim_answer_try_later(ctx);
 		case SCIM_VERDICT_CONFLICT:
 			if (creating)
 				return scim_answer_find(ctx);
@@ -308,6 +324,7 @@ scan_again(ScimAnswer *ctx)
 		case SCIM_VERDICT_DOUBT:
 		case SCIM_VERDICT_TRANSIENT:
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_BARRED:
 		case SCIM_VERDICT_UNAUTHORIZED:
 			if (++ctx->flight->link.attempts > SCIM_MAX_ATTEMPTS)
 				return false;
@@ -339,9 +356,21 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_PROBE] = "probe",
 		[SCIM_PHASE_SCAN] = "list",
 		[SCIM_PHASE_TOKEN] = "token",
+		[SCIM_PHASE_BULK] = "bulk",
+		[SCIM_PHASE_CONFIG] = "config",
 	};
 
 	return names[flight->phase];
+}
+
+/*
+ * A success whose body is a page for people, or broken JSON: it may come from
+ * something in between, and the target know of nothing.  (A short text is fine.)
+ */
+static bool
+is_no_answer(const ScimClientResponse *response)
+{
+	return scim_adapt_is_page(response) || (response->content_type && strstr(response->content_type, "json"));
 }
 
 bool
@@ -352,6 +381,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	ScimAnswer ctx = {.view = view, .flight = flight, .response = response, .now = GetCurrentTimestamp(), .news = news};
 	ScimError	err;
 	long		wanted;
+	bool		broken = false;
 	bool		over;
 
 	scim_heap_begin((size_t) scim_request_memory * 1024);
@@ -363,8 +393,15 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	{
 		memset(&err, 0, sizeof(err));
 		ctx.body = scim_json_parse(response->body, response->body_len, &err);
+		broken = ctx.body == NULL;
 		if (!json_is_object(ctx.body))
 			ctx.body = NULL;
+	}
+
+	if (broken && strcmp(flight->method, "GET") != 0 && is_no_answer(response))
+	{
+		ctx.verdict = SCIM_VERDICT_DOUBT;
+		ctx.reason = psprintf("%d: the answer is none of SCIM", response->status);
 	}
 
 	news->linked = news->parked = news->probed = news->learned = news->rescan = news->too_large = false;
@@ -393,7 +430,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 		news->too_large = response->outcome == SCIM_TRANSFER_TOO_LARGE || (ctx.verdict == SCIM_VERDICT_OK && ctx.body == NULL);
 		over = !scan_again(&ctx);
 	}
-	else if (flight->phase == SCIM_PHASE_TOKEN)
+	else if (flight->phase == SCIM_PHASE_TOKEN || flight->phase == SCIM_PHASE_CONFIG || flight->phase == SCIM_PHASE_BULK)
 	{
 		news->page = ctx.body;
 		over = true;

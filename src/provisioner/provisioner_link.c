@@ -85,11 +85,12 @@ execute(const char *key, const char *sql, int nargs, const Oid *types, Datum *va
 /*
  * Take entries off the queue and make the links of their rows due, also of
  * rows that have none yet.  Exactly the entries that were read go: what is
- * committed meanwhile stays.  Returns how many; *full: one of those that stay
+ * committed meanwhile stays.  "spread": rows that a link was made of besides its
+ * own count as well.  Returns how many; *full: one of those that stay
  * says that all rows are to be looked at.
  */
 int
-scim_links_absorb(int64 sync_id, bool *full)
+scim_links_absorb(int64 sync_id, bool spread, bool *full)
 {
 	Oid			read_types[2] = {INT8OID, INT8OID};
 	Datum		read_values[2] = {Int64GetDatum(sync_id), Int64GetDatum(MAX_QUEUE_ENTRIES)};
@@ -118,6 +119,8 @@ scim_links_absorb(int64 sync_id, bool *full)
 
 	values[0] = Int64GetDatum(sync_id);
 	values[1] = PointerGetDatum(construct_array(ids, taken, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (spread)
+		scim_nests_spread(sync_id, values[1]);
 	(void) execute("absorb the queue",
 				   "WITH d AS (DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys, reason)"
 				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at, lane)"
@@ -411,7 +414,8 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	(void) execute("store link",
 				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
 				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
-				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13, staged = $14, approval = $15,"
+				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13,"
+				   " waiting_since = CASE WHEN $13 THEN coalesce(waiting_since, pg_catalog.clock_timestamp()) END, staged = $14, approval = $15,"
 				   " refused = $17, refused_until = $18,"
 				   " acked_hash = CASE WHEN $5 IS NULL THEN acked_hash ELSE pg_catalog.decode($16, 'hex') END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
@@ -432,6 +436,27 @@ scim_link_of_remote(int64 sync_id, const char *remote_id)
 				2, types, values, NULL, SPI_OK_SELECT) == 0)
 		return NULL;
 	return row_text(0, 1);
+}
+
+/*
+ * The state of a link whose row is gone and that no request is about, or NULL;
+ * "drop": it goes, because its resource is another row's.
+ */
+const char *
+scim_link_of_gone(int64 sync_id, const char *key, bool drop)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
+
+#define OF_GONE \
+	" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2" \
+	" AND gone_at IS NOT NULL AND intent IS NULL AND NOT dirty"
+	if ((drop ? execute("drop link of gone row", "DELETE FROM scim._links" OF_GONE " RETURNING state",
+						2, types, values, NULL, SPI_OK_DELETE_RETURNING) :
+		 execute("link of gone row", "SELECT state FROM scim._links" OF_GONE, 2, types, values, NULL, SPI_OK_SELECT)) == 0)
+		return NULL;
+	return row_text(0, 1);
+#undef OF_GONE
 }
 
 /*
@@ -632,6 +657,23 @@ scim_attempts_held(const char *server)
 				   1, types, values, NULL, SPI_OK_SELECT);
 	held = row_datum(0, 1, &isnull);
 	return isnull ? 0 : DatumGetTimestampTz(held);
+}
+
+/*
+ * Rows that wait for others which have not come in weeks are said to be wrong.
+ * They go on as soon as one of these comes.
+ */
+void
+scim_links_give_up_waiting(void)
+{
+	(void) execute("give up waiting",
+				   "UPDATE scim._links l SET state = 'parked', reason = 'rows that it refers to have not come in '"
+				   " OPERATOR(pg_catalog.||) d.days OPERATOR(pg_catalog.||) ' days: it is at the target without them'"
+				   " FROM scim._syncs s CROSS JOIN LATERAL (SELECT coalesce((s.options OPERATOR(pg_catalog.->>) 'escrow_days')::pg_catalog.int4, "
+				   CppAsString2(SCIM_ESCROW_DAYS) ") AS days) d"
+				   " WHERE l.sync_id OPERATOR(pg_catalog.=) s.id AND l.waiting AND l.state OPERATOR(pg_catalog.=) 'linked' AND l.intent IS NULL"
+				   " AND l.waiting_since OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => d.days))",
+				   0, NULL, NULL, NULL, SPI_OK_UPDATE);
 }
 
 /* Log entries that are old enough, some of them. */

@@ -20,6 +20,12 @@
 #define FIRST_LAG_MS 2000
 #define SECOND_LAG_MS 10000
 
+/* Tries after "duplicate" of what is not found: an index may lag behind some seconds. */
+#define MAX_LAGS 6
+
+/* A row that somebody else creates is looked for again after this. */
+#define SKIPPED_AGAIN_MS (60 * 60 * 1000)
+
 bool
 scim_answer_find(ScimAnswer *ctx)
 {
@@ -166,7 +172,7 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	/* from here on a repetition starts from what the target has */
 	flight->action = SCIM_ACTION_UPDATE;
 	flight->adopted = true;
-	flight->from = resource_text(resource);
+	flight->from = flight->link.acked = resource_text(resource);
 	flight->full = update.full;
 	flight->wanted = update.wanted;
 	flight->partial = update.partial;
@@ -196,6 +202,27 @@ scim_answer_compared(ScimAnswer *ctx)
 				 strcmp(flight->link.state, "disabled") == 0);
 }
 
+/*
+ * The resource belongs to a row that is gone, as after a change of its key: it
+ * is this row's now.  What the target has of it is read next.
+ */
+static bool
+take_over(ScimAnswer *ctx, const char *id, const char *owner)
+{
+	ScimFlight *flight = ctx->flight;
+	const char *state = scim_link_of_gone(ctx->view->sync->id, owner, !flight->dry);
+
+	if (state == NULL)
+		return false;
+	flight->link.remote_id = pstrdup(id);
+	flight->link.acked = "{}";
+	flight->link.doubt = 1;
+	flight->link.attempts = 0;
+	/* whom we have taken out of use we take back */
+	return scim_answer_store(ctx, strcmp(state, "disabled") == 0 ? "disabled" : "linked",
+							 psprintf("it was the resource of the row with key %s, which is gone", owner), ctx->now);
+}
+
 /* Exactly one resource matches: it is the row's, if it is no other row's. */
 static bool
 adopt(ScimAnswer *ctx, const json_t *resource)
@@ -207,6 +234,8 @@ adopt(ScimAnswer *ctx, const json_t *resource)
 	if (id == NULL)
 		return scim_answer_park(ctx, "conflict", "the resource that matches has no id");
 	owner = scim_link_of_remote(ctx->view->sync->id, id);
+	if (owner && strcmp(owner, flight->key) != 0 && take_over(ctx, id, owner))
+		return true;
 	if (owner && strcmp(owner, flight->key) != 0)
 	{
 		ctx->reason = psprintf("the resource that matches belongs to the row with key %s", owner);
@@ -220,7 +249,10 @@ adopt(ScimAnswer *ctx, const json_t *resource)
 	flight->link.doubt = 0;
 	/* made for a row that is gone, or another one, by now: what follows is decided anew */
 	if (flight->absent || flight->former)
+	{
+		flight->link.acked = resource_text(resource);
 		return scim_answer_store(ctx, "linked", NULL, ctx->now);
+	}
 	return bring(ctx, id, resource, false);
 }
 
@@ -231,7 +263,15 @@ not_found(ScimAnswer *ctx)
 	ScimFlight *flight = ctx->flight;
 
 	if (flight->phase == SCIM_PHASE_FIND)
-		return scim_answer_park(ctx, "conflict", "the target calls it a duplicate, and does not find it");
+	{
+		ctx->reason = flight->uncertain ? "the target says that it was created, and does not find it" :
+			"the target calls it a duplicate, and does not find it";
+		if (flight->stranger)
+			return scim_answer_park(ctx, "conflict", "the target answers its creation with the id of another row");
+		if (flight->uncertain)
+			return scim_answer_doubt(ctx, SCIM_DOUBT_AFTER_SILENCE);
+		return flight->link.attempts < MAX_LAGS ? scim_answer_try_later(ctx) : scim_answer_park(ctx, "conflict", ctx->reason);
+	}
 	if (flight->link.doubt > 0 && --flight->link.doubt > 0)
 	{
 		/* an index of the target may lag behind; asked again, it may know */
@@ -242,7 +282,10 @@ not_found(ScimAnswer *ctx)
 	if (flight->former)
 		return scim_answer_store(ctx, "pending", NULL, ctx->now);
 	if (!flight->may_create)
-		return scim_answer_store(ctx, flight->absent ? NULL : "skipped", flight->link.reason, 0);
+		/* where others create, it may come */
+		return scim_answer_store(ctx, flight->absent ? NULL : "skipped", flight->link.reason,
+								 flight->absent || (ctx->view->sync->actions & SCIM_SYNC_CREATE) != 0 ? 0 :
+								 TimestampTzPlusMilliseconds(ctx->now, SKIPPED_AGAIN_MS));
 	if (!flight->dry)
 		scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
 	return scim_answer_go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
@@ -361,6 +404,7 @@ scim_answer_created(ScimAnswer *ctx)
 	if (id == NULL || (owner && strcmp(owner, ctx->flight->key) != 0))
 	{
 		ctx->flight->uncertain = true;
+		ctx->flight->stranger = id != NULL;
 		return scim_answer_find(ctx);
 	}
 	ctx->flight->link.remote_id = pstrdup(id);

@@ -164,7 +164,13 @@ one_row(FunctionCallInfo fcinfo, bool dry)
 	}
 	else if (secret)
 		fly(&ctx, link, decision, secret, dry);
-	/* what is still to be done, or can go on now, is the worker's */
+	/* what is still to be done, or can go on now, is the worker's, who remembers which rows this one was made of */
+	if (!dry && document->inner != NIL)
+	{
+		Datum		own = CStringGetTextDatum(ctx.key);
+
+		scim_sync_queue(sync->id, PointerGetDatum(construct_array(&own, 1, TEXTOID, -1, false, TYPALIGN_INT)), "update");
+	}
 	if (!dry)
 		scim_sync_wake_at_commit();
 
@@ -234,7 +240,7 @@ scim_reject(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "reject",
 								 "UPDATE scim._links SET approval = 'rejected', next_at = NULL, reason = 'rejected',"
-								 " state = CASE staged WHEN 'adopt' THEN 'conflict' ELSE 'linked' END"
+								 " state = CASE WHEN staged IN ('adopt', 'recreate') THEN 'conflict' ELSE 'linked' END"
 								 OF_KEYS " AND state OPERATOR(pg_catalog.=) 'staged'", TEXTARRAYOID));
 }
 
@@ -243,6 +249,7 @@ scim_retry(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "retry",
 								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+								 " approval = CASE staged WHEN 'recreate' THEN 'approved' ELSE approval END,"
 								 " next_at = pg_catalog.clock_timestamp()"
 								 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.=) $2)"
 								 " AND intent IS NULL AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR refused IS NOT NULL OR $2 IS NOT NULL)",

@@ -117,19 +117,34 @@ extern void scim_store_collect(const ScimEndpointType *target, const char *const
  */
 extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys);
 
-/*
- * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
- * err: a reference that is not there (strict), ...
- */
-extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err);
+/* A deleted resource of the built-in store, taken out of scim._deleted to come back. */
+typedef struct ScimRevival
+{
+	const char *id;
+	const char *created;		/* texts of what its columns held, and of the next version */
+	const char *version;
+	const char *resource;		/* JSON: what it was */
+} ScimRevival;
+
+/* The one of this id; false: there is none. */
+extern bool scim_store_take_deleted(const ScimEndpointType *target, const char *id, ScimRevival *revival);
 
 /*
- * Store the difference of two states of a resource that is locked; what neither
- * holds stays as it is; members as a set difference in "delta" (may be NULL), which "before" and "after" then do not
+ * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
+ * err: a reference that is not there (strict), ...  "revival": what it is to
+ * be again; NULL: a new one, or what the endpoint's options bring back.
+ */
+extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival,
+							   ScimError *err);
+
+/*
+ * Store the difference of two states of a resource that is locked, both as far
+ * as "known" selects (what it does not stays as it is); members as a set
+ * difference in "delta" (may be NULL), which "before" and "after" then do not
  * hold.  *changed: something was written (and version moved).
  */
 extern bool scim_store_update(const ScimEndpointType *target, const char *id,
-							  const json_t *before, const json_t *after,
+							  const ScimSelection *known, const json_t *before, const json_t *after,
 							  ScimAttr *delta_attr, const ScimDelta *delta,
 							  bool *changed, ScimError *err);
 
@@ -147,6 +162,24 @@ extern bool scim_store_takes_delta(const ScimEndpointType *target, const ScimAtt
 
 /* The attribute of a type that ScimDelta is meant for (members), or NULL. */
 extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
+
+/* ---- changes that triggers see (store_state.c), for mappings that are tracked ---- */
+
+typedef enum ScimStateEvent
+{
+	SCIM_STATE_SEEN,			/* there is such a row, perhaps for long */
+	SCIM_STATE_CREATED,
+	SCIM_STATE_CHANGED,			/* the row or what belongs to it */
+	SCIM_STATE_TOUCHED,			/* the same, if it is still there */
+	SCIM_STATE_GONE				/* unless its state is from "before" or later */
+} ScimStateEvent;
+
+/* Note it in scim.resource_state for a text array of keys; SPI is connected. */
+extern void scim_state_note(int64 mapping, Datum keys, ScimStateEvent event, int64 before);
+/* The same for all resources of a mapping: SCIM_STATE_TOUCHED or SCIM_STATE_GONE. */
+extern void scim_state_note_all(int64 mapping, ScimStateEvent event);
+/* A version that all states written from now on are beyond. */
+extern int64 scim_state_next_version(void);
 
 extern void scim_store_init(void);	/* from _PG_init: listens to SET CONSTRAINTS */
 

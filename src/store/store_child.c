@@ -427,7 +427,7 @@ scim_store_delete_rows(const ScimEndpointType *target, const char *relation, con
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (cleared)
-		appendStringInfo(&sql.text, "UPDATE %s c SET %s = NULL", relation, cleared);
+		appendStringInfo(&sql.text, "UPDATE %s c SET %s", relation, cleared);
 	else
 		appendStringInfo(&sql.text, "DELETE FROM %s c", relation);
 	appendStringInfo(&sql.text, " WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s", column, scim_sql_text(&sql, id), m->key.type_name);

@@ -169,11 +169,17 @@ find_column(ScimColumns *list, const char *column)
 	return NULL;
 }
 
-/* A column that two attributes share is set by the first of them. */
-void
-scim_columns_add(ScimColumns *list, const char *column, const char *value)
+static void
+add_column(ScimColumns *list, const char *column, const char *value, bool derived)
 {
-	if (find_column(list, column))
+	ScimColumnItem *item = find_column(list, column);
+
+	if (item && item->derived && !derived)
+	{
+		item->value = value;
+		item->derived = item->written = false;
+	}
+	if (item)
 		return;
 	if (list->n == list->capacity)
 	{
@@ -183,7 +189,36 @@ scim_columns_add(ScimColumns *list, const char *column, const char *value)
 	list->items[list->n].column = column;
 	list->items[list->n].kind = SCIM_COLUMN_SQL;
 	list->items[list->n].cast = NULL;
+	list->items[list->n].derived = derived;
+	list->items[list->n].written = false;
 	list->items[list->n++].value = value;
+}
+
+/*
+ * Set a column by an expression over a value.  Where several attributes have a
+ * say in one column (bits of a number), each sees it as the last has left it.
+ */
+static void
+write_column(ScimColumns *list, const ScimWrite *write, const char *value, bool derived)
+{
+	ScimColumnItem *item = find_column(list, write->column);
+
+	list->over_row = true;
+	if (item && item->written)
+		item->value = psprintf("(SELECT (%s\n) FROM (SELECT %s AS value, (%s)::%s AS %s) v)", write->expr, value, item->value,
+							   write->type_name, write->column);
+	else if (item == NULL)
+	{
+		add_column(list, write->column, psprintf("(SELECT (%s\n) FROM (SELECT %s AS value) v)", write->expr, value), derived);
+		list->items[list->n - 1].written = true;
+	}
+}
+
+/* A column that two attributes share is set by the first of them. */
+void
+scim_columns_add(ScimColumns *list, const char *column, const char *value)
+{
+	add_column(list, column, value, false);
 }
 
 void
@@ -204,7 +239,7 @@ void
 scim_columns_settings(ScimColumns *list, const ScimSetting *settings, int n)
 {
 	for (int i = 0; i < n; i++)
-		scim_columns_add(list, settings[i].column, settings[i].expr);
+		add_column(list, settings[i].column, settings[i].expr, true);
 	list->over_row = list->over_row || n > 0;
 }
 
@@ -249,7 +284,8 @@ put_json(ScimColumns *list, const ScimSource *src, const json_t *value)
 		item = &list->items[list->n - 1];
 		item->cast = src->column_type;
 	}
-	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d) x)",
+	/* OFFSET 0: pulled up, each step would stand twice in the next, and the last as often as there are subsets */
+	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d OFFSET 0) x)",
 						   parameter ? put_sql("x.d", src->json_path, src->njson, parameter) :
 						   psprintf("(%s OPERATOR(pg_catalog.#-) %s)", object_sql("x.d"), scim_mapping_path_sql(src->json_path, src->njson)),
 						   item->value);
@@ -279,6 +315,42 @@ check_reference(const ScimEndpointType *target, const ScimAttr *attr, const Scim
 	refuse_value(target->mapping, attr, psprintf("there is no %s with this id", to->type->name));
 }
 
+/* What a new row has in a column that no attribute gives; NULL: nothing is said. */
+static const char *
+inserted_sql(const ScimColumns *list, const ScimMapping *m, const ScimSource *src)
+{
+	AttrNumber	attnum = src->inner ? src->inner->attnum : src->attnum;
+
+	if (src->side)
+		return list->key > 0 ? scim_side_inserted(m, src->side, attnum, list->key, list->scope) : NULL;
+	for (int i = 0; i < m->ninserts; i++)
+		if (m->inserts[i].attnum == attnum)
+			return m->inserts[i].expr;
+	return NULL;
+}
+
+/* An expression over a new row sees what the mapping puts there. */
+static void
+start_column(ScimColumns *list, const ScimMapping *m, const ScimWrite *write)
+{
+	for (int i = 0; i < m->ninserts; i++)
+		if (m->inserts[i].attnum == write->attnum && find_column(list, write->column) == NULL)
+		{
+			add_column(list, write->column, m->inserts[i].expr, true);
+			list->items[list->n - 1].written = true;
+		}
+}
+
+/* Does an expression say what goes into the column itself? */
+static bool
+is_written(const ScimSource *src)
+{
+	for (int i = 0; i < src->nwrites; i++)
+		if (strcmp(src->writes[i].column, src->column) == 0)
+			return true;
+	return false;
+}
+
 void
 scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAttr *attr, const ScimSource *src,
 				 const json_t *value)
@@ -289,11 +361,13 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	check_reference(target, attr, src, scim_store_value_text(value));
 	if (src->json_path && src->column)
 		put_json(list, src, value);
-	else if (src->column)
+	else if (src->column && !is_written(src))
 	{
 		text = scim_store_stored_text(m, attr, src, value);
 		if (text == NULL && src->not_null && src->has_default && list->update)
 			scim_columns_add(list, src->column, "DEFAULT");
+		else if (text == NULL && src->not_null && list->update && inserted_sql(list, m, src))
+			scim_columns_add(list, src->column, inserted_sql(list, m, src));
 		else
 			scim_columns_add_known(list, src->column, src->attnum, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
 													   scim_sql_text(list->sql, text), src->column_type),
@@ -302,10 +376,10 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	for (int i = 0; i < src->nwrites; i++)
 	{
 		text = scim_store_time_text(attr, src, scim_store_value_text(value));
-		scim_columns_add(list, src->writes[i].column,
-						 psprintf("(SELECT (%s\n) FROM (SELECT $%d::%s AS value) v)", src->writes[i].expr,
-								  scim_sql_text(list->sql, text), src->value_type));
-		list->over_row = true;
+		if (!list->update && src->side == NULL)
+			start_column(list, m, &src->writes[i]);
+		write_column(list, &src->writes[i], psprintf("$%d::%s", scim_sql_text(list->sql, text), src->value_type),
+					 src->column != NULL && strcmp(src->writes[i].column, src->column) != 0);
 	}
 }
 

@@ -72,6 +72,9 @@ typedef struct ScimStoreState
 	int			col_scalars;	/* first of mapping->nscalars columns */
 	int			col_slots;		/* first of the slots' columns, in order */
 	int			groups_child;	/* index of the GROUPS child, or -1 */
+	int			state_external_id;	/* columns that store_state.c fills in; -1: it does not */
+	int			state_created;
+	int			state_modified;
 } ScimStoreState;
 
 #define SCIM_COL_KEY 0			/* column of the key in every parent row */
@@ -216,6 +219,8 @@ typedef struct ScimColumnItem
 	const char *text;			/* NULL: null */
 	const char *value;
 	const char *cast;			/* type that the whole value is cast to, or NULL */
+	bool		derived;		/* from an attribute that lives elsewhere: its own goes before */
+	bool		written;		/* an expression of a mapping made it: the next one goes on from there */
 } ScimColumnItem;
 
 typedef struct ScimColumns
@@ -226,6 +231,8 @@ typedef struct ScimColumns
 	int			capacity;
 	bool		update;			/* of a row that is there */
 	bool		over_row;		/* a value is an expression over the row */
+	int			key;			/* of a row beside the resource that is there: parameters of its id */
+	int			scope;			/* and of the first of the scope */
 } ScimColumns;
 
 extern void scim_columns_init(ScimColumns *list, ScimSql *sql, bool update);
@@ -284,16 +291,38 @@ extern bool scim_store_update_row(const ScimEndpointType *target, const char *id
 
 /* ---- rows of other tables (store_side.c) ---- */
 
+/* What a column of a new row is set to, of a resource that is there; NULL: the mapping does not say. */
+extern const char *scim_side_inserted(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, int key, int scope);
 /* "c.parent = $key AND ...": a side row, for statements on it. */
 extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
-/* Make the rows beside a resource what "after" says.  True: something was written. */
-extern bool scim_side_update(const ScimChange *change, const char *id);
+/* A row that the resource's row is to name: is one made for a new resource?  Make it; its key. */
+extern bool scim_side_is_made_first(const ScimChange *change, const ScimSide *side);
+extern char *scim_side_insert_named(const ScimChange *change, const ScimSide *side);
+/* The key of the row that a resource's row names (NULL: none); delete a row by it. */
+extern char *scim_side_named(const ScimEndpointType *target, const ScimSide *side, const char *id);
+extern void scim_side_delete_named(const ScimEndpointType *target, const ScimSide *side, const char *key);
+/*
+ * Make the rows beside a resource what "after" says.  "made": the row is new, and
+ * so are those that it names.  True: something was written.
+ */
+extern bool scim_side_update(const ScimChange *change, const char *id, bool made);
 /* Rows that a new resource is given. */
 extern void scim_side_insert_membership(const ScimEndpointType *target, const char *id);
 extern void scim_side_insert_besides(const ScimEndpointType *target, const char *id);
-/* scim.resource_state, where the mapping has it. */
-extern void scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created);
-extern void scim_side_delete_state(const ScimEndpointType *target, const char *id);
+
+/* ---- scim.resource_state (store_state.c); all do nothing where a mapping has none ---- */
+
+/* Fill in what it holds of these resources, in the active snapshot. */
+extern void scim_state_fill(const ScimEndpointType *target, ScimParentRow *rows, int n);
+/* The keys of the resources that have this externalId there, in the active snapshot. */
+extern int	scim_state_keys(const ScimEndpointType *target, const char *external_id, const char ***keys);
+/* Does the externalId that it holds differ between the two states of a change? */
+extern bool scim_state_changes(const ScimChange *change);
+/* The row of a resource that was created (there is no "before") or changed. */
+extern void scim_state_write(const ScimChange *change, const char *id);
+extern void scim_state_delete(const ScimEndpointType *target, const char *id);
+/* Resources of mapping "m" of the same endpoint have changed: a text array of keys. */
+extern void scim_state_change(const ScimEndpointType *target, const ScimMapping *m, Datum keys);
 
 /* ---- multi-valued attributes (store_child.c) ---- */
 
@@ -343,13 +372,26 @@ extern void scim_store_clear_child(const ScimEndpointType *target, const char *i
 
 /*
  * Delete rows of a relation whose column is a key of the mapping (and its scope
- * columns, or NULL for each, those of the scope), or set "cleared" to null.
+ * columns, or NULL for each, those of the scope), or with "cleared" set what that says.
  */
 extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
 								   const char *cleared, const char *column, const char *id);
 
+/* ---- soft delete (store_deleted.c) ---- */
+
+/* Does a deletion keep the resource? */
+extern bool scim_store_keeps_deleted(const ScimEndpointType *target);
+/* What is to be kept of a resource that is about to go, as JSON; NULL: it is not there. */
+extern char *scim_store_read_deleted(const ScimEndpointType *target, const char *id);
+/* Keep it. */
+extern void scim_store_keep_deleted(const ScimEndpointType *target, const char *id, const char *resource);
+/* The last deleted one of the same name, if the endpoint brings such back. */
+extern bool scim_store_take_namesake(const ScimEndpointType *target, const json_t *wanted, ScimRevival *revival);
+
 /* ---- members (store_members.c) ---- */
 
+/* "parent = NULL", or what the mapping says: how a member's own row names a group no more. */
+extern const char *scim_store_removal(const ScimChild *child);
 /* Apply a set difference to a link attribute; true: something changed. */
 extern bool scim_store_apply_delta(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
 								   const ScimDelta *delta, ScimError *err);

@@ -242,12 +242,24 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	return revived + SPI_processed;
 }
 
+const char *
+scim_store_removal(const ScimChild *child)
+{
+	StringInfoData text;
+
+	if (child->nremoves == 0)
+		return psprintf("%s = NULL", child->parent);
+	initStringInfo(&text);
+	append_settings(&text, child->removes, child->nremoves);
+	return text.data;
+}
+
 /* The statement that makes links go: deleted, marked, or with no parent any more. */
 static int
 begin_removal(ScimSql *sql, const ScimChild *child)
 {
 	if (child->by_column)
-		appendStringInfo(&sql->text, "UPDATE %s c SET %s = NULL WHERE ", child->relation, child->parent);
+		appendStringInfo(&sql->text, "UPDATE %s c SET %s WHERE ", child->relation, scim_store_removal(child));
 	else if (child->nremoves > 0)
 	{
 		appendStringInfo(&sql->text, "UPDATE %s c SET ", child->relation);

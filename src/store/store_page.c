@@ -328,7 +328,10 @@ read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow 
 		ids = page_texts(query, 0);
 		*rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
 		if (scim_store_scan_parents(target, ids, n, *rows))
+		{
+			scim_state_fill(target, *rows, n);
 			return found;
+		}
 	}
 
 	found = select_page(target, query, false, sort_keys);

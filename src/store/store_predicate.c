@@ -449,6 +449,21 @@ singular_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 	scim_compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
 }
 
+/*
+ * externalId eq, where scim.resource_state has it: the keys are looked up, so
+ * that the relation's own index serves the rest.
+ */
+static void
+compare_state_id(PredicateContext *ctx, const ScimFilter *f)
+{
+	const ScimSource *key = &ctx->mapping->key;
+	const char **keys;
+	int			n = scim_state_keys(ctx->target, f->operand.text, &keys);
+
+	appendStringInfo(&ctx->sql->text, "(%s OPERATOR(pg_catalog.=) ANY ($%d::%s[]))",
+					 key->expr, scim_sql_text_array(ctx->sql, keys, n), key->type_name);
+}
+
 static void
 compare_attribute(PredicateContext *ctx, const ScimFilter *f)
 {
@@ -460,6 +475,9 @@ compare_attribute(PredicateContext *ctx, const ScimFilter *f)
 		compare_multi(ctx, f);
 	else if (f->attr->type == SCIM_TYPE_COMPLEX && f->sub == NULL)
 		complex_present(ctx, f);
+	else if (f->attr == ctx->target->type->a_external_id && f->op == SCIM_OP_EQ && f->operand.kind == SCIM_OPERAND_STRING &&
+			 scim_store_state(ctx->mapping)->state_external_id >= 0)
+		compare_state_id(ctx, f);
 	else
 	{
 		v = scalar_value(ctx, f);

@@ -475,6 +475,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 			PopActiveSnapshot();
 		return false;
 	}
+	scim_state_fill(target, &row, 1);
 	if (head)
 	{
 		head->id = row.id;
@@ -525,6 +526,7 @@ scim_store_parent_rows(const ScimEndpointType *target, int n, bool backward)
 	check_types(target->mapping, scim_store_state(target->mapping), desc);
 	for (int i = 0; i < n; i++)
 		deform_parent(desc, SPI_tuptable->vals[i], &rows[backward ? n - 1 - i : i]);
+	scim_state_fill(target, rows, n);
 	return rows;
 }
 
@@ -675,6 +677,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 		if (row->in_scope)
 			rows[nrows++] = wanted[i].row;
 	}
+	scim_state_fill(target, rows, nrows);
 	if (nrows > 0)
 		scim_store_read_children(target, selection, rows, nrows);
 	for (int i = 0, j = 0; i < *nresult; i++)

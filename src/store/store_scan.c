@@ -74,7 +74,7 @@ typedef struct ScanIndex
 
 typedef struct ScanColumnRead
 {
-	AttrNumber	attnum;			/* 0: none, the version is the row's own */
+	AttrNumber	attnum;			/* 0: none, it is the row's own version or of its state */
 	Oid			type;
 } ScanColumnRead;
 
@@ -336,12 +336,12 @@ note_column(ScimScans *scans, TupleDesc desc, int place, const ScimSource *src)
 
 /*
  * Do the scope's columns alone tell which rows are resources, and the row alone
- * what they are?
+ * (but for its state) what they are?
  */
 static bool
 counts_all_resources(const ScimMapping *m)
 {
-	return m->filter == NULL && m->membership == NULL && m->state == NULL && m->nsides == 0;
+	return m->filter == NULL && m->membership == NULL && m->nsides == (m->state ? 1 : 0);
 }
 
 /* Where each column of a parent row comes from; false: not all are columns. */
@@ -355,12 +355,12 @@ note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, Sc
 		return false;
 	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !scim_table_key_type(m->version->typid)))
 		return false;
-	if (m->created && !note_column(scans, desc, state->col_created, m->created))
+	if (m->created && m->created->side == NULL && !note_column(scans, desc, state->col_created, m->created))
 		return false;
-	if (m->last_modified && !note_column(scans, desc, state->col_modified, m->last_modified))
+	if (m->last_modified && m->last_modified->side == NULL && !note_column(scans, desc, state->col_modified, m->last_modified))
 		return false;
 	for (int i = 0; i < m->nscalars; i++)
-		if (!note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
+		if (m->scalars[i].src.side == NULL && !note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
 			return false;
 	for (int i = 0; i < m->nslots; i++)
 		for (int j = 0; j < m->slots[i].nsubs; j++)
