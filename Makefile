@@ -10,6 +10,7 @@
 #   make bench-curves   how times grow with users, members and pages
 #   make bench-core     measure the language alone, against jansson
 #   make bench-outbound measure an initial sync, against libcurl alone
+#   make bench-mapping  measure tables of an application against the built-in store
 #   make coverage       unit tests of core, and the lines they reach
 #   make LISTENER=no    build without libmicrohttpd (everything but the listener)
 #
@@ -21,7 +22,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test soak-crash versions conformance bench bench-curves bench-core bench-outbound fuzz unit coverage floors
+.PHONY: quickstart test soak-crash versions conformance bench bench-curves bench-core bench-outbound bench-mapping fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -48,6 +49,9 @@ bench-curves:
 
 bench-outbound:
 	@bench/outbound.sh $(ARGS)
+
+bench-mapping:
+	@bench/mapping.sh $(ARGS)
 
 # The language alone, as ratios to jansson's parse of the same bytes: bench/core.
 bench-core:

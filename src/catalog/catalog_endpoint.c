@@ -364,6 +364,38 @@ scim_enable_endpoint(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The mappings of an endpoint as they are now. */
+static ArrayType *
+current_mappings(int64 id, Oid *owner)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1];
+	bool		isnull;
+
+	values[0] = Int64GetDatum(id);
+	if (scim_own_execute("mappings of endpoint",
+						 "SELECT e.mappings, e.owner::pg_catalog.oid FROM scim._endpoints e WHERE e.id OPERATOR(pg_catalog.=) $1",
+						 1, types, values, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read scim._endpoints");
+	*owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	return DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* Options that say what the built-in store does are of no use elsewhere. */
+static void
+require_store(int64 id)
+{
+	Oid			owner;
+	bool		builtin;
+
+	(void) check_mappings(current_mappings(id, &owner), &builtin);
+	if (!builtin)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options softDelete and reviveDeleted are for the built-in store"),
+				 errhint("A mapping has options \"delete\" and \"revive\".")));
+}
+
 Datum
 scim_alter_endpoint(PG_FUNCTION_ARGS)
 {
@@ -389,25 +421,10 @@ scim_alter_endpoint(PG_FUNCTION_ARGS)
 	memset(&err, 0, sizeof(err));
 	if (!scim_options_parse(text, &options, &err))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", err.detail)));
+	if (options.soft_delete || options.revive_deleted)
+		require_store(DatumGetInt64(values[0]));
 	SPI_finish();
 	PG_RETURN_VOID();
-}
-
-/* The mappings of an endpoint as they are now. */
-static ArrayType *
-current_mappings(int64 id, Oid *owner)
-{
-	Oid			types[1] = {INT8OID};
-	Datum		values[1];
-	bool		isnull;
-
-	values[0] = Int64GetDatum(id);
-	if (scim_own_execute("mappings of endpoint",
-						 "SELECT e.mappings, e.owner::pg_catalog.oid FROM scim._endpoints e WHERE e.id OPERATOR(pg_catalog.=) $1",
-						 1, types, values, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
-		elog(ERROR, "could not read scim._endpoints");
-	*owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
-	return DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 }
 
 /*

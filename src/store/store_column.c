@@ -302,12 +302,28 @@ check_reference(const ScimEndpointType *target, const ScimAttr *attr, const Scim
 
 /* What a new row has in a column that no attribute gives; NULL: nothing is said. */
 static const char *
-inserted_sql(const ScimMapping *m, AttrNumber attnum)
+inserted_sql(const ScimColumns *list, const ScimMapping *m, const ScimSource *src)
 {
+	AttrNumber	attnum = src->inner ? src->inner->attnum : src->attnum;
+
+	if (src->side)
+		return list->key > 0 ? scim_side_inserted(m, src->side, attnum, list->key, list->scope) : NULL;
 	for (int i = 0; i < m->ninserts; i++)
 		if (m->inserts[i].attnum == attnum)
 			return m->inserts[i].expr;
 	return NULL;
+}
+
+/* An expression over a new row sees what the mapping puts there. */
+static void
+start_column(ScimColumns *list, const ScimMapping *m, const ScimWrite *write)
+{
+	for (int i = 0; i < m->ninserts; i++)
+		if (m->inserts[i].attnum == write->attnum && find_column(list, write->column) == NULL)
+		{
+			add_column(list, write->column, m->inserts[i].expr, true);
+			list->items[list->n - 1].written = true;
+		}
 }
 
 /* Does an expression say what goes into the column itself? */
@@ -335,8 +351,8 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		text = scim_store_stored_text(m, attr, src, value);
 		if (text == NULL && src->not_null && src->has_default && list->update)
 			scim_columns_add(list, src->column, "DEFAULT");
-		else if (text == NULL && src->not_null && list->update && src->side == NULL && inserted_sql(m, src->attnum))
-			scim_columns_add(list, src->column, inserted_sql(m, src->attnum));
+		else if (text == NULL && src->not_null && list->update && inserted_sql(list, m, src))
+			scim_columns_add(list, src->column, inserted_sql(list, m, src));
 		else
 			scim_columns_add(list, src->column, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
 														 scim_sql_text(list->sql, text), src->column_type));
@@ -344,6 +360,8 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	for (int i = 0; i < src->nwrites; i++)
 	{
 		text = scim_store_time_text(attr, src, scim_store_value_text(value));
+		if (!list->update && src->side == NULL)
+			start_column(list, m, &src->writes[i]);
 		write_column(list, &src->writes[i], psprintf("$%d::%s", scim_sql_text(list->sql, text), src->value_type),
 					 src->column != NULL && strcmp(src->writes[i].column, src->column) != 0);
 	}

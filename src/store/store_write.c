@@ -76,9 +76,14 @@ is_held_by_scalar(const ScimChange *change, const ScimSource *src)
 	{
 		const ScimSource *other = &m->scalars[i].src;
 
-		if (other != src && other->side == src->side && other->column && other->json_path == NULL &&
-			strcmp(other->column, src->column) == 0 && scim_change_scalar(m->type, change->after, m->scalars[i].attr))
+		if (other == src || other->side != src->side || scim_change_scalar(m->type, change->after, m->scalars[i].attr) == NULL)
+			continue;
+		if (other->column && other->json_path == NULL && strcmp(other->column, src->column) == 0)
 			return true;
+		/* of a row that comes back all is written */
+		for (int j = 0; change->all && j < other->nwrites; j++)
+			if (strcmp(other->writes[j].column, src->column) == 0)
+				return true;
 	}
 	return false;
 }
@@ -310,8 +315,17 @@ add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 		scim_columns_add(list, src->column, value);
 }
 
+/* What a resource of the built-in store that comes back has from before. */
+static void
+add_revival(ScimColumns *list, const ScimMapping *m, const ScimRevival *revival)
+{
+	scim_columns_add(list, m->key.column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->id), m->key.type_name));
+	scim_columns_add(list, m->created->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->created), m->created->type_name));
+	scim_columns_add(list, m->version->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->version), m->version->type_name));
+}
+
 static char *
-insert_parent(const ScimChange *change)
+insert_parent(const ScimChange *change, const ScimRevival *revival)
 {
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
@@ -324,6 +338,8 @@ insert_parent(const ScimChange *change)
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
 			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+	if (revival)
+		add_revival(&list, m, revival);
 	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
 	scim_columns_settings(&list, m->inserts, m->ninserts);
@@ -489,23 +505,26 @@ adopt(const ScimChange *change)
 /* ---- the store's functions ---- */
 
 char *
-scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err)
+scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
 	ScimChange		change = {target, NULL, wanted, false};
 	char	   *id;
+	ScimRevival namesake;
 	bool		changed = false;
 	bool		made = false;
 
 	require_ability(m, m->insertable, "created");
 	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
 		return NULL;
+	if (revival == NULL && scim_store_take_namesake(target, wanted, &namesake))
+		revival = &namesake;
 	id = revive(&change);
 	if (id == NULL)
 		id = adopt(&change);
 	if (id == NULL)
 	{
-		id = insert_parent(&change);
+		id = insert_parent(&change, revival);
 		made = true;
 	}
 	scim_side_update(&change, id, made);
@@ -642,11 +661,14 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	bool		cascade = m->delete_policy == SCIM_DELETE_CASCADE && !m->membership;
 	const char **named = palloc0(sizeof(char *) * Max(m->nsides, 1));
 	ScimSql		sql;
+	char	   *kept = NULL;
 	int			scope;
 	bool		found;
 
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
+	if (scim_store_keeps_deleted(target))
+		kept = scim_store_read_deleted(target, id);
 	require_ability(m, m->delete_policy == SCIM_DELETE_MARK ? m->updatable : m->delete_policy != SCIM_DELETE_REFUSE && m->deletable, "deleted");
 	for (int i = 0; i < target->endpoint->ntypes; i++)
 	{
@@ -694,5 +716,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	for (int i = 0; found && i < m->nsides; i++)
 		if (named[i])
 			scim_side_delete_named(target, &m->sides[i], named[i]);
+	if (found && kept)
+		scim_store_keep_deleted(target, id, kept);
 	return found;
 }
