@@ -234,7 +234,7 @@ make_directories outbound
 printf 'outbound-bench' >"$mine/token"
 say "Building, loading $users rows."
 build_and_install
-build_program multi -lcurl
+build_program multi "$root/bench/multi.c" -lcurl
 make -C "$root/test/peer" >"$mine/build.log" 2>&1 || { tail -n 25 "$mine/build.log" >&2; die "the peer cannot be compiled (see above)."; }
 start_server
 wait_syncing

@@ -83,6 +83,20 @@ COMMENT ON COLUMN scim._removals.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._removals.source_key IS 'Key of the row.';
 COMMENT ON COLUMN scim._removals.at IS 'When it was decided.';
 
+CREATE TABLE scim._nests (
+	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	outer_key text COLLATE "C" NOT NULL,
+	inner_key text COLLATE "C" NOT NULL,
+	PRIMARY KEY (sync_id, outer_key, inner_key)
+);
+CREATE INDEX _nests_inner ON scim._nests (sync_id, inner_key);
+REVOKE ALL ON TABLE scim._nests FROM PUBLIC;
+COMMENT ON TABLE scim._nests IS 'Internal: groups whose members were sent as members of another, with the option flatten_groups of a sync.';
+COMMENT ON COLUMN scim._nests.sync_id IS 'The sync.';
+COMMENT ON COLUMN scim._nests.outer_key IS 'Key of the group that was sent.';
+COMMENT ON COLUMN scim._nests.inner_key IS 'Key of one that it holds, directly or not.';
+SELECT pg_catalog.pg_extension_config_dump('scim._nests', '');
+
 CREATE TABLE scim._losses (
 	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
 	source_key text COLLATE "C" NOT NULL,
@@ -118,7 +132,7 @@ COMMENT ON COLUMN scim._attempts.id IS 'Number of the request.';
 COMMENT ON COLUMN scim._attempts.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._attempts.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim._attempts.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
+COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe, list, token, bulk or config.';
 COMMENT ON COLUMN scim._attempts.method IS 'Method of the request.';
 COMMENT ON COLUMN scim._attempts.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there was none.';
@@ -157,7 +171,7 @@ COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in wh
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim.sync_log.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
+COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe, list, token, bulk or config.';
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';

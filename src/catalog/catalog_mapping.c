@@ -735,7 +735,8 @@ note_unguarded(ScimMapping *m)
 	{
 		ScimScalar *scalar = &m->scalars[i];
 
-		if (scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0)
+		/* the built-in store's own: scim._unique_values sees to it where no index does */
+		if (!m->builtin && scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0)
 			scalar->unguarded = get_rel_relkind(m->relid) == RELKIND_VIEW ||
 				!OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(scalar->attr, &scalar->src),
 											   m->scope_columns, true));

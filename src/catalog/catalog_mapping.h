@@ -328,6 +328,7 @@ typedef struct ScimMappingRow
 	const char *options;		/* JSON text */
 	Oid			owner;			/* InvalidOid: built-in */
 	bool		builtin;
+	bool		made;			/* built-in: made for extensions or for a resource type of a user's */
 } ScimMappingRow;
 
 /*

@@ -102,6 +102,11 @@ extern char *scim_mapping_propose(const char *type_name, Oid relid, const char *
 /* Make the extensions of a type that attributes name by URN and that do not exist. */
 extern void scim_mapping_make_extensions(const char *type_name, Oid relid, const char *attributes);
 
+/* ---- use (catalog_mapping_sql.c) ---- */
+
+/* Raises 22023 unless the endpoints that use a mapping can still serve it; looks at what is written. */
+extern void scim_mapping_check_endpoints(const char *mapping);
+
 /* ---- options (catalog_mapping_option.c) ---- */
 
 /* Where the columns of the scope are: in the relation, beside it, or nowhere. */

@@ -640,8 +640,16 @@ set_time(ScimResolve *ctx, const char *path, const json_t *spec, ScimSource *src
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\": \"utc\" needs a column of type timestamp");
 		return;
 	}
+	if (form && strcmp(form, "iso") == 0)
+	{
+		if (src->cls != SCIM_SQL_TEXT || src->ncodes > 0)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\": \"iso\" needs a text");
+		src->expr = psprintf("(%s)::pg_catalog.timestamptz", src->expr);
+		set_source_type(src, TIMESTAMPTZOID);
+		return;
+	}
 	if (form == NULL || (strcmp(form, "epoch") != 0 && strcmp(form, "epoch_ms") != 0))
-		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\" is \"utc\", \"epoch\" or \"epoch_ms\"");
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\" is \"utc\", \"iso\", \"epoch\" or \"epoch_ms\"");
 	src->whole = src->cls == SCIM_SQL_INTEGER;
 	if (!src->whole && src->cls != SCIM_SQL_NUMERIC)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "seconds since 1970 need a column that is a number");

@@ -83,6 +83,7 @@ typedef struct ScimSync
 	int			guard_count;	/* disables and deletes in an hour that need no approval, */
 	double		guard_percent;	/* or so many of a hundred linked rows, whichever is more */
 	bool		create_inactive;	/* rows that say active: false are created, too */
+	bool		flatten_groups; /* members of inner groups are members of the outer ones */
 	int			recreate_count; /* resources that have gone from the target and are made anew in an hour without approval */
 	int			escrow_days;	/* what is refused, or waits for other rows, is given up after so many */
 	ScimSyncState state;

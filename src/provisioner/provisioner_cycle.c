@@ -123,7 +123,18 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 {
 	dlist_mutable_iter iter;
 	bool		linked = false;
+	bool		learned;
 
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (flight->phase != SCIM_PHASE_BULK || flight->response == NULL)
+			continue;
+		scim_bulk_distribute(run, view, flight, &learned);
+		if (learned)
+			p->refresh_at = now;
+	}
 	dlist_foreach_modify(iter, &run->flights)
 	{
 		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
@@ -139,6 +150,8 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 			scim_list_take(p, run, view, &news, now);
 		if (flight->phase == SCIM_PHASE_TOKEN && !scim_target_take_token(p, run->target, news.page, now))
 			scim_target_block(run->target, now + TOKEN_WAIT_MS);
+		if (flight->phase == SCIM_PHASE_CONFIG && scim_bulk_take_config(run->target, view, news.verdict, news.page))
+			p->refresh_at = now;
 		scim_run_forget_answer(run, flight);
 		hear(run, view->sync, flight, &news, now);
 		if (news.learned)
@@ -224,6 +237,7 @@ reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 	for (int i = 0; i < n; i++)
 		keys[i] = links[i].key;
 	documents = scim_watch_read(run, view, keys, n);
+	scim_nests_store(view, documents, n);
 	for (int i = 0; i < n; i++)
 		if (scim_link_needs_look(&links[i], &documents[i]))
 			keys[nmarked++] = links[i].key;
@@ -275,6 +289,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	for (int i = 0; i < n; i++)
 		keys[i] = links[i].key;
 	documents = scim_watch_read(run, view, keys, n);
+	scim_nests_store(view, documents, n);
 	memset(&guard, 0, sizeof(guard));
 	for (int i = 0; i < n; i++)
 	{
@@ -367,6 +382,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 {
 	const ScimSyncView *view = scim_sync_view(sync);
 	int64		now = scim_run_now();
+	int			most;
 	int			room;
 	bool		more = false;
 	bool		full = false;
@@ -385,7 +401,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		return;
 	}
 
-	if (scim_links_absorb(run->id, &full) > 0)
+	if (scim_links_absorb(run->id, sync->flatten_groups, &full) > 0)
 		more = true;
 	if (full)
 	{
@@ -400,7 +416,10 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	}
 	scim_list_want(p, run, view, now);
 	creates = new_rows(run, view, now);
-	room = (run->trial ? 1 : 2 * run->target->concurrency) - run->nflights;
+	most = run->trial ? 1 : 2 * run->target->concurrency;
+	if (run->target->bulk == SCIM_BULK_TRUE && !run->trial)
+		most = Max(most, 2 * Min(run->target->bulk_operations, SCIM_BULK_MOST));
+	room = most - run->nflights;
 	/* while the target must not be asked, rows are better read later */
 	if (room > 0 && run->target->blocked_until <= now && (creates > 0 || run->linked_at <= now))
 	{
@@ -410,7 +429,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
-	else if (run->nflights >= 2 * run->target->concurrency)
+	else if (run->nflights >= most)
 		run->due_at = PG_INT64_MAX;	/* an answer comes first */
 	else if (creates == 0)
 		run->due_at = full ? now : now + SCIM_LIST_MS;

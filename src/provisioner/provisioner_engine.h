@@ -71,6 +71,7 @@ typedef struct ScimDocument
 	const char *key;
 	ScimPresence presence;
 	char	   *text;			/* JSON; NULL unless in scope */
+	List	   *inner;			/* char *: keys of groups whose members are in it as its own */
 	int			waiting;		/* references to rows that are not at the target yet: left out */
 	const char *problem;		/* reading this row raised an error: SQLSTATE and message */
 } ScimDocument;
@@ -99,6 +100,26 @@ extern char *scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule
 /* Does a returned resource really match (C5)? */
 extern bool scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule,
 							 const json_t *document, const json_t *resource);
+
+/* The type that an item of a list of references refers to. */
+extern const char *scim_referred_type(const ScimAttr *attr, const json_t *item);
+
+/* ---- groups in groups (provisioner_flatten.c) ---- */
+
+typedef struct ScimNests ScimNests;
+
+/*
+ * All groups that these rows hold, directly or not, as the owner; NULL: the sync
+ * leaves groups as they are.  keys: what the rows were asked for by.
+ */
+extern ScimNests *scim_nests_read(const ScimSyncView *view, const ScimStoreRow *rows, int nrows, const char *const *keys);
+
+/* The members of a document become all that are in it; returns the groups among these. */
+extern List *scim_nests_flatten(const ScimSyncView *view, ScimNests *nests, const char *key, json_t *document);
+
+/* Keep which groups the documents were made of; have a change of one reach all that hold it. */
+extern void scim_nests_store(const ScimSyncView *view, const ScimDocument *documents, int n);
+extern void scim_nests_spread(int64 sync_id, Datum entries);
 
 /* ---- steps and PUT (provisioner_step.c) ---- */
 
@@ -162,7 +183,7 @@ typedef struct ScimLinkUpdate
 	TimestampTz refused_until;
 } ScimLinkUpdate;
 
-extern int	scim_links_absorb(int64 sync_id, bool *full);
+extern int	scim_links_absorb(int64 sync_id, bool spread, bool *full);
 extern void scim_links_add(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_mark(int64 sync_id, const char *const *keys, int n);
 extern ScimLink *scim_links_page(int64 sync_id, const char *after, int limit, int *n);

@@ -85,11 +85,12 @@ execute(const char *key, const char *sql, int nargs, const Oid *types, Datum *va
 /*
  * Take entries off the queue and make the links of their rows due, also of
  * rows that have none yet.  Exactly the entries that were read go: what is
- * committed meanwhile stays.  Returns how many; *full: one of those that stay
+ * committed meanwhile stays.  "spread": rows that a link was made of besides its
+ * own count as well.  Returns how many; *full: one of those that stay
  * says that all rows are to be looked at.
  */
 int
-scim_links_absorb(int64 sync_id, bool *full)
+scim_links_absorb(int64 sync_id, bool spread, bool *full)
 {
 	Oid			read_types[2] = {INT8OID, INT8OID};
 	Datum		read_values[2] = {Int64GetDatum(sync_id), Int64GetDatum(MAX_QUEUE_ENTRIES)};
@@ -118,6 +119,8 @@ scim_links_absorb(int64 sync_id, bool *full)
 
 	values[0] = Int64GetDatum(sync_id);
 	values[1] = PointerGetDatum(construct_array(ids, taken, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	if (spread)
+		scim_nests_spread(sync_id, values[1]);
 	(void) execute("absorb the queue",
 				   "WITH d AS (DELETE FROM scim._dirty WHERE sync_id OPERATOR(pg_catalog.=) $1 AND id OPERATOR(pg_catalog.=) ANY ($2) RETURNING keys, reason)"
 				   " INSERT INTO scim._links AS l (sync_id, source_key, next_at, lane)"

@@ -164,7 +164,13 @@ one_row(FunctionCallInfo fcinfo, bool dry)
 	}
 	else if (secret)
 		fly(&ctx, link, decision, secret, dry);
-	/* what is still to be done, or can go on now, is the worker's */
+	/* what is still to be done, or can go on now, is the worker's, who remembers which rows this one was made of */
+	if (!dry && document->inner != NIL)
+	{
+		Datum		own = CStringGetTextDatum(ctx.key);
+
+		scim_sync_queue(sync->id, PointerGetDatum(construct_array(&own, 1, TEXTOID, -1, false, TYPALIGN_INT)), "update");
+	}
 	if (!dry)
 		scim_sync_wake_at_commit();
 

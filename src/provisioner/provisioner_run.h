@@ -44,6 +44,10 @@ typedef struct ScimTargetRun
 	int			concurrency;	/* requests at the same time, at most, */
 	double		window;			/* and as many as go well */
 	int64		halved_at;		/* ms */
+	int			bulk;			/* ScimBulk */
+	bool		bulk_asked;		/* whether it offers that, by this process */
+	int			bulk_operations;
+	int			bulk_payload;	/* bytes */
 	long		pace_ms;		/* between requests, while the target has few left; 0: none */
 	int64		pace_until;		/* ms */
 	int64		sent_at;		/* ms */
@@ -133,7 +137,7 @@ extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
 extern int	scim_target_creates(ScimTargetRun *target, int64 now);
 
 /* A request is about to be sent; its answer has come, or will not (NULL). */
-extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);
+extern void scim_target_sent(ScimTargetRun *target, int creates, int64 now);
 extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
 
 /*
@@ -178,6 +182,21 @@ extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);
 
 /* Read no more of it. */
 extern void scim_list_stop(ScimSyncRun *run);
+
+/* ---- several changes in one request (provisioner_bulk.c) ---- */
+
+/* Operations of one request, whatever the target takes; memory to take its answer apart. */
+#define SCIM_BULK_MOST 500
+#define SCIM_BULK_HEAP ((size_t) 128 * 1024 * 1024)
+
+/* A flight that carries "first" and others like it; NULL: it goes alone. */
+extern ScimFlight *scim_bulk_gather(ScimProvisioner *p, ScimSyncRun *run, const ScimFlight *first, int64 now);
+
+/* The answer to it becomes one to each; *learned: the server is another one now. */
+extern void scim_bulk_distribute(ScimSyncRun *run, const ScimSyncView *view, ScimFlight *carrier, bool *learned);
+
+/* What ServiceProviderConfig says (NULL: nothing).  True: the server is another one now. */
+extern bool scim_bulk_take_config(ScimTargetRun *target, const ScimSyncView *view, ScimVerdict verdict, const json_t *config);
 
 /* ---- one sync (provisioner_cycle.c) ---- */
 

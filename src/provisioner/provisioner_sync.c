@@ -206,6 +206,14 @@ parse_count(const ScimSync *sync, const char *name, const json_t *value, int lea
 	return (int) json_integer_value(value);
 }
 
+static bool
+parse_flag(const ScimSync *sync, const char *name, const json_t *value)
+{
+	if (!json_is_boolean(value))
+		option_error(sync, name, "is true or false");
+	return json_is_true(value);
+}
+
 static void
 parse_option(ScimSync *sync, const char *name, const json_t *value)
 {
@@ -230,13 +238,11 @@ parse_option(ScimSync *sync, const char *name, const json_t *value)
 		sync->guard_percent = json_number_value(value);
 	}
 	else if (strcmp(name, "create_inactive") == 0)
-	{
-		if (!json_is_boolean(value))
-			option_error(sync, name, "is true or false");
-		sync->create_inactive = json_is_true(value);
-	}
+		sync->create_inactive = parse_flag(sync, name, value);
+	else if (strcmp(name, "flatten_groups") == 0)
+		sync->flatten_groups = parse_flag(sync, name, value);
 	else
-		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days and create_inactive");
+		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive and flatten_groups");
 }
 
 void
@@ -249,7 +255,7 @@ scim_sync_parse_options(ScimSync *sync, const char *json)
 	sync->adopt = SCIM_ADOPT_AUTO;
 	sync->guard_count = DEFAULT_GUARD_COUNT;
 	sync->guard_percent = DEFAULT_GUARD_PERCENT;
-	sync->create_inactive = false;
+	sync->create_inactive = sync->flatten_groups = false;
 	sync->recreate_count = DEFAULT_RECREATE_COUNT;
 	sync->escrow_days = SCIM_ESCROW_DAYS;
 	memset(&err, 0, sizeof(err));

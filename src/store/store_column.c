@@ -345,7 +345,8 @@ put_json(ScimColumns *list, const ScimSource *src, const json_t *value)
 		item = &list->items[list->n - 1];
 		item->cast = src->column_type;
 	}
-	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d) x)",
+	/* OFFSET 0: pulled up, each step would stand twice in the next, and the last as often as there are subsets */
+	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d OFFSET 0) x)",
 						   parameter ? put_sql("x.d", src->json_path, src->njson, parameter) :
 						   psprintf("(%s OPERATOR(pg_catalog.#-) %s)", object_sql("x.d"), scim_mapping_path_sql(src->json_path, src->njson)),
 						   item->value);

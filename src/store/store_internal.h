@@ -62,6 +62,7 @@ typedef struct ScimStoreState
 	struct ScimPlans *plans;	/* text hash -> plan */
 	struct ScimScans *scans;	/* which rows need no plan; NULL: not looked yet */
 	struct ScimInserts *inserts;	/* the same of new rows */
+	struct ScimPages *pages;	/* what is remembered of lists */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
 	const char *select_list;	/* of the parent: see ScimColumn */
 	int			ncolumns;
@@ -127,11 +128,18 @@ typedef enum ScimScanned
 /* The row with this id, a valid text of a key. */
 extern ScimScanned scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
 
+/* The same, locked: as it is now, which a snapshot of before may not see. */
+extern ScimScanned scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
+
 /* May rows come by their id without a statement? */
 extern bool scim_store_can_scan_parents(const ScimMapping *mapping);
 
 /* The rows with these ids, each of which is there; false: a statement has to do it. */
 extern bool scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows);
+
+/* May all rows of a scope be counted without a statement, and how many there are (-1: a statement has to). */
+extern bool scim_store_can_count(const ScimEndpointType *target);
+extern int64 scim_store_scan_count(const ScimEndpointType *target);
 
 /* May the rows of this child relation come without a statement? */
 extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
@@ -172,8 +180,15 @@ extern const char *scim_store_sort_text(ScimSql *sql, const ScimEndpointType *ta
 
 /* ---- reading (store_read.c), for the lists of several types ---- */
 
-/* One state for all statements of a read, with what this transaction wrote: to be popped. */
-extern void scim_store_push_snapshot(void);
+/*
+ * One state for all statements of a read, with what this transaction wrote: to
+ * be popped.  Returns how many transactions had ended then; 0: not known.
+ */
+extern uint64 scim_store_push_snapshot(void);
+/* The rows of SPI's result, up to "n" of them; "backward": the last one first. */
+extern ScimParentRow *scim_store_parent_rows(const ScimEndpointType *target, int n, bool backward);
+/* The rows of the child relations of some parents, as far as selected. */
+extern void scim_store_read_children(const ScimEndpointType *target, const ScimSelection *selection, ScimParentRow *rows, int n);
 /* Append " FROM ... WHERE scope AND filter". */
 extern void scim_store_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
 /* How many resources match (snapshot: the active one). */
@@ -340,6 +355,17 @@ extern void scim_store_clear_child(const ScimEndpointType *target, const char *i
  */
 extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
 								   const char *cleared, const char *column, const char *id);
+
+/* ---- soft delete (store_deleted.c) ---- */
+
+/* Does a deletion keep the resource? */
+extern bool scim_store_keeps_deleted(const ScimEndpointType *target);
+/* What is to be kept of a resource that is about to go, as JSON; NULL: it is not there. */
+extern char *scim_store_read_deleted(const ScimEndpointType *target, const char *id);
+/* Keep it. */
+extern void scim_store_keep_deleted(const ScimEndpointType *target, const char *id, const char *resource);
+/* The last deleted one of the same name, if the endpoint brings such back. */
+extern bool scim_store_take_namesake(const ScimEndpointType *target, const json_t *wanted, ScimRevival *revival);
 
 /* ---- members (store_members.c) ---- */
 

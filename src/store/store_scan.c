@@ -26,12 +26,16 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/visibilitymap.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "nodes/primnodes.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -442,14 +446,14 @@ typedef struct OpenScan
  * nothing has come in the way since the index was chosen.
  */
 static bool
-open_scan(const ScanIndex *how, OpenScan *scan)
+open_scan(const ScanIndex *how, LOCKMODE lock, OpenScan *scan)
 {
 	List	   *indexes;
 	bool		usable;
 
 	if (!OidIsValid(how->index) || ExecutorCheckPerms_hook != NULL)
 		return false;
-	scan->rel = table_open(how->relid, AccessShareLock);
+	scan->rel = table_open(how->relid, lock);
 	scan->index = NULL;
 	usable = scim_table_is_plain(scan->rel) &&
 		pg_class_aclcheck(how->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
@@ -474,9 +478,9 @@ open_scan(const ScanIndex *how, OpenScan *scan)
 
 /* The keys with the scope's values; the key itself comes with each start. */
 static void
-begin_scan(const ScimEndpointType *target, const ScanIndex *how, OpenScan *scan)
+begin_scan(const ScimEndpointType *target, const ScanIndex *how, int nkeys, OpenScan *scan)
 {
-	scan->nkeys = how->nkeys;
+	scan->nkeys = nkeys;
 	memcpy(scan->keys, how->keys, sizeof(ScanKeyData) * how->nkeys);
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope >= 0)
@@ -664,7 +668,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 	ScanGroup	group;
 	OpenScan	scan;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return false;
 	if (!make_group(m, index, can, use, RelationGetDescr(scan.rel), &group))
 	{
@@ -672,7 +676,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 		table_close(scan.rel, NoLock);
 		return false;
 	}
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
@@ -700,9 +704,9 @@ scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int
 	OpenScan	scan;
 	bool		any = false;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return true;
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n && !any; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
@@ -767,13 +771,13 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 			CStringGetTextDatum(scim_store_datum_text(m->version, row->values[state->col_version]));
 }
 
-/* Open the scan of a mapping's own relation. */
+/* Open the scan of a mapping's own relation, by so many of its keys. */
 static bool
-open_parents(const ScimEndpointType *target, OpenScan *scan)
+open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, OpenScan *scan)
 {
 	const ScimScans *scans = scans_of(target->mapping);
 
-	if (!open_scan(&scans->parent, scan))
+	if (!open_scan(&scans->parent, lock, scan))
 		return false;
 	if (!parent_fits(scans, scim_store_state(target->mapping)->ncolumns, RelationGetDescr(scan->rel)))
 	{
@@ -781,7 +785,7 @@ open_parents(const ScimEndpointType *target, OpenScan *scan)
 		table_close(scan->rel, NoLock);
 		return false;
 	}
-	begin_scan(target, &scans->parent, scan);
+	begin_scan(target, &scans->parent, nkeys, scan);
 	return true;
 }
 
@@ -804,11 +808,88 @@ scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParen
 	OpenScan	scan;
 	bool		found;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return SCIM_SCAN_NOT;
 	found = next_parent(target->mapping, &scan, id, row);
 	end_scan(&scan);
 	return found ? SCIM_SCAN_FOUND : SCIM_SCAN_NONE;
+}
+
+/* After waiting for another's change: has the row still the key that was looked for? */
+static bool
+has_keys(const OpenScan *scan)
+{
+	for (int i = 0; i < scan->nkeys; i++)
+	{
+		ScanKeyData *key = (ScanKeyData *) &scan->keys[i];
+		AttrNumber	attnum = scan->index->rd_index->indkey.values[key->sk_attno - 1];
+		bool		isnull;
+		Datum		value = slot_getattr(scan->slot, attnum, &isnull);
+
+		if (isnull || !DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation, value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+/* Lock the row in the slot, which then is the row as it is now; false: it is gone. */
+static bool
+lock_row(OpenScan *scan)
+{
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	ItemPointerData tid = scan->slot->tts_tid;
+	TM_FailureData failure;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(scan->rel, &tid, GetActiveSnapshot(), scan->slot, GetCurrentCommandId(false),
+							 LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure))
+	{
+		case TM_Ok:
+			return !failure.traversed || has_keys(scan);
+		case TM_Updated:
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not serialize access due to concurrent update")));
+			return false;
+		case TM_SelfModified:
+			return false;
+		default:
+			elog(ERROR, "a row cannot be locked");
+	}
+}
+
+/* As SELECT ... FOR NO KEY UPDATE does. */
+ScimScanned
+scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
+{
+	const ScimMapping *m = target->mapping;
+	const ScimScans *scans = scans_of(m);
+	ScimScanned result = SCIM_SCAN_NOT;
+	OpenScan	scan;
+
+	if (!m->lockable || XactReadOnly)
+		return SCIM_SCAN_NOT;
+	scim_store_push_snapshot();
+	if (open_parents(target, scans->parent.nkeys, RowShareLock, &scan))
+	{
+		if (pg_class_aclcheck(RelationGetRelid(scan.rel), GetUserId(), ACL_UPDATE) == ACLCHECK_OK)
+		{
+			result = SCIM_SCAN_NONE;
+			start_at(&scans->parent, &scan, scim_table_datum(m->key.typid, id));
+			while (result == SCIM_SCAN_NONE && next_row(&scan))
+				if (lock_row(&scan))
+				{
+					fill_parent(m, scim_store_state(m), scans, scan.rel, scan.slot, row);
+					result = SCIM_SCAN_FOUND;
+				}
+		}
+		end_scan(&scan);
+	}
+	PopActiveSnapshot();
+	return result;
 }
 
 bool
@@ -823,10 +904,67 @@ scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n,
 	OpenScan	scan;
 	bool		found = true;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return false;
 	for (int i = 0; i < n && found; i++)
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
 	end_scan(&scan);
 	return found;
+}
+
+/* ---- how many there are ---- */
+
+/* The keys of the scope's columns, where the index begins with them; or 0. */
+static int
+scope_keys(const ScanIndex *how)
+{
+	int			n = how->narguments - 1;
+
+	return n > 0 && how->columns[n].scope < 0 ? n : 0;
+}
+
+bool
+scim_store_can_count(const ScimEndpointType *target)
+{
+	const ScimMapping *m = target->mapping;
+
+	return scim_store_can_scan_parents(m) && m->key.not_null && scope_keys(&scans_of(m)->parent) > 0;
+}
+
+/*
+ * As an index-only scan does: the table is looked at only where not all rows of
+ * a page are known to be visible.
+ */
+int64
+scim_store_scan_count(const ScimEndpointType *target)
+{
+	const ScanIndex *how = &scans_of(target->mapping)->parent;
+	Buffer		visible = InvalidBuffer;
+	OpenScan	scan;
+	ItemPointer tid;
+	int64		n = 0;
+
+	if (!open_parents(target, scope_keys(how), AccessShareLock, &scan))
+		return -1;
+	if (scan.rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+	{
+		end_scan(&scan);
+		return -1;
+	}
+	index_rescan(scan.desc, scan.keys, scan.nkeys, NULL, 0);
+	while ((tid = index_getnext_tid(scan.desc, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (VM_ALL_VISIBLE(scan.rel, ItemPointerGetBlockNumber(tid), &visible))
+		{
+			PredicateLockPage(scan.rel, ItemPointerGetBlockNumber(tid), GetActiveSnapshot());
+			n++;
+		}
+		else if (index_fetch_heap(scan.desc, scan.slot))
+			n++;
+	}
+	if (BufferIsValid(visible))
+		ReleaseBuffer(visible);
+	end_scan(&scan);
+	return n;
 }

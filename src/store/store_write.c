@@ -181,10 +181,12 @@ is_link(const ScimMapping *m, const ScimAttr *attr)
 
 /*
  * All child relations: values by difference, links as sets.  "skip" is the
- * attribute that a delta takes care of.
+ * attribute that a delta takes care of; what "known" (NULL: all is) leaves out
+ * stays as it is.
  */
 static bool
-update_children(const ScimChange *change, const char *id, const ScimAttr *skip, bool *changed, ScimError *err)
+update_children(const ScimChange *change, const char *id, const ScimSelection *known, const ScimAttr *skip,
+				bool *changed, ScimError *err)
 {
 	const ScimEndpointType *target = change->target;
 	const ScimMapping *m = target->mapping;
@@ -195,7 +197,7 @@ update_children(const ScimChange *change, const char *id, const ScimAttr *skip, 
 	{
 		ScimAttr   *attr = m->type->top[i];
 
-		if (!attr->multi || attr == skip || !is_link(m, attr))
+		if (!attr->multi || attr == skip || !is_link(m, attr) || (known && !known->has[attr->ord]))
 			continue;
 		*changed = scim_store_replace_links(target, id, attr, change->before || change->all,
 											scim_store_multi(m->type, change->after, attr), err) || *changed;
@@ -313,8 +315,17 @@ add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 		scim_columns_add(list, src->column, value);
 }
 
+/* What a resource of the built-in store that comes back has from before. */
+static void
+add_revival(ScimColumns *list, const ScimMapping *m, const ScimRevival *revival)
+{
+	scim_columns_add(list, m->key.column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->id), m->key.type_name));
+	scim_columns_add(list, m->created->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->created), m->created->type_name));
+	scim_columns_add(list, m->version->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->version), m->version->type_name));
+}
+
 static char *
-insert_parent(const ScimChange *change)
+insert_parent(const ScimChange *change, const ScimRevival *revival)
 {
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
@@ -327,6 +338,8 @@ insert_parent(const ScimChange *change)
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
 			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+	if (revival)
+		add_revival(&list, m, revival);
 	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
 	scim_columns_settings(&list, m->inserts, m->ninserts);
@@ -492,29 +505,32 @@ adopt(const ScimChange *change)
 /* ---- the store's functions ---- */
 
 char *
-scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err)
+scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
 	ScimChange		change = {target, NULL, wanted, false};
 	char	   *id;
+	ScimRevival namesake;
 	bool		changed = false;
 	bool		made = false;
 
 	require_ability(m, m->insertable, "created");
 	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
 		return NULL;
+	if (revival == NULL && scim_store_take_namesake(target, wanted, &namesake))
+		revival = &namesake;
 	id = revive(&change);
 	if (id == NULL)
 		id = adopt(&change);
 	if (id == NULL)
 	{
-		id = insert_parent(&change);
+		id = insert_parent(&change, revival);
 		made = true;
 	}
 	scim_side_update(&change, id, made);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
-	update_children(&change, id, NULL, &changed, err);
+	update_children(&change, id, NULL, NULL, &changed, err);
 	if (err->status)
 		return NULL;
 	/* the last of all: what triggers make of the others is part of it */
@@ -530,7 +546,7 @@ scim_store_takes_part(const ScimEndpointType *target)
 
 bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const json_t *before, const json_t *after,
+				  const ScimSelection *known, const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -546,7 +562,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
 	if (err->status == 0)
-		update_children(&change, id, delta_attr, changed, err);
+		update_children(&change, id, known, delta_attr, changed, err);
 	if (err->status == 0)
 	{
 		*changed = scim_side_update(&change, id, false) || *changed;
@@ -569,8 +585,9 @@ scim_store_update(const ScimEndpointType *target, const char *id,
  * so that two deletions do not wait for each other.
  */
 static void
-touch_referrers(const ScimEndpointType *target, const char *id, const ScimMapping *holder, const ScimChild *link)
+touch_referrers(const ScimEndpointType *target, const char *id, const ScimChild *link)
 {
+	const ScimMapping *holder = target->mapping;
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
@@ -644,20 +661,22 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	bool		cascade = m->delete_policy == SCIM_DELETE_CASCADE && !m->membership;
 	const char **named = palloc0(sizeof(char *) * Max(m->nsides, 1));
 	ScimSql		sql;
+	char	   *kept = NULL;
 	int			scope;
 	bool		found;
 
 	if (!scim_key_text_valid(&m->key, id))
 		return false;
+	if (scim_store_keeps_deleted(target))
+		kept = scim_store_read_deleted(target, id);
 	require_ability(m, m->delete_policy == SCIM_DELETE_MARK ? m->updatable : m->delete_policy != SCIM_DELETE_REFUSE && m->deletable, "deleted");
-	for (int i = 0; i < m->nchildren; i++)
+	for (int i = 0; i < target->endpoint->ntypes; i++)
 	{
-		const ScimChild *child = &m->children[i];
+		const ScimEndpointType *holder = &target->endpoint->types[i];
 
-		if (child->kind == SCIM_CHILD_GROUPS)
-			touch_referrers(target, id, child->target, child->user_link);
-		else if (child->kind == SCIM_CHILD_LINK && child->target == m)
-			touch_referrers(target, id, m, child);
+		for (int j = 0; j < holder->mapping->nchildren; j++)
+			if (holder->mapping->children[j].kind == SCIM_CHILD_LINK && holder->mapping->children[j].target == m)
+				touch_referrers(holder, id, &holder->mapping->children[j]);
 	}
 	for (int i = 0; cascade && i < m->nsides; i++)
 		if (m->sides[i].by)
@@ -697,5 +716,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	for (int i = 0; found && i < m->nsides; i++)
 		if (named[i])
 			scim_side_delete_named(target, &m->sides[i], named[i]);
+	if (found && kept)
+		scim_store_keep_deleted(target, id, kept);
 	return found;
 }
