@@ -72,6 +72,7 @@ typedef struct ScimSource
 	AttrNumber	attnum;			/* of the column; 0: an expression */
 	bool		negated;		/* the column holds NOT value */
 	Oid			typid;			/* of expr */
+	char		typtype;		/* of it: TYPTYPE_ENUM (of a domain, too), TYPTYPE_DOMAIN, ... */
 	ScimSqlClass cls;
 	const char *type_name;		/* qualified, without type modifier, for casts */
 	int			max_length;		/* characters that varchar(n) or char(n) takes; 0: no limit */
