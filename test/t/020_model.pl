@@ -94,7 +94,7 @@ my %store = (
 	django => { title => 'name.familyName', groups_unique => 1, endpoint => sub { (mappings => "{django$_[0]_user,django$_[0]_group}") } },
 	own => { uuid => 1, own => 1, endpoint => sub { (mappings => '{badge_users,groups,devices}') } },
 	supabase => { uuid => 1, endpoint => sub { (mappings => "{supabase$_[0]_user,supabase$_[0]_team}") } });
-my @names = qw(red green blue grey pink teal lime gold plum mint jade onyx plum kiwi);
+my @names = qw(red green blue grey pink teal lime gold plum mint jade onyx sand kiwi);
 
 # A tenant: its client, and what the model knows: users, groups, devices by id.
 my @tenants;
