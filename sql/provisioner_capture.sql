@@ -426,7 +426,7 @@ SELECT scim.create_mapping('teams', 'Group', 'hr.teams', owner => 'scim_regress_
 	"members": [{"table": "hr.team_members", "parent": "team", "ref": "person", "type": "User"},
 		{"table": "hr.teams", "parent": "parent", "ref": "id", "type": "Group"}]}');
 SELECT scim.create_sync('teams', 'teams', 'scim_regress_server');
-SELECT relation, key_column, columns, captured FROM scim.sync_captures ORDER BY relation::text, key_column;
+SELECT relation, key_columns, columns, captured FROM scim.sync_captures ORDER BY relation::text, key_columns;
 INSERT INTO hr.teams VALUES (1, 'all', NULL), (2, 'some', 1);
 INSERT INTO hr.team_members VALUES (2, 7), (2, 8), (1, 7);
 SELECT * FROM pg_temp.queue();
@@ -442,7 +442,7 @@ SELECT scim.drop_mapping('teams');
 SELECT scim.create_mapping('teams', 'User', 'hr.teams', owner => 'scim_regress_hr', attributes => '{
 	"userName": "name", "emails": {"table": "hr.teams", "parent": "id", "columns": {"value": "motto"}}}');
 SELECT scim.create_sync('teams', 'teams', 'scim_regress_server');
-SELECT relation, key_column, columns, captured FROM scim.sync_captures;
+SELECT relation, key_columns, columns, captured FROM scim.sync_captures;
 SELECT scim.drop_sync('teams');
 SELECT scim.drop_mapping('teams');
 

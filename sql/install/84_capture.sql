@@ -46,15 +46,15 @@ SELECT pg_catalog.pg_extension_config_dump('scim._syncs_id_seq', '');
 CREATE TABLE scim._captures (
 	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
 	relation pg_catalog.regclass NOT NULL,
-	key_column text NOT NULL,
+	key_columns text[] NOT NULL,
 	columns text[],
-	PRIMARY KEY (sync_id, relation, key_column)
+	PRIMARY KEY (sync_id, relation, key_columns)
 );
 REVOKE ALL ON TABLE scim._captures FROM PUBLIC;
 COMMENT ON TABLE scim._captures IS 'Internal: relations whose changes are captured for a sync; partitions and inheritance children follow their parent.';
 COMMENT ON COLUMN scim._captures.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._captures.relation IS 'The relation of its mapping, or a child relation.';
-COMMENT ON COLUMN scim._captures.key_column IS 'Column with the key of the row that is pushed: the key, or in a child relation the parent''s.';
+COMMENT ON COLUMN scim._captures.key_columns IS 'Columns with the key of the row that is pushed: the key, or in a child relation the parent''s.';
 COMMENT ON COLUMN scim._captures.columns IS 'Columns whose change matters, besides the key; null: all.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._captures
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
@@ -132,13 +132,13 @@ COMMENT ON COLUMN scim.syncs.state_reason IS 'Why it is in this state.';
 COMMENT ON COLUMN scim.syncs.created IS 'When it was made.';
 
 CREATE VIEW scim.sync_captures AS
-	WITH RECURSIVE tree (sync_id, key_column, columns, relation) AS (
-		SELECT c.sync_id, c.key_column, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
+	WITH RECURSIVE tree (sync_id, key_columns, columns, relation) AS (
+		SELECT c.sync_id, c.key_columns, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
 		UNION
-		SELECT t.sync_id, t.key_column, t.columns, i.inhrelid
+		SELECT t.sync_id, t.key_columns, t.columns, i.inhrelid
 		FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relation
 	)
-	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_column, t.columns,
+	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_columns, t.columns,
 		coalesce(r.relkind IN ('r', 'p') AND (g.enabled = 4 OR
 			(g.present = 1 AND g.enabled = 1 AND (g.by_row OR r.relkind = 'p'))), false) AS captured
 	FROM tree t
@@ -157,7 +157,7 @@ REVOKE ALL ON TABLE scim.sync_captures FROM PUBLIC;
 COMMENT ON VIEW scim.sync_captures IS 'Relations that syncs watch, with their partitions and inheritance children; of syncs that belong to a role of the current user.';
 COMMENT ON COLUMN scim.sync_captures.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_captures.relation IS 'The relation.';
-COMMENT ON COLUMN scim.sync_captures.key_column IS 'Column with the key of the row that is pushed.';
+COMMENT ON COLUMN scim.sync_captures.key_columns IS 'Columns with the key of the row that is pushed.';
 COMMENT ON COLUMN scim.sync_captures.columns IS 'Columns whose change matters, besides the key; null: all.';
 COMMENT ON COLUMN scim.sync_captures.captured IS 'Whether its triggers are there and enabled; false: only reconcile sees a change (always so of views and foreign tables).';
 

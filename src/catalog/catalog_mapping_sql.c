@@ -27,38 +27,25 @@ PG_FUNCTION_INFO_V1(scim_create_mapping);
 PG_FUNCTION_INFO_V1(scim_alter_mapping);
 PG_FUNCTION_INFO_V1(scim_drop_mapping);
 
-/* The column of a one-column primary key; raises if there is none. */
+/* The columns of the primary key; raises if there is none. */
 static char *
-primary_key_column(Oid relid)
+primary_key(Oid relid)
 {
-	Relation	rel = RelationIdGetRelation(relid);
-	Oid			index;
-	HeapTuple	tuple;
-	Form_pg_index form;
-	char	   *name = NULL;
+	List	   *names = scim_primary_key(relid);
+	StringInfoData key;
+	ListCell   *lc;
 
-	if (!RelationIsValid(rel))
-		elog(ERROR, "could not open relation %u", relid);
-	(void) RelationGetIndexList(rel);
-	index = rel->rd_pkindex;
-	RelationClose(rel);
-	if (OidIsValid(index))
-	{
-		tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-		if (HeapTupleIsValid(tuple))
-		{
-			form = (Form_pg_index) GETSTRUCT(tuple);
-			if (form->indnkeyatts == 1)
-				name = get_attname(relid, form->indkey.values[0], false);
-			ReleaseSysCache(tuple);
-		}
-	}
-	if (name == NULL)
+	if (names == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("relation \"%s\" has no primary key of one column", get_rel_name(relid)),
-				 errhint("Name the column: key => '...'")));
-	return name;
+				 errmsg("relation \"%s\" has no primary key", get_rel_name(relid)),
+				 errhint("Name the columns that are one: key => '...'")));
+	if (list_length(names) == 1)
+		return (char *) linitial(names);
+	initStringInfo(&key);
+	foreach(lc, names)
+		appendStringInfo(&key, "%s%s", key.len > 0 ? ", " : "", quote_identifier((char *) lfirst(lc)));
+	return key.data;
 }
 
 /* The owner of a mapping with the option "state" has to reach scim.resource_state. */
@@ -73,6 +60,18 @@ grant_state(const char *name)
 							"SELECT scim._grant_state(m.owner) FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1"
 							" AND (m.options OPERATOR(pg_catalog.->) 'state') OPERATOR(pg_catalog.=) 'true'",
 							1, types, values, NULL, false, 0);
+}
+
+/* The owner of a mapping whose key is no column has to make ids of several. */
+static void
+grant_key(Oid relid, const char *key, Oid owner)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(owner);
+	if (get_attnum(relid, key) == InvalidAttrNumber)
+		(void) scim_own_execute("grant key", "SELECT scim._grant_key($1)", 1, types, values, NULL, false, 0);
 }
 
 Datum
@@ -113,7 +112,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	else
 		owner = GetUserId();
 	if (key == NULL)
-		key = primary_key_column(relid);
+		key = primary_key(relid);
 
 	SPI_connect();
 	scim_catalog_begin();
@@ -169,6 +168,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	types[0] = OIDOID;
 	values[0] = ObjectIdGetDatum(owner);
 	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
+	grant_key(relid, key, owner);
 	grant_state(name);
 
 	scim_catalog_end();
@@ -265,6 +265,7 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not write scim._mappings");
 	CommandCounterIncrement();
 	row = scim_mapping_row(name);
+	grant_key(row->relid, row->key, row->owner);
 	scim_mapping_check(list_make1(row), row->owner);
 	grant_state(name);
 	scim_catalog_end();

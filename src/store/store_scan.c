@@ -306,6 +306,13 @@ parent_scope(const ScimMapping *m, Relation rel, ScanColumn *columns, int *n)
 	return true;
 }
 
+/* Is the key a column, and its text the id? */
+static bool
+is_one_column(const ScimKey *key)
+{
+	return key->n == 1 && !key->by_expression && key->id.attnum != 0;
+}
+
 /*
  * The scope columns that a child relation has, of the types of the parent's,
  * and one more, of the type of the key.
@@ -315,6 +322,8 @@ child_columns(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 			  const char *by, const ScimSource *key, ScanColumn *columns, int *n)
 {
 	*n = 0;
+	if (!is_one_column(&m->key))
+		return false;
 	for (int i = 0; i < m->nscope; i++)
 	{
 		if (child->scope[i] == NULL)
@@ -384,7 +393,7 @@ prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 		next = result->order;
 	/* values without an order would have to be sorted */
 	if (next != 0 && is_plain_table(rel) &&
-		child_columns(m, scope, child, rel, child->parent, &m->key, columns, &n))
+		child_columns(m, scope, child, rel, child->parent.columns[0], &m->key.id, columns, &n))
 		find_index(rel, columns, n, next, child->kind != SCIM_CHILD_VALUES, context, result);
 	table_close(rel, NoLock);
 }
@@ -416,7 +425,7 @@ note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, Sc
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			place = state->col_slots;
 
-	if (!note_column(scans, desc, SCIM_COL_KEY, &m->key) || !is_key_type(m->key.typid))
+	if (!is_one_column(&m->key) || !note_column(scans, desc, SCIM_COL_KEY, &m->key.id) || !is_key_type(m->key.id.typid))
 		return false;
 	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !is_key_type(m->version->typid)))
 		return false;
@@ -448,7 +457,7 @@ prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *l
 	ScanColumn	columns[MAX_KEYS];
 	int			n;
 
-	if (!link->by_column && is_plain_table(rel) && child_columns(m, scope, link, rel, link->ref.column, &m->key, columns, &n))
+	if (!link->by_column && is_plain_table(rel) && child_columns(m, scope, link, rel, link->refs.columns[0], &m->key.id, columns, &n))
 		find_index(rel, columns, n, 0, false, context, result);
 	table_close(rel, NoLock);
 }
@@ -474,8 +483,8 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 		if (counts_all_resources(m) && is_plain_table(rel) && note_columns(m, state, rel, scans))
 		{
 			columns[n].scope = -1;
-			columns[n].attnum = m->key.attnum;
-			columns[n].type = m->key.typid;
+			columns[n].attnum = m->key.id.attnum;
+			columns[n].type = m->key.id.typid;
 			find_index(rel, columns, n + 1, 0, false, context, &scans->parent);
 		}
 	}
@@ -559,7 +568,7 @@ key_of(const ScimMapping *m, ScimParentRow *row)
 {
 	if (!row->has_key)
 	{
-		row->key = key_datum(m->key.typid, row->id);
+		row->key = key_datum(m->key.id.typid, row->id);
 		row->has_key = true;
 	}
 	return row->key;
@@ -750,7 +759,7 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 	}
 	row->key = row->values[SCIM_COL_KEY];
 	row->has_key = true;
-	row->id = scim_store_datum_text(&m->key, row->key);
+	row->id = scim_store_datum_text(&m->key.id, row->key);
 	row->values[SCIM_COL_KEY] = CStringGetTextDatum(row->id);
 	if (m->version == NULL)
 	{
@@ -786,7 +795,7 @@ next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow 
 {
 	const ScimScans *scans = scans_of(m);
 
-	start_at(&scans->parent, scan, key_datum(m->key.typid, id));
+	start_at(&scans->parent, scan, key_datum(m->key.id.typid, id));
 	if (!next_row(scan))
 		return false;
 	fill_parent(m, scim_store_state(m), scans, scan->rel, scan->slot, row);

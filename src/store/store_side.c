@@ -10,11 +10,14 @@
 
 #include "store_internal.h"
 
-/* "c.parent = $key AND ..." for statements on a side row. */
+/* "c.parent = key of id AND ..." for statements on a side row. */
 void
-scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope)
+scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, const char *id, int scope)
 {
-	appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", side->parent, key, side->by_text ? "pg_catalog.text" : m->key.type_name);
+	if (side->by_text)
+		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) $%d", side->parent.row, scim_sql_text(sql, id));
+	else
+		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) %s", side->parent.row, scim_sql_key(m, scim_sql_id(sql, m, id)));
 	if (side->by_text)
 		appendStringInfo(&sql->text, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
 	scim_sql_fixed(sql, side->nfixed, side->fixed_columns, side->fixed_values, side->fixed_types);
@@ -25,9 +28,12 @@ scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int k
 
 /* Columns that say whose row it is. */
 static void
-add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, int key, int scope)
+add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, const char *id, int scope)
 {
-	scim_columns_add(list, side->parent, psprintf("$%d::%s", key, side->by_text ? "pg_catalog.text" : m->key.type_name));
+	int			key = side->by_text ? scim_sql_text(list->sql, id) : scim_sql_id(list->sql, m, id);
+
+	for (int i = 0; i < side->parent.n; i++)
+		scim_columns_add(list, side->parent.columns[i], side->by_text ? psprintf("$%d", key) : scim_sql_key_part(m, i, key));
 	if (side->by_text)
 		scim_columns_add(list, "scope", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
 	for (int i = 0; i < side->nfixed; i++)
@@ -70,7 +76,7 @@ insert_side(const ScimChange *change, const char *id, const ScimSide *side)
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, false);
 	scope = scim_sql_scope_params(&sql, change->target);
-	add_side_columns(&list, m, side, scim_sql_text(&sql, id), scope);
+	add_side_columns(&list, m, side, id, scope);
 	scim_change_columns(&list, &whole, side);
 	scim_columns_append_insert(&list, side->relation);
 	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
@@ -101,14 +107,14 @@ update_side(const ScimChange *change, const char *id, const ScimSide *side)
 		scim_sql_init(&sql);
 		scope = scim_sql_scope_params(&sql, change->target);
 		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", side->relation);
-		scim_side_append(&sql, m, side, scim_sql_text(&sql, id), scope);
+		scim_side_append(&sql, m, side, id, scope);
 		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 		return true;
 	}
 	appendStringInfo(&sql.text, "UPDATE %s c SET ", side->relation);
 	scim_columns_append_set(&list);
 	appendStringInfoString(&sql.text, " WHERE ");
-	scim_side_append(&sql, m, side, scim_sql_text(&sql, id), scope);
+	scim_side_append(&sql, m, side, id, scope);
 	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
 	if (SPI_processed == 0 && any)
 		insert_side(change, id, side);
@@ -141,14 +147,14 @@ scim_side_touch_state(const ScimEndpointType *target, const char *id, bool creat
 	scope = scim_sql_scope_params(&sql, target);
 	appendStringInfo(&sql.text, "UPDATE %s c SET last_modified = pg_catalog.clock_timestamp(), version = c.version OPERATOR(pg_catalog.+) 1%s WHERE ",
 					 m->state->relation, created ? ", created = pg_catalog.clock_timestamp()" : "");
-	scim_side_append(&sql, m, m->state, scim_sql_text(&sql, id), scope);
+	scim_side_append(&sql, m, m->state, id, scope);
 	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
 	if (SPI_processed > 0)
 		return;
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, false);
 	scope = scim_sql_scope_params(&sql, target);
-	add_side_columns(&list, m, m->state, scim_sql_text(&sql, id), scope);
+	add_side_columns(&list, m, m->state, id, scope);
 	if (created)
 		scim_columns_add(&list, "created", "pg_catalog.clock_timestamp()");
 	scim_columns_append_insert(&list, m->state->relation);
@@ -167,7 +173,7 @@ scim_side_delete_state(const ScimEndpointType *target, const char *id)
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->state->relation);
-	scim_side_append(&sql, m, m->state, scim_sql_text(&sql, id), scope);
+	scim_side_append(&sql, m, m->state, id, scope);
 	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 }
 
@@ -179,19 +185,17 @@ scim_side_insert_membership(const ScimEndpointType *target, const char *id)
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
-	int			key;
 
 	if (m->membership == NULL)
 		return;
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, false);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
-	add_side_columns(&list, m, m->membership, key, scope);
+	add_side_columns(&list, m, m->membership, id, scope);
 	list.over_row = true;
 	scim_columns_append_insert(&list, m->membership->relation);
 	appendStringInfo(&sql.text, " WHERE NOT EXISTS (SELECT 1 FROM %s c WHERE ", m->membership->relation);
-	scim_side_append(&sql, m, m->membership, key, scope);
+	scim_side_append(&sql, m, m->membership, id, scope);
 	appendStringInfoChar(&sql.text, ')');
 	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
 }
@@ -208,13 +212,12 @@ scim_side_insert_besides(const ScimEndpointType *target, const char *id)
 		ScimSql		sql;
 		ScimColumns list;
 		int			scope;
-		int			key;
 
 		scim_sql_init(&sql);
 		scim_columns_init(&list, &sql, false);
 		scope = scim_sql_scope_params(&sql, target);
-		key = scim_sql_text(&sql, id);
-		scim_columns_add(&list, beside->parent, m->key.expr);
+		for (int j = 0; j < m->key.n; j++)
+			scim_columns_add(&list, beside->parent.columns[j], m->key.parts[j].expr);
 		for (int j = 0; j < m->nscope; j++)
 			if (beside->scope[j])
 				scim_columns_add(&list, beside->scope[j], psprintf("$%d::%s", scope + j, m->scope_types[j]));
@@ -225,9 +228,9 @@ scim_side_insert_besides(const ScimEndpointType *target, const char *id)
 		appendStringInfoString(&sql.text, ") SELECT ");
 		for (int j = 0; j < list.n; j++)
 			appendStringInfo(&sql.text, "%s%s", j > 0 ? ", " : "", list.items[j].value);
-		appendStringInfo(&sql.text, " FROM %s r WHERE %s OPERATOR(pg_catalog.=) $%d::%s AND ", m->relation, m->key.expr, key, m->key.type_name);
+		appendStringInfo(&sql.text, " FROM %s r WHERE %s AND ", m->relation, scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 		scim_sql_tenant(&sql, m, "r", scope);
-		appendStringInfo(&sql.text, " AND NOT EXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s", beside->relation, beside->parent, m->key.expr);
+		appendStringInfo(&sql.text, " AND NOT EXISTS (SELECT 1 FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s", beside->relation, beside->parent.row, m->key.row);
 		for (int j = 0; j < m->nscope; j++)
 			if (beside->scope[j])
 				appendStringInfo(&sql.text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", beside->scope[j], scope + j, m->scope_types[j]);
