@@ -18,10 +18,10 @@ load_users()
 			FROM (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(:first::int, :last::int) n) numbers;
 		INSERT INTO scim.users (tenant, id, external_id, user_name, name_formatted, name_family_name, name_given_name,
 				name_middle_name, display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
-				active, employee_number, cost_center, organization, division, department, manager_id, values_present)
+				active, employee_number, cost_center, organization, division, department, manager_id)
 			SELECT 'bench', id, 'seed-' || n, 'seed.' || n || '@example.com', 'Tove M Sandberg', 'Sandberg', 'Tove',
 				'M', 'Tove Sandberg', 'Tovis', 'https://people.example.com/' || n, 'Engineer', 'Employee', 'sv-SE', 'sv-SE', 'Europe/Stockholm',
-				true, n, '4130', 'Example AB', 'Theatre', 'Stage lighting', '11111111-1111-4111-8111-111111111111', 127
+				true, n, '4130', 'Example AB', 'Theatre', 'Stage lighting', '11111111-1111-4111-8111-111111111111'
 			FROM n;
 		INSERT INTO scim.user_emails (tenant, user_id, value, type, is_primary)
 			SELECT 'bench', id, 'seed.' || n || v.value, v.type, v.is_primary
@@ -222,55 +222,41 @@ write_yardsticks()
 		SELECT u.* FROM scim.user_emails e JOIN scim.users u ON u.tenant = e.tenant AND u.id = e.user_id
 		WHERE e.tenant = 'bench' AND scim.fold(e.value) COLLATE "C" = 'seed.' || :n::text || '@example.com';
 	SQL
-	{
-		printf '\\set skip random(0, (:users - 100) / 100) * 100\n'
-		printf "WITH page AS MATERIALIZED (SELECT * FROM scim.users WHERE tenant = 'bench' ORDER BY id LIMIT 100 OFFSET :skip)\n"
-		printf "SELECT json_build_object('totalResults', (SELECT count(*) FROM scim.users WHERE tenant = 'bench'), 'Resources', json_agg(json_build_object(\n"
-		printf "'id', p.id, 'externalId', p.external_id, 'userName', p.user_name, 'name', json_build_object('formatted', p.name_formatted, 'familyName', p.name_family_name, 'givenName', p.name_given_name, 'middleName', p.name_middle_name),\n"
-		printf "'displayName', p.display_name, 'nickName', p.nick_name, 'profileUrl', p.profile_url, 'title', p.title, 'userType', p.user_type, 'preferredLanguage', p.preferred_language, 'locale', p.locale, 'timezone', p.timezone, 'active', p.active,\n"
-		printf "'enterprise', json_build_object('employeeNumber', p.employee_number, 'costCenter', p.cost_center, 'organization', p.organization, 'division', p.division, 'department', p.department, 'manager', p.manager_id),\n"
-		printf "'meta', json_build_object('created', p.created, 'lastModified', p.last_modified, 'version', p.version)"
-		for i in emails phone_numbers ims photos addresses entitlements roles; do
-			printf ", '%s', %s.list" "$i" "$i"
-		done
-		printf ') ORDER BY p.id)) FROM page p\n'
-		for i in emails phone_numbers ims photos addresses entitlements roles; do
-			printf "LEFT JOIN (SELECT c.user_id, json_agg(json_build_object(%s, 'type', c.type, 'primary', c.is_primary) ORDER BY c.ord) AS list FROM page k JOIN scim.user_%s c ON c.tenant = k.tenant AND c.user_id = k.id GROUP BY c.user_id) %s ON %s.user_id = p.id\n" \
-				"$([ $i = addresses ] && printf "'streetAddress', c.street_address, 'locality', c.locality, 'region', c.region, 'postalCode', c.postal_code, 'country', c.country" || printf "'value', c.value")" $i $i $i
-		done
-		printf ';\n'
-	} >"$mine/page.sql"
+	cat >"$mine/page.sql" <<-'SQL'
+		\set skip random(0, (:users - 100) / 100) * 100
+		WITH page AS MATERIALIZED (SELECT * FROM scim.users WHERE tenant = 'bench' ORDER BY id LIMIT 100 OFFSET :skip),
+		v AS (SELECT w.user_id, json_object_agg(w.attribute, w.list) AS lists FROM (SELECT c.user_id, c.attribute, json_agg(CASE c.attribute WHEN 'addresses' THEN json_build_object('streetAddress', c.street_address, 'locality', c.locality, 'region', c.region, 'postalCode', c.postal_code, 'country', c.country, 'type', c.type, 'primary', c.is_primary) ELSE json_build_object('value', c.value, 'type', c.type, 'primary', c.is_primary) END ORDER BY c.ord) AS list FROM page k JOIN scim.user_values c ON c.tenant = k.tenant AND c.user_id = k.id GROUP BY 1, 2) w GROUP BY 1)
+		SELECT json_build_object('totalResults', (SELECT count(*) FROM scim.users WHERE tenant = 'bench'), 'Resources', json_agg(json_build_object(
+		'id', p.id, 'externalId', p.external_id, 'userName', p.user_name, 'name', json_build_object('formatted', p.name_formatted, 'familyName', p.name_family_name, 'givenName', p.name_given_name, 'middleName', p.name_middle_name),
+		'displayName', p.display_name, 'nickName', p.nick_name, 'profileUrl', p.profile_url, 'title', p.title, 'userType', p.user_type, 'preferredLanguage', p.preferred_language, 'locale', p.locale, 'timezone', p.timezone, 'active', p.active,
+		'enterprise', json_build_object('employeeNumber', p.employee_number, 'costCenter', p.cost_center, 'organization', p.organization, 'division', p.division, 'department', p.department, 'manager', p.manager_id),
+		'meta', json_build_object('created', p.created, 'lastModified', p.last_modified, 'version', p.version), 'values', v.lists) ORDER BY p.id)) FROM page p
+		LEFT JOIN v ON v.user_id = p.id;
+	SQL
 	cat >"$mine/post.sql" <<-'SQL'
 		\set r random(1, 9000000000000000000)
 		WITH u AS (
 			INSERT INTO scim.users (tenant, external_id, user_name, name_formatted, name_family_name, name_given_name,
 				name_middle_name, display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
-				active, employee_number, cost_center, organization, division, department, manager_id, values_present)
+				active, employee_number, cost_center, organization, division, department, manager_id)
 			VALUES ('bench', :r::text, :r::text || '@example.com', 'Tove M Sandberg', 'Sandberg', 'Tove',
 				'M', 'Tove Sandberg', 'Tovis', 'https://people.example.com/' || :r::text, 'Engineer', 'Employee', 'sv-SE', 'sv-SE', 'Europe/Stockholm',
-				true, '12345', '4130', 'Example AB', 'Theatre', 'Stage lighting', '11111111-1111-4111-8111-111111111111', 127)
+				true, '12345', '4130', 'Example AB', 'Theatre', 'Stage lighting', '11111111-1111-4111-8111-111111111111')
 			RETURNING id),
-		emails AS (
-			INSERT INTO scim.user_emails (tenant, user_id, value, type, is_primary)
-			SELECT 'bench', u.id, :r::text || v.value, v.type, v.is_primary
-			FROM u, (VALUES ('@example.com', 'work', true), ('@home.example', 'home', NULL)) v (value, type, is_primary)),
-		phones AS (
-			INSERT INTO scim.user_phone_numbers (tenant, user_id, value, type)
-			SELECT 'bench', u.id, v.value, v.type FROM u, (VALUES ('+46 8 5550 1234', 'work'), ('+46 70 555 0123', 'mobile')) v (value, type)),
-		ims AS (
-			INSERT INTO scim.user_ims (tenant, user_id, value, type) SELECT 'bench', u.id, 'tove.sandberg', 'xmpp' FROM u),
-		photos AS (
-			INSERT INTO scim.user_photos (tenant, user_id, value, type)
-			SELECT 'bench', u.id, 'https://people.example.com/' || :r::text || '.jpg', 'photo' FROM u),
-		addresses AS (
-			INSERT INTO scim.user_addresses (tenant, user_id, street_address, locality, region, postal_code, country, type)
-			SELECT 'bench', u.id, v.street, v.city, v.region, v.code, 'SE', v.type
-			FROM u, (VALUES ('Storgatan 1', 'Uppsala', 'Uppland', '753 20', 'work'), ('Kyrkogatan 7', 'Knivsta', 'Uppland', '741 40', 'home'))
-				v (street, city, region, code, type)),
-		entitlements AS (
-			INSERT INTO scim.user_entitlements (tenant, user_id, value) SELECT 'bench', u.id, 'workshop' FROM u),
-		roles AS (
-			INSERT INTO scim.user_roles (tenant, user_id, value) SELECT 'bench', u.id, v.value FROM u, (VALUES ('viewer'), ('editor')) v (value))
+		listed AS (
+			INSERT INTO scim.user_values (tenant, user_id, attribute, value, type, is_primary, street_address, locality, region, postal_code, country)
+			SELECT 'bench', u.id, v.*
+			FROM u, (VALUES ('emails', :r::text || '@example.com', 'work', true, NULL, NULL, NULL, NULL, NULL),
+				('emails', :r::text || '@home.example', 'home', NULL, NULL, NULL, NULL, NULL, NULL),
+				('phoneNumbers', '+46 8 5550 1234', 'work', NULL, NULL, NULL, NULL, NULL, NULL),
+				('phoneNumbers', '+46 70 555 0123', 'mobile', NULL, NULL, NULL, NULL, NULL, NULL),
+				('ims', 'tove.sandberg', 'xmpp', NULL, NULL, NULL, NULL, NULL, NULL),
+				('photos', 'https://people.example.com/' || :r::text || '.jpg', 'photo', NULL, NULL, NULL, NULL, NULL, NULL),
+				('addresses', NULL, 'work', NULL, 'Storgatan 1', 'Uppsala', 'Uppland', '753 20', 'SE'),
+				('addresses', NULL, 'home', NULL, 'Kyrkogatan 7', 'Knivsta', 'Uppland', '741 40', 'SE'),
+				('entitlements', 'workshop', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+				('roles', 'viewer', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+				('roles', 'editor', NULL, NULL, NULL, NULL, NULL, NULL, NULL)) v)
 		SELECT id FROM u;
 	SQL
 	cat >"$mine/patch.sql" <<-SQL

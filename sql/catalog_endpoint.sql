@@ -107,6 +107,7 @@ SELECT scim.drop_endpoint('mine');
 SELECT scim.drop_endpoint('owned');
 RESET ROLE;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_owner;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_owner;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_owner;
 DROP ROLE scim_regress_owner;
 REVOKE ALL ON FUNCTION scim.create_token(text, text, interval, boolean, text[], text), scim.drop_endpoint(text),

@@ -114,4 +114,5 @@ SELECT scim.drop_schema('urn:example:rep:2.0:User'), scim.drop_schema('urn:examp
 DROP SCHEMA rep CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_report;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_report;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_report;
 DROP ROLE scim_regress_report;

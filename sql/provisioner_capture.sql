@@ -469,4 +469,5 @@ REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, i
 REVOKE ALL ON scim.syncs, scim.sync_captures FROM scim_regress_hr, scim_regress_clerk;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_hr, scim_regress_clerk;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_hr;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_hr;
 DROP ROLE scim_regress_hr, scim_regress_clerk;

@@ -115,4 +115,5 @@ DROP SCHEMA hr CASCADE;
 DROP FOREIGN DATA WRAPPER scim_regress_wrapper CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_hr;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_hr;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_hr;
 DROP ROLE scim_regress_hr;

@@ -310,4 +310,5 @@ DROP SERVER scim_regress_entra;
 DROP SCHEMA entra CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_entra;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_entra;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_entra;
 DROP ROLE scim_regress_entra;

@@ -54,7 +54,7 @@ SELECT scim.create_endpoint('mixed', mappings => '{app_users,groups}', scope => 
 
 CREATE FUNCTION pg_temp.call(endpoint text, method text, path text, body text DEFAULT NULL, OUT status int, OUT answer text)
 	LANGUAGE sql AS $$
-	SELECT h.status, regexp_replace(h.body, '"version":"W/\\"\d+\\""', '"version":"W/\"*\""', 'g')
+	SELECT h.status, regexp_replace(regexp_replace(h.body, '"version":"W/\\"[\d.]+\\""', '"version":"W/\"*\""', 'g'), '"created":"[^"]*","lastModified":"[^"]*"', '"created":*,"lastModified":*', 'g')
 	  FROM scim.handle(endpoint, method, path, '{}', body) h
 $$;
 SELECT * FROM pg_temp.call('org42', 'POST', '/Users', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"],
@@ -107,4 +107,5 @@ SELECT scim.drop_mapping('app_users'), scim.drop_mapping('app_teams');
 DROP SCHEMA app CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_app;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_app;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_app;
 DROP ROLE scim_regress_app;

@@ -265,4 +265,5 @@ SELECT scim.drop_schema('urn:example:odd:2.0:User');
 DROP SCHEMA odd CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_odd;
 REVOKE ALL ON FUNCTION scim.fold(text), scim.handle FROM scim_regress_odd;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_odd;
 DROP ROLE scim_regress_odd;

@@ -82,7 +82,7 @@ SELECT * FROM said.fact;
 SELECT pg_temp.patch(:'ann', '[{"op": "remove", "path": "profileUrl"}]');
 SELECT * FROM said.fact;
 SELECT scim.alter_mapping('said_people', '{"nickName": null, "profileUrl": null}');
--- the version of a row beside it
+-- the row of scim.resource_state beside it takes no statement either
 SELECT scim.alter_mapping('said_people', NULL, '{"state": true}');
 SELECT * FROM pg_temp.look(:'ann');
 SELECT scim.alter_mapping('said_people', NULL, '{"state": false}');

@@ -219,4 +219,5 @@ SELECT scim.drop_schema('urn:example:source:2.0:User');
 DROP SCHEMA src CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_source;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_source;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_source;
 DROP ROLE scim_regress_source;

@@ -121,4 +121,5 @@ SELECT scim.drop_schema(s ->> 'id') FROM file, jsonb_array_elements(f -> 'fixtur
 DROP SCHEMA vec CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_vectors;
 REVOKE ALL ON FUNCTION scim.fold(text) FROM scim_regress_vectors;
+REVOKE ALL ON TABLE scim.resource_state FROM scim_regress_vectors;
 DROP ROLE scim_regress_vectors;

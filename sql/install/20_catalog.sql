@@ -137,16 +137,24 @@ COMMENT ON TABLE scim._cursor_keys IS 'Internal: what cursors (RFC 9865) of an e
 COMMENT ON COLUMN scim._cursor_keys.endpoint_id IS 'The endpoint.';
 COMMENT ON COLUMN scim._cursor_keys.key IS 'Two random keys of 32 bytes: for the tag, and for the text.';
 -- What a mapped relation has no column for.  Rows of users' tables are named by
--- mapping, scope and key; people and mapping owners see the view, which shows
--- them the rows of their own mappings.
+-- mapping, scope and key; people see the view, which shows them the rows of
+-- their own mappings.  Versions are never given twice, so that a row that is
+-- made anew under an old key has a new one.
+CREATE SEQUENCE scim._resource_version;
+REVOKE ALL ON SEQUENCE scim._resource_version FROM PUBLIC;
+COMMENT ON SEQUENCE scim._resource_version IS 'Internal: versions of scim._resource_state.';
+SELECT pg_catalog.pg_extension_config_dump('scim._resource_version', '');
+
+-- (A foreign key to _mappings would be looked at for each row of a bulk load;
+-- scim.drop_mapping deletes what there is.)
 CREATE TABLE scim._resource_state (
-	mapping bigint NOT NULL REFERENCES scim._mappings ON DELETE CASCADE,
+	mapping bigint NOT NULL,
 	scope text COLLATE "C" NOT NULL,
 	key text COLLATE "C" NOT NULL,
 	external_id text COLLATE "C",
 	created timestamptz,
-	last_modified timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp(),
-	version bigint NOT NULL DEFAULT 1,
+	last_modified timestamptz,
+	version bigint NOT NULL DEFAULT pg_catalog.nextval('scim._resource_version'::pg_catalog.regclass),
 	PRIMARY KEY (mapping, scope, key)
 );
 CREATE INDEX _resource_state_external_id ON scim._resource_state (mapping, scope, external_id) WHERE external_id IS NOT NULL;
@@ -156,9 +164,9 @@ COMMENT ON COLUMN scim._resource_state.mapping IS 'Number of the mapping.';
 COMMENT ON COLUMN scim._resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
 COMMENT ON COLUMN scim._resource_state.key IS 'Text of the key.';
 COMMENT ON COLUMN scim._resource_state.external_id IS 'externalId.';
-COMMENT ON COLUMN scim._resource_state.created IS 'meta.created, if scim created it.';
-COMMENT ON COLUMN scim._resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
-COMMENT ON COLUMN scim._resource_state.version IS 'Part of meta.version: grows with every change by scim.';
+COMMENT ON COLUMN scim._resource_state.created IS 'meta.created; null: it was there before scim knew of it.';
+COMMENT ON COLUMN scim._resource_state.last_modified IS 'meta.lastModified: when scim changed it, or anybody where the mapping has "track"; null: not yet.';
+COMMENT ON COLUMN scim._resource_state.version IS 'Part of meta.version (with "track" the whole): another number with every such change.';
 SELECT pg_catalog.pg_extension_config_dump('scim._resource_state', '');
 
 -- ---- views ----
@@ -166,17 +174,16 @@ SELECT pg_catalog.pg_extension_config_dump('scim._resource_state', '');
 CREATE VIEW scim.resource_state WITH (security_barrier = true) AS
 	SELECT s.mapping, s.scope, s.key, s.external_id, s.created, s.last_modified, s.version
 	FROM scim._resource_state s
-	WHERE s.mapping IN (SELECT m.id FROM scim._mappings m WHERE pg_catalog.pg_has_role(m.owner, 'USAGE'))
-	WITH LOCAL CHECK OPTION;
+	WHERE s.mapping IN (SELECT m.id FROM scim._mappings m WHERE pg_catalog.pg_has_role(m.owner, 'USAGE'));
 REVOKE ALL ON TABLE scim.resource_state FROM PUBLIC;
-COMMENT ON VIEW scim.resource_state IS 'What mapped relations of the current user have no column for (option "state" of a mapping).';
+COMMENT ON VIEW scim.resource_state IS 'What mapped relations of the current user have no column for: externalId, meta.created, meta.lastModified, meta.version.';
 COMMENT ON COLUMN scim.resource_state.mapping IS 'Number of the mapping.';
 COMMENT ON COLUMN scim.resource_state.scope IS 'Values of the scope, where one row is a resource of several; else empty.';
 COMMENT ON COLUMN scim.resource_state.key IS 'Text of the key.';
 COMMENT ON COLUMN scim.resource_state.external_id IS 'externalId.';
-COMMENT ON COLUMN scim.resource_state.created IS 'meta.created, if scim created it.';
-COMMENT ON COLUMN scim.resource_state.last_modified IS 'meta.lastModified: when scim changed it.';
-COMMENT ON COLUMN scim.resource_state.version IS 'Part of meta.version: grows with every change by scim.';
+COMMENT ON COLUMN scim.resource_state.created IS 'meta.created; null: it was there before scim knew of it.';
+COMMENT ON COLUMN scim.resource_state.last_modified IS 'meta.lastModified: when scim changed it, or anybody where the mapping has "track"; null: not yet.';
+COMMENT ON COLUMN scim.resource_state.version IS 'Part of meta.version (with "track" the whole): another number with every such change.';
 
 CREATE VIEW scim.endpoints AS
 	SELECT e.name, e.base_path, e.public_url, e.tenant, e.owner, e.mappings, e.scope, e.mode, e.enabled, e.created, e.options
@@ -347,7 +354,7 @@ CREATE FUNCTION scim.create_mapping(
 REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) IS
 'Tie a relation to a resource type, attribute by attribute.
-name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state. docs/mapping.md has all forms.
+name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state, track. docs/mapping.md has all forms.
 Errors: 42710 name taken, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of the owner, or the owner is a privileged role.';
 
 CREATE FUNCTION scim.alter_mapping(

@@ -6,10 +6,11 @@ CREATE FUNCTION scim._grant_use(owner pg_catalog.oid) RETURNS void
 BEGIN
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA scim TO %s', owner::pg_catalog.regrole);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION scim.fold(text) TO %s', owner::pg_catalog.regrole);
+	EXECUTE pg_catalog.format('GRANT SELECT ON TABLE scim.resource_state TO %s', owner::pg_catalog.regrole);
 END
 $$;
 REVOKE ALL ON FUNCTION scim._grant_use(pg_catalog.oid) FROM PUBLIC;
-COMMENT ON FUNCTION scim._grant_use(pg_catalog.oid) IS 'Internal: lets the owner of a mapping call scim.fold, which the statements on its relation do.';
+COMMENT ON FUNCTION scim._grant_use(pg_catalog.oid) IS 'Internal: lets the owner of a mapping use scim.fold and scim.resource_state, which the statements on its relation do.';
 
 CREATE FUNCTION scim._grant_key(owner pg_catalog.oid) RETURNS void
 	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -20,16 +21,6 @@ END
 $$;
 REVOKE ALL ON FUNCTION scim._grant_key(pg_catalog.oid) FROM PUBLIC;
 COMMENT ON FUNCTION scim._grant_key(pg_catalog.oid) IS 'Internal: lets the owner of a mapping whose key is more than one column call scim.key_text, which the statements on its relation do.';
-
-CREATE FUNCTION scim._grant_state(owner pg_catalog.oid) RETURNS void
-	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
-	AS $$
-BEGIN
-	EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE scim.resource_state TO %s', owner::pg_catalog.regrole);
-END
-$$;
-REVOKE ALL ON FUNCTION scim._grant_state(pg_catalog.oid) FROM PUBLIC;
-COMMENT ON FUNCTION scim._grant_state(pg_catalog.oid) IS 'Internal: lets the owner of a mapping with the option "state" use scim.resource_state, which shows the rows of its own mappings.';
 
 CREATE FUNCTION scim._check_role(role name) RETURNS void
 	LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
@@ -91,7 +82,7 @@ BEGIN
 	EXECUTE pg_catalog.format('GRANT CONNECT ON DATABASE %I TO %I', pg_catalog.current_database(), worker_role);
 	EXECUTE pg_catalog.format('GRANT USAGE ON SCHEMA scim TO %I', store_role);
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION scim.fold(text) TO %I', store_role);
-	FOREACH t IN ARRAY ARRAY['users', 'user_emails', 'user_phone_numbers', 'user_ims', 'user_photos', 'user_addresses',
+	FOREACH t IN ARRAY ARRAY['users', 'user_values', 'user_emails', 'user_phone_numbers', 'user_ims', 'user_photos', 'user_addresses',
 							 'user_entitlements', 'user_roles', 'user_x509_certificates',
 							 'groups', 'group_members', 'pending_members'] LOOP
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE scim.%I TO %I', t, store_role);

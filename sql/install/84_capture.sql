@@ -44,17 +44,21 @@ SELECT pg_catalog.pg_extension_config_dump('scim._syncs_id_seq', '');
 -- Two entries of one relation when it holds two keys (a link table read from
 -- both sides).
 CREATE TABLE scim._captures (
-	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	sync_id bigint REFERENCES scim._syncs ON DELETE CASCADE,
+	mapping_id bigint REFERENCES scim._mappings ON DELETE CASCADE,
 	relation pg_catalog.regclass NOT NULL,
 	key_columns text[] NOT NULL,
 	columns text[],
-	PRIMARY KEY (sync_id, relation, key_columns)
+	CHECK (pg_catalog.num_nonnulls(sync_id, mapping_id) = 1),
+	UNIQUE (sync_id, relation, key_columns),
+	UNIQUE (mapping_id, relation, key_columns)
 );
 REVOKE ALL ON TABLE scim._captures FROM PUBLIC;
-COMMENT ON TABLE scim._captures IS 'Internal: relations whose changes are captured for a sync; partitions and inheritance children follow their parent.';
-COMMENT ON COLUMN scim._captures.sync_id IS 'The sync.';
-COMMENT ON COLUMN scim._captures.relation IS 'The relation of its mapping, or a child relation.';
-COMMENT ON COLUMN scim._captures.key_columns IS 'Columns with the key of the row that is pushed: the key, or in a child relation the parent''s.';
+COMMENT ON TABLE scim._captures IS 'Internal: relations whose changes are captured for a sync, or for a mapping that is tracked; partitions and inheritance children follow their parent.';
+COMMENT ON COLUMN scim._captures.sync_id IS 'The sync; null: it is for a mapping.';
+COMMENT ON COLUMN scim._captures.mapping_id IS 'The mapping whose option "track" it is for, or null.';
+COMMENT ON COLUMN scim._captures.relation IS 'The relation of the mapping, or a child relation.';
+COMMENT ON COLUMN scim._captures.key_columns IS 'Columns with the key of the resource: the key, or in a child relation the parent''s.';
 COMMENT ON COLUMN scim._captures.columns IS 'Columns whose change matters, besides the key; null: all.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._captures
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
@@ -86,7 +90,7 @@ CREATE FUNCTION scim._capture() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_capture';
 REVOKE ALL ON FUNCTION scim._capture() FROM PUBLIC;
-COMMENT ON FUNCTION scim._capture() IS 'Internal: trigger of captured relations; queues the keys of the rows that changed in what matters to a sync.';
+COMMENT ON FUNCTION scim._capture() IS 'Internal: trigger of captured relations; queues the keys of the rows that changed in what matters to a sync, and notes them in scim.resource_state for a mapping that is tracked.';
 
 CREATE FUNCTION scim._sync_ddl() RETURNS event_trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
@@ -103,10 +107,12 @@ CREATE FUNCTION scim._mapping_altered() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_mapping_altered';
 REVOKE ALL ON FUNCTION scim._mapping_altered() FROM PUBLIC;
-COMMENT ON FUNCTION scim._mapping_altered() IS 'Internal: row trigger of scim._mappings; renews what is captured for the syncs of an altered mapping, and has them reconcile.';
+COMMENT ON FUNCTION scim._mapping_altered() IS 'Internal: row trigger of scim._mappings; renews what is captured for an altered mapping and its syncs, and has them reconcile; removes the triggers of a dropped one.';
 CREATE TRIGGER recapture AFTER UPDATE ON scim._mappings
 	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
 	EXECUTE FUNCTION scim._mapping_altered();
+CREATE TRIGGER uncapture AFTER DELETE ON scim._mappings
+	FOR EACH ROW EXECUTE FUNCTION scim._mapping_altered();
 
 -- ---- views ----
 
@@ -132,18 +138,18 @@ COMMENT ON COLUMN scim.syncs.state_reason IS 'Why it is in this state.';
 COMMENT ON COLUMN scim.syncs.created IS 'When it was made.';
 
 CREATE VIEW scim.sync_captures AS
-	WITH RECURSIVE tree (sync_id, key_columns, columns, relation) AS (
-		SELECT c.sync_id, c.key_columns, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
+	WITH RECURSIVE tree (sync_id, mapping_id, key_columns, columns, relation) AS (
+		SELECT c.sync_id, c.mapping_id, c.key_columns, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
 		UNION
-		SELECT t.sync_id, t.key_columns, t.columns, i.inhrelid
+		SELECT t.sync_id, t.mapping_id, t.key_columns, t.columns, i.inhrelid
 		FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relation
 	)
 	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_columns, t.columns,
 		coalesce(r.relkind IN ('r', 'p') AND (g.enabled = 4 OR
-			(g.present = 1 AND g.enabled = 1 AND (g.by_row OR r.relkind = 'p'))), false) AS captured
+			(g.present = 1 AND g.enabled = 1 AND (g.by_row OR r.relkind = 'p'))), false) AS captured, m.name AS mapping
 	FROM tree t
-	JOIN scim._syncs s ON s.id = t.sync_id
-	JOIN scim._mappings m ON m.id = s.mapping_id
+	LEFT JOIN scim._syncs s ON s.id = t.sync_id
+	JOIN scim._mappings m ON m.id = coalesce(t.mapping_id, s.mapping_id)
 	LEFT JOIN pg_catalog.pg_class r ON r.oid = t.relation
 	CROSS JOIN LATERAL (
 		SELECT pg_catalog.count(*) FILTER (WHERE NOT f.by_row) AS present,
@@ -154,8 +160,9 @@ CREATE VIEW scim.sync_captures AS
 	) g
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_captures FROM PUBLIC;
-COMMENT ON VIEW scim.sync_captures IS 'Relations that syncs watch, with their partitions and inheritance children; of syncs that belong to a role of the current user.';
-COMMENT ON COLUMN scim.sync_captures.sync IS 'Name of the sync.';
+COMMENT ON VIEW scim.sync_captures IS 'Relations that are watched, with their partitions and inheritance children; of syncs and mappings that belong to a role of the current user.';
+COMMENT ON COLUMN scim.sync_captures.sync IS 'Name of the sync; null: it is for the option "track" of the mapping.';
+COMMENT ON COLUMN scim.sync_captures.mapping IS 'Name of the mapping.';
 COMMENT ON COLUMN scim.sync_captures.relation IS 'The relation.';
 COMMENT ON COLUMN scim.sync_captures.key_columns IS 'Columns with the key of the row that is pushed.';
 COMMENT ON COLUMN scim.sync_captures.columns IS 'Columns whose change matters, besides the key; null: all.';

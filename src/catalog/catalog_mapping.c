@@ -248,14 +248,6 @@ resolve_member(ScimResolve *ctx, const ScimResourceType *type, const char *text,
 	ScimAttr   *leaf;
 	ScimSource	src;
 
-	if (strcmp(text, "$present") == 0)
-	{
-		if (!json_is_string(value) || !scim_column_source(m->relid, "r", json_string_value(value), &src))
-			scim_mapping_error(ctx, text, ERRCODE_UNDEFINED_COLUMN, "names no column");
-		m->present = src.column;
-		return;
-	}
-
 	path = resolve_path(ctx, type, text);
 	if (path->attr == type->a_id || path->attr == type->a_schemas)
 		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "is made by scim and cannot be mapped");
@@ -325,7 +317,10 @@ state_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const cha
 	ctx->mapping->state = src->side;
 }
 
-/* Option "state": what no attribute of the mapping says is in scim.resource_state. */
+/*
+ * What no attribute of the mapping says is in scim.resource_state; with the
+ * option "track", the version in any case.
+ */
 static void
 add_state(ScimResolve *ctx, const ScimResourceType *type)
 {
@@ -361,6 +356,45 @@ add_state(ScimResolve *ctx, const ScimResourceType *type)
 		(*times[i].place)->column = NULL;
 		keep(ctx, attr);
 	}
+	if (m->track && m->state == NULL)
+	{
+		ScimSource	version;
+
+		state_source(ctx, "meta.version", scim_attr_sub(type->a_meta, "version", 7), "version", &version);
+	}
+}
+
+/* Options "state" and "track": whether there is a row of scim.resource_state, and who keeps it. */
+static void
+resolve_state(ScimResolve *ctx, const json_t *options)
+{
+	const json_t *state = json_object_get(options, "state");
+	const json_t *track = json_object_get(options, "track");
+
+	if ((state && !json_is_boolean(state)) || (track && !json_is_boolean(track)))
+		scim_mapping_error(ctx, state && !json_is_boolean(state) ? "state" : "track", ERRCODE_INVALID_PARAMETER_VALUE, "is true or false");
+	ctx->state = !json_is_false(state);
+	ctx->mapping->track = json_is_true(track);
+	if (ctx->mapping->track && !ctx->state)
+		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE, "needs \"state\", which is where it is kept");
+}
+
+/*
+ * What triggers see of a row is its key: that has to name the resource, and be
+ * a column that they can see.
+ */
+static void
+check_track(ScimResolve *ctx)
+{
+	const ScimMapping *m = ctx->mapping;
+
+	if (!m->track)
+		return;
+	if (get_rel_relkind(m->relid) != RELKIND_RELATION && get_rel_relkind(m->relid) != RELKIND_PARTITIONED_TABLE)
+		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE, "needs a table: a view or foreign table has no triggers that see its rows");
+	if (m->state->by_scope || m->key.by_expression || m->key.ncolumns > 1 || m->key.id.attnum == 0)
+		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE,
+						   "needs a key that is one column, unique by itself, and a row that is a resource of one endpoint");
 }
 
 static void
@@ -370,6 +404,7 @@ resolve_members(ScimResolve *ctx, const ScimResourceType *type, json_t *attribut
 	void	   *iter;
 
 	m->nscalars = m->nslots = m->nchildren = m->nsides = 0;
+	m->state = NULL;
 	m->created = m->last_modified = m->version = NULL;
 	for (iter = json_object_iter(attributes); iter; iter = json_object_iter_next(attributes, iter))
 		resolve_member(ctx, type, json_object_iter_key(iter), json_object_iter_value(iter));
@@ -449,7 +484,6 @@ check_scope(const ScimMapping *m)
 		check_scope_settings(m, scope, m->revives, m->nrevives, "revive");
 		for (int j = 0; j < lengthof(times); j++)
 			check_scope_column(m, scope, times[j].src ? times[j].src->column : NULL, times[j].name);
-		check_scope_column(m, scope, m->present, "$present");
 		for (int j = 0; j < m->nchildren; j++)
 		{
 			const ScimChild *child = &m->children[j];
@@ -510,7 +544,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	scim_resolve_key(&ctx);
 	if (m->membership)
 		scim_fit_reference(m, m, "membership", m->membership->relid, "c", &m->membership->parent, m->membership->scope);
-	ctx.state = json_is_true(json_object_get(options, "state"));
+	resolve_state(&ctx, options);
 
 	attributes = scim_json_parse(row->attributes, strlen(row->attributes), &err);
 	if (attributes == NULL || !json_is_object(attributes))
@@ -547,6 +581,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	ctx.kept = NULL;
 	resolve_members(&ctx, m->type, attributes);
 	scim_resolve_options(&ctx, options);
+	check_track(&ctx);
 	scim_mapping_characteristics(&ctx);
 
 	check_scope(m);
@@ -733,7 +768,6 @@ connect_set(ScimMappingSet *set)
 			child->attr = attr;
 			child->relid = user_link->relid;
 			child->relation = user_link->relation;
-			child->present = -1;
 			child->target = groups;
 			child->user_link = user_link;
 			child->group_link = group_link;

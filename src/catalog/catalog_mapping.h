@@ -215,7 +215,6 @@ typedef struct ScimChild
 	const char *order;			/* quoted column, or NULL */
 	bool		order_is_integer;
 	bool		order_is_given;	/* a new row has to be given its place */
-	int			present;		/* bit in the presence column, or -1 */
 	int			nsubs;			/* VALUES: a column for each */
 	ScimAttr  **subs;			/* NULL entry: the value itself (simple multi-valued) */
 	ScimSource *srcs;
@@ -226,6 +225,7 @@ typedef struct ScimChild
 	const char **fixed_columns; /* quoted */
 	const char **fixed_values;
 	const char **fixed_types;
+	const char **fixed_texts;	/* the values, not quoted */
 	int			ninserts;		/* more columns of a new row, over the parent's row r */
 	ScimSetting *inserts;
 	int			nremoves;		/* LINK: a row that goes is marked so, and not deleted */
@@ -306,6 +306,7 @@ typedef struct ScimMapping
 	ScimSide   *membership;		/* whose rows say in which scope a resource is, or NULL */
 	ScimAttr   *adopt_by;		/* a create takes the row that has this value already; NULL: it does not */
 	ScimSide   *state;			/* the row of scim.resource_state, or NULL */
+	bool		track;			/* and triggers keep that row, whoever changes the resource */
 	int			nbesides;
 	ScimBeside *besides;		/* rows of other tables that a new resource is given */
 	bool		lockable;		/* rows can be locked */
@@ -322,7 +323,6 @@ typedef struct ScimMapping
 	ScimSource *created;		/* or NULL */
 	ScimSource *last_modified;
 	ScimSource *version;
-	const char *present;		/* quoted presence column, or NULL */
 	int			nconstraints;
 	ScimConstraint *constraints;
 	List	   *deferrable;		/* RangeVars: constraints and triggers that are initially deferred */

@@ -99,7 +99,8 @@ check_all_rights(Check *check)
 			check_rights(check, m->children[i].relid, m->children[i].by_column ? ACL_SELECT | ACL_UPDATE : ACL_SELECT | ACL_INSERT | ACL_DELETE,
 						 path_of(m, m->children[i].attr));
 	for (int i = 0; i < m->nsides; i++)
-		check_rights(check, m->sides[i].relid, ACL_SELECT | ACL_INSERT | ACL_UPDATE, m->sides[i].relation);
+		if (&m->sides[i] != m->state)
+			check_rights(check, m->sides[i].relid, ACL_SELECT | ACL_INSERT | ACL_UPDATE, m->sides[i].relation);
 	if (m->membership)
 		check_rights(check, m->membership->relid, ACL_SELECT | ACL_INSERT | ACL_DELETE, "membership");
 }
@@ -312,6 +313,31 @@ check_children(Check *check)
 	}
 }
 
+/* ---- triggers ---- */
+
+/* Tables whose changes are to be tracked, and that have no triggers for it, or none that fire. */
+static void
+check_track(Check *check)
+{
+	const ScimMapping *m = check->m;
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1];
+
+	values[0] = CStringGetTextDatum(m->name);
+	if (!m->track)
+		return;
+	if (scim_own_execute("untracked relations",
+						 "SELECT DISTINCT c.relation::pg_catalog.text FROM scim.sync_captures c"
+						 " WHERE c.mapping OPERATOR(pg_catalog.=) $1 AND c.sync IS NULL AND NOT c.captured ORDER BY 1",
+						 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim.sync_captures");
+	for (uint64 i = 0; i < SPI_processed; i++)
+		report(check, "warning", "track",
+			   psprintf("changes of %s by plain SQL are not seen: its triggers are missing or disabled",
+						SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1)),
+			   "ALTER TABLE ... ENABLE TRIGGER, or scim.alter_mapping, which makes them anew.");
+}
+
 /* ---- the whole ---- */
 
 static void
@@ -344,6 +370,7 @@ check_all(Check *check)
 	for (int i = 0; i < m->nscalars; i++)
 		check_unique(check, m->scalars[i].attr, &m->scalars[i].src);
 	check_children(check);
+	check_track(check);
 }
 
 /* A mapping that does not resolve has this one problem; the reason is the report. */

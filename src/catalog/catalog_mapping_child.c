@@ -105,6 +105,20 @@ reference_source(const ScimChild *child, ScimSource *src)
 		elog(ERROR, "a column of \"%s\" has gone", child->relation);
 }
 
+/* The values of fixed columns, in the order of scim_mapping_fixed. */
+static const char **
+fixed_texts(ScimResolve *ctx, const char *path, const json_t *where)
+{
+	const char **texts = palloc(sizeof(char *) * (json_object_size(where) + 1));
+	const char *column;
+	json_t	   *value;
+	int			n = 0;
+
+	json_object_foreach(unconstify(json_t *, where), column, value)
+		texts[n++] = pstrdup(scim_mapping_scalar(ctx, path, value));
+	return texts;
+}
+
 /* What all rows of a child relation have in common. */
 static void
 common_members(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *child)
@@ -113,6 +127,7 @@ common_members(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 
 	scim_mapping_fixed(ctx, path, child->relid, json_object_get(spec, "where"),
 					   &child->nfixed, &child->fixed_columns, &child->fixed_values, &child->fixed_types);
+	child->fixed_texts = fixed_texts(ctx, path, json_object_get(spec, "where"));
 	if (filter)
 	{
 		Oid			typid = InvalidOid;
@@ -198,7 +213,7 @@ static void
 resolve_values(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *child)
 {
 	static const char *const known[] = {
-		"table", "parent", "columns", "fixed", "order", "present", "where", "filter", "insert", NULL
+		"table", "parent", "columns", "fixed", "order", "where", "filter", "insert", NULL
 	};
 	const json_t *columns = json_object_get(spec, "columns");
 	const char *order = json_string_value(json_object_get(spec, "order"));
@@ -216,8 +231,6 @@ resolve_values(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 		child->order_is_integer = src.cls == SCIM_SQL_INTEGER;
 		child->order_is_given = child->order_is_integer && src.column && !src.has_default;
 	}
-	if (json_is_integer(json_object_get(spec, "present")))
-		child->present = (int) json_integer_value(json_object_get(spec, "present"));
 	common_members(ctx, path, spec, child);
 
 	make_subs(child, json_object_size(columns), spec);
@@ -239,7 +252,6 @@ scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *attr, const jso
 	child->attr = attr;
 	child->relid = scim_mapping_table(ctx, path, spec);
 	child->relation = scim_qualified_relation(child->relid);
-	child->present = -1;
 	scim_resolve_reference(ctx, path, child->relid, "c", spec, "parent", true, &child->parent);
 	/* A scope column that the child has too is held there as well. */
 	child->scope = scim_mapping_scope_of(ctx, child->relid);
@@ -329,7 +341,6 @@ scim_resolve_inline(ScimResolve *ctx, const char *path, ScimAttr *attr, const js
 	child->attr = attr;
 	child->relid = m->relid;
 	child->relation = m->relation;
-	child->present = -1;
 	child->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
 	if (column == NULL || !scim_column_source(m->relid, "r", column, store))
 		scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN, "its source is neither a column nor a child table");

@@ -21,7 +21,7 @@ typedef struct ScimResolve
 	const ScimResourceType *full;	/* all attributes of the resource type */
 	bool	   *kept;			/* by ord of full: has a source; NULL in the second pass */
 	List	   *scope;			/* names of scope columns */
-	bool		state;			/* option "state": scim.resource_state is beside every row */
+	bool		state;			/* scim.resource_state holds what no attribute of the mapping says */
 } ScimResolve;
 
 pg_noreturn extern void scim_mapping_error(const ScimResolve *ctx, const char *path, int sqlstate,

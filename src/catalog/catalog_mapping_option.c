@@ -220,7 +220,7 @@ void
 scim_resolve_options(ScimResolve *ctx, const json_t *options)
 {
 	static const char *const known[] = {
-		"shared", "membership", "filter", "insert", "touch", "delete", "revive", "state", "beside", NULL
+		"shared", "membership", "filter", "insert", "touch", "delete", "revive", "state", "track", "beside", NULL
 	};
 	ScimMapping *m = ctx->mapping;
 	const json_t *filter = json_object_get(options, "filter");

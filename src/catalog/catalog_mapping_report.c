@@ -319,6 +319,7 @@ put_row(Report *report, const char *const *texts, int n)
 static const char *
 source_text(const ScimSource *src)
 {
+	const ScimSource *read = src->inner ? src->inner : src;
 	StringInfoData text;
 
 	if (src->expr == NULL || src->constant)
@@ -329,7 +330,7 @@ source_text(const ScimSource *src)
 	if (src->column)
 		appendStringInfo(&text, "%s%s", src->negated ? "NOT " : "", src->column);
 	else
-		appendStringInfoString(&text, src->attnum != 0 ? strchr(src->expr, '.') + 1 : src->expr);
+		appendStringInfoString(&text, read->attnum != 0 ? strchr(read->expr, '.') + 1 : src->expr);
 	for (int i = 0; src->json_path && i < src->njson; i++)
 		appendStringInfo(&text, "%s%s", i > 0 ? "." : " -> ", src->json_path[i]);
 	if (src->ncodes > 0)
@@ -668,7 +669,8 @@ scim_recommend_indexes(PG_FUNCTION_ARGS)
 	for (int i = 0; i < m->nchildren; i++)
 		recommend_child(&report, &m->children[i]);
 	for (int i = 0; i < m->nsides; i++)
-		recommend_columns(&report, m->sides[i].relation, m->sides[i].relid, &m->sides[i].parent, m->sides[i].scope);
+		if (&m->sides[i] != m->state)
+			recommend_columns(&report, m->sides[i].relation, m->sides[i].relid, &m->sides[i].parent, m->sides[i].scope);
 	if (m->membership)
 		recommend_columns(&report, "membership", m->membership->relid, &m->membership->parent, m->membership->scope);
 	end_report(&report);

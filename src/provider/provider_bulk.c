@@ -377,7 +377,6 @@ run_unit(Bulk *bulk, int unit)
 		MemoryContextSwitchTo(saved_context);
 		CurrentResourceOwner = saved_owner;
 		scim_core_reset();
-		scim_store_reset();
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
 			edata->sqlerrcode == ERRCODE_CRASH_SHUTDOWN ||

@@ -202,7 +202,7 @@ clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, c
 	before = known ? lock_and_read(call, target, id, known) : NULL;
 	patch = before ? scim_patch_parse(target->type, tree, mode, NULL, &call->err) : NULL;
 	after = patch ? scim_patch_apply(target->type, patch, before, mode, &changed, NULL, &call->err) : NULL;
-	return after && scim_store_update(target, id, known, before, after, NULL, NULL, &changed, &call->err);
+	return after && scim_store_update(target, id, before, after, NULL, NULL, &changed, &call->err);
 }
 
 void
@@ -287,7 +287,7 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		delta.clear = true;
 		delta.add = json_object_get(scim_resource_part(target->type, after, delta_attr->ext), delta_attr->name);
 	}
-	if (!scim_store_update(target, id, known, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
+	if (!scim_store_update(target, id, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
 		return;
 	if (changed)
 		note_changes(call, before, after, delta_attr);
@@ -407,7 +407,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 
 	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, &call->report, &call->err);
 	if (after == NULL || !scim_password_seal(call, target, before, after) ||
-		!scim_store_update(target, id, known, before, after, by_delta ? delta_attr : NULL,
+		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
 						   delta.any ? &delta : NULL, &changed, &call->err))
 		return;
 	if (changed)

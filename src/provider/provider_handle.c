@@ -269,7 +269,6 @@ clean_up(ScimIdentity *identity)
 	AbortCurrentTransaction();
 	scim_identity_restore(identity);
 	scim_core_reset();
-	scim_store_reset();
 }
 
 /*
@@ -543,7 +542,6 @@ serve_sql(ScimCall *call, const char *rest, MemoryContext context)
 		CurrentResourceOwner = saved_owner;
 		scim_identity_restore(&identity);
 		scim_core_reset();
-		scim_store_reset();
 		/* what was done cannot be undone here: the caller's transaction can */
 		if (!open || is_callers(edata->sqlerrcode))
 			ReThrowError(edata);

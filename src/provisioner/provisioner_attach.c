@@ -1,6 +1,7 @@
 /*
  * provisioner_attach.c
- *		Which relations a sync watches, and the triggers on them.
+ *		Which relations a sync or a tracked mapping watches, and the triggers on
+ *		them.
  *
  * scim._captures names the relation of the mapping and its child relations,
  * each with the columns whose change matters: those that the mapping's sources
@@ -276,7 +277,7 @@ add_expressions(Capture *capture, int alias)
 	add_columns(capture, sql.data);
 }
 
-/* The captures of a sync, as the mapping's owner sees its relations. */
+/* The captures of a sync (NULL: of the mapping), as the mapping's owner sees its relations. */
 static List *
 describe(const ScimSync *sync, ScimMappingRow *row)
 {
@@ -288,7 +289,7 @@ describe(const ScimSync *sync, ScimMappingRow *row)
 
 	memset(&identity, 0, sizeof(identity));
 	scim_identity_assume(&identity, row->owner, false);
-	if (sync->scope)
+	if (sync && sync->scope)
 		add_scope((Capture *) linitial(captures), sync);
 	foreach(lc, captures)
 	{
@@ -473,11 +474,11 @@ scim_capture_put_triggers(Oid relid, bool by_row)
 }
 
 static void
-not_captured(const char *relation)
+not_captured(const ScimSync *sync, const char *relation)
 {
 	ereport(NOTICE,
 			(errmsg("changes of %s are not captured", relation),
-			 errdetail("Only a table whose key is columns has triggers that see which rows change. Changes are pushed when the sync reconciles.")));
+			 errdetail("Only a table whose key is columns has triggers that see its rows.%s", sync ? " Changes are pushed when the sync reconciles." : "")));
 }
 
 /*
@@ -485,7 +486,7 @@ not_captured(const char *relation)
  * that wrote before it knew of this sync has to end before the sync begins.
  */
 static void
-put_triggers_on_tree(Oid relid, bool notice)
+put_triggers_on_tree(const ScimSync *sync, Oid relid, bool notice)
 {
 	bool		by_row;
 	ListCell   *lc;
@@ -499,8 +500,8 @@ put_triggers_on_tree(Oid relid, bool notice)
 		if (has_triggers(lfirst_oid(lc)))
 			scim_capture_put_triggers(lfirst_oid(lc), by_row);
 		else if (notice)
-			not_captured(quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
-													get_rel_name(lfirst_oid(lc))));
+			not_captured(sync, quote_qualified_identifier(get_namespace_name(get_rel_namespace(lfirst_oid(lc))),
+														  get_rel_name(lfirst_oid(lc))));
 	}
 }
 
@@ -533,22 +534,38 @@ name_array(List *strings)
 }
 
 static void
-write_capture(const ScimSync *sync, const Capture *capture)
+write_capture(const ScimSync *sync, const ScimMappingRow *row, const Capture *capture)
 {
-	Oid			types[4] = {INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID};
-	Datum		values[4];
-	char		nulls[5] = "    ";
+	Oid			types[5] = {INT8OID, INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID};
+	Datum		values[5];
+	char		nulls[6] = "     ";
 
-	values[0] = Int64GetDatum(sync->id);
-	values[1] = ObjectIdGetDatum(capture->relid);
-	values[2] = name_array(capture->key);
-	values[3] = column_array(capture);
-	if (values[3] == (Datum) 0)
-		nulls[3] = 'n';
+	values[0] = Int64GetDatum(sync ? sync->id : 0);
+	values[1] = Int64GetDatum(row->id);
+	nulls[sync ? 1 : 0] = 'n';
+	values[2] = ObjectIdGetDatum(capture->relid);
+	values[3] = name_array(capture->key);
+	values[4] = column_array(capture);
+	if (values[4] == (Datum) 0)
+		nulls[4] = 'n';
 	if (scim_own_execute("create capture",
-						 "INSERT INTO scim._captures (sync_id, relation, key_columns, columns)"
-						 " VALUES ($1, $2::pg_catalog.regclass, $3, $4)",
-						 4, types, values, nulls, false, 0) != SPI_OK_INSERT)
+						 "INSERT INTO scim._captures (sync_id, mapping_id, relation, key_columns, columns)"
+						 " VALUES ($1, $2, $3::pg_catalog.regclass, $4, $5)",
+						 5, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._captures");
+}
+
+void
+scim_capture_forget(const ScimSync *sync, const ScimMappingRow *row)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1];
+
+	values[0] = Int64GetDatum(sync ? sync->id : row->id);
+	if (scim_own_execute(sync ? "drop captures of sync" : "drop captures of mapping",
+						 sync ? "DELETE FROM scim._captures WHERE sync_id OPERATOR(pg_catalog.=) $1" :
+						 "DELETE FROM scim._captures WHERE mapping_id OPERATOR(pg_catalog.=) $1",
+						 1, types, values, NULL, false, 0) != SPI_OK_DELETE)
 		elog(ERROR, "could not write scim._captures");
 }
 
@@ -557,12 +574,8 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 {
 	List	   *captures = describe(sync, row);
 	ListCell   *lc;
-	Oid			types[1] = {INT8OID};
-	Datum		values[1];
 
-	values[0] = Int64GetDatum(sync->id);
-	(void) scim_own_execute("drop captures", "DELETE FROM scim._captures WHERE sync_id OPERATOR(pg_catalog.=) $1",
-							1, types, values, NULL, false, 0);
+	scim_capture_forget(sync, row);
 	foreach(lc, captures)
 	{
 		Capture    *capture = (Capture *) lfirst(lc);
@@ -570,7 +583,7 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 		if (!has_triggers(capture->relid) || capture->key == NIL)
 		{
 			if (notice)
-				not_captured(capture->relation);
+				not_captured(sync, capture->relation);
 		}
 		else
 		{
@@ -580,9 +593,9 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 						 errmsg("role \"%s\" may not create triggers on table %s", GetUserNameFromId(row->owner, true), capture->relation),
 						 errhint("GRANT TRIGGER ON %s TO %s;", capture->relation,
 								 quote_identifier(GetUserNameFromId(row->owner, true)))));
-			put_triggers_on_tree(capture->relid, notice);
+			put_triggers_on_tree(sync, capture->relid, notice);
 		}
-		write_capture(sync, capture);
+		write_capture(sync, row, capture);
 	}
 	CommandCounterIncrement();
 }

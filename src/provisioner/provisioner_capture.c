@@ -1,6 +1,7 @@
 /*
  * provisioner_capture.c
- *		The trigger that queues the keys of changed rows.
+ *		The trigger that queues the keys of changed rows, and notes them in
+ *		scim.resource_state for mappings that are tracked.
  *
  * A captured relation, and each of its partitions and inheritance children, has
  * four statement triggers (provisioner_attach.c): a statement fires those of
@@ -8,7 +9,7 @@
  * see the rows in transition tables, which of an UPDATE are aligned: the n-th
  * old row has become the n-th new one, also with ON CONFLICT and when a row
  * moved to another partition.  So the two are walked in lockstep, and a key is
- * queued if a column that a sync reads has changed.  What logical replication
+ * taken if a column that is watched has changed.  What logical replication
  * applies fires no statement triggers but that of TRUNCATE; a table that it
  * writes to has a row trigger for it, too.
  *
@@ -41,6 +42,7 @@
 #include "provisioner_internal.h"
 #include "../catalog/catalog.h"
 #include "../catalog/catalog_mapping.h"
+#include "../store/store.h"
 
 PG_FUNCTION_INFO_V1(scim_capture);
 
@@ -49,10 +51,12 @@ PG_FUNCTION_INFO_V1(scim_capture);
 
 void		(*scim_wake_sync) (void) = NULL;
 
-/* What one sync watches in a relation. */
+/* What one sync, or one mapping that is tracked, watches in a relation. */
 typedef struct Watch
 {
 	int64		sync_id;
+	int64		mapping_id;		/* 0: it is a sync */
+	bool		root;			/* of a mapping: the relation is its own, and no child */
 	int			nkeys;			/* 0: a column has gone */
 	AttrNumber *keys;			/* columns of the key, in its order */
 	int			ncolumns;
@@ -73,9 +77,14 @@ typedef struct Captured
 	Oid		   *relids;			/* itself and what it is a part of */
 } Captured;
 
-/* Keys gathered for a watch, until there are enough for a row of the queue. */
+/*
+ * Keys gathered for a watch, until there are enough for a row of the queue.  A
+ * mapping has two: of rows that are there, and of rows that were.
+ */
 typedef struct Batch
 {
+	const Watch *watch;
+	bool		were;
 	int			n;
 	Datum	   *keys;
 	Size		size;			/* bytes of them */
@@ -88,7 +97,8 @@ typedef struct CaptureState
 	TupleDesc	tupdesc;
 	const char *reason;
 	MemoryContext row;			/* reset with each row */
-	Batch	   *batches;		/* one for each watch */
+	Batch	   *batches;		/* one for each watch, then another for each that is a mapping's */
+	int64		version;		/* states that this change has written are beyond it */
 	int8	   *same;			/* UPDATE, by attnum - 1: 1 equal, 0 not, -1 not compared yet */
 } CaptureState;
 
@@ -204,6 +214,11 @@ load_watch(Captured *entry, Watch *watch, TupleDesc tupdesc, int row)
 	int			n;
 
 	watch->sync_id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
+	if (isnull)
+	{
+		watch->mapping_id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 5, &isnull));
+		watch->root = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 6, &isnull));
+	}
 	array = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 3, &isnull);
 	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
 	watch->keys = MemoryContextAlloc(entry->context, sizeof(AttrNumber) * Max(n, 1));
@@ -297,8 +312,10 @@ captured_relation(Relation rel)
 							 "WITH RECURSIVE part (relation) AS (VALUES ($1)"
 							 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, part p"
 							 " WHERE i.inhrelid OPERATOR(pg_catalog.=) p.relation)"
-							 " SELECT p.relation, c.sync_id, c.key_columns, c.columns"
-							 " FROM part p LEFT JOIN scim._captures c ON c.relation OPERATOR(pg_catalog.=) p.relation",
+							 " SELECT p.relation, c.sync_id, c.key_columns, c.columns, m.id,"
+							 " c.relation OPERATOR(pg_catalog.=) m.relation AND c.key_columns OPERATOR(pg_catalog.=) ARRAY[m.key]"
+							 " FROM part p LEFT JOIN scim._captures c ON c.relation OPERATOR(pg_catalog.=) p.relation"
+							 " LEFT JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) c.mapping_id",
 							 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not read scim._captures");
 		relids = MemoryContextAlloc(entry->context, sizeof(Oid) * Max(SPI_processed, 1));
@@ -309,7 +326,7 @@ captured_relation(Relation rel)
 			bool		isnull;
 
 			relids[i] = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-			(void) SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull);
+			(void) SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 3, &isnull);
 			if (!isnull)
 				load_watch(entry, &entry->watches[entry->nwatches++], tupdesc, i);
 		}
@@ -372,31 +389,53 @@ scim_sync_restart_queue(int64 sync_id)
 	scim_sync_queue(sync_id, (Datum) 0, "full");
 }
 
-static void
-flush(CaptureState *state, int i)
+/* What the rows of a batch are to a mapping. */
+static ScimStateEvent
+state_event(const CaptureState *state, const Batch *batch)
 {
-	Batch	   *batch = &state->batches[i];
+	if (batch->were)
+		return batch->watch->root ? SCIM_STATE_GONE : SCIM_STATE_TOUCHED;
+	return batch->watch->root && strcmp(state->reason, "insert") == 0 ? SCIM_STATE_CREATED : SCIM_STATE_CHANGED;
+}
+
+static void
+flush(CaptureState *state, Batch *batch)
+{
 	MemoryContext saved;
+	Datum		keys;
 
 	if (batch->n == 0)
 		return;
 	saved = MemoryContextSwitchTo(batch->context);
-	scim_sync_queue(state->captured->watches[i].sync_id,
-					PointerGetDatum(construct_array(batch->keys, batch->n, TEXTOID, -1, false, TYPALIGN_INT)),
-					state->reason);
+	keys = PointerGetDatum(construct_array(batch->keys, batch->n, TEXTOID, -1, false, TYPALIGN_INT));
+	if (batch->watch->mapping_id == 0)
+		scim_sync_queue(batch->watch->sync_id, keys, state->reason);
+	else
+		scim_state_note(batch->watch->mapping_id, keys, state_event(state, batch), state->version);
 	MemoryContextSwitchTo(saved);
 	batch->n = 0;
 	batch->size = 0;
 	MemoryContextReset(batch->context);
 }
 
-/* Reconcile: for all watches, or those whose key has gone. */
+/*
+ * Reconcile: for all watches, or those whose key has gone.  (A mapping whose
+ * key has gone answers 503 until it is altered, which moves all versions.)
+ */
 static void
 queue_full(Captured *captured, bool all)
 {
 	for (int i = 0; i < captured->nwatches; i++)
-		if (all || captured->watches[i].nkeys == 0)
-			scim_sync_queue(captured->watches[i].sync_id, (Datum) 0, "full");
+	{
+		const Watch *watch = &captured->watches[i];
+
+		if (!all && watch->nkeys > 0)
+			continue;
+		if (watch->mapping_id == 0)
+			scim_sync_queue(watch->sync_id, (Datum) 0, "full");
+		else if (all)
+			scim_state_note_all(watch->mapping_id, watch->root ? SCIM_STATE_GONE : SCIM_STATE_TOUCHED);
+	}
 }
 
 /* The key of a row in one text; NULL: it has none. */
@@ -416,13 +455,14 @@ key_of(CaptureState *state, const Watch *watch, TupleTableSlot *slot)
 	return watch->nkeys == 1 ? parts[0] : scim_key_join(parts, watch->nkeys);
 }
 
-/* Add the key of a row to the batch of watch i; the row has been deformed. */
+/* Add the key of a row that is there, or was, to the batch of watch i; the row has been deformed. */
 static void
-add_key(CaptureState *state, int i, TupleTableSlot *slot)
+add_key(CaptureState *state, int i, bool were, TupleTableSlot *slot)
 {
-	Batch	   *batch = &state->batches[i];
+	const Watch *watch = &state->captured->watches[i];
+	Batch	   *batch = &state->batches[were && watch->mapping_id != 0 ? state->captured->nwatches + i : i];
 	MemoryContext saved = MemoryContextSwitchTo(batch->context);
-	const char *key = key_of(state, &state->captured->watches[i], slot);
+	const char *key = key_of(state, watch, slot);
 	Datum		text = key ? CStringGetTextDatum(key) : (Datum) 0;
 
 	MemoryContextSwitchTo(saved);
@@ -436,7 +476,7 @@ add_key(CaptureState *state, int i, TupleTableSlot *slot)
 	batch->keys[batch->n++] = text;
 	batch->size += VARSIZE_ANY(DatumGetPointer(text));
 	if (batch->n == SCIM_DIRTY_KEYS || batch->size > MAX_KEYS_SIZE)
-		flush(state, i);
+		flush(state, batch);
 }
 
 /* ---- comparing ---- */
@@ -492,14 +532,14 @@ row_same(CaptureState *state, const Watch *watch, TupleTableSlot *old, TupleTabl
 
 /* ---- the trigger ---- */
 
-/* A row that came or went: its key. */
+/* A row that came or ("were") went: its key. */
 static void
-capture_row(CaptureState *state, TupleTableSlot *slot)
+capture_row(CaptureState *state, bool were, TupleTableSlot *slot)
 {
 	slot_getsomeattrs(slot, state->captured->last);
 	for (int i = 0; i < state->captured->nwatches; i++)
 		if (state->captured->watches[i].nkeys > 0)
-			add_key(state, i, slot);
+			add_key(state, i, were, slot);
 }
 
 /* A row that became another: its key, and the one it had, if it matters. */
@@ -519,18 +559,18 @@ capture_change(CaptureState *state, TupleTableSlot *old, TupleTableSlot *new)
 		MemoryContextSwitchTo(saved);
 		if (same)
 			continue;
-		add_key(state, i, new);
+		add_key(state, i, false, new);
 		for (int j = 0; j < watch->nkeys; j++)
 			same_key = same_key && column_same(state, watch->keys[j], old, new);
 		if (!same_key)
-			add_key(state, i, old);
+			add_key(state, i, true, old);
 	}
 	MemoryContextReset(state->row);
 }
 
-/* Walk a transition table, or the two of an UPDATE. */
+/* Walk a transition table ("were": of rows that went), or the two of an UPDATE. */
 static void
-capture_tables(CaptureState *state, Tuplestorestate *rows, Tuplestorestate *new_rows)
+capture_tables(CaptureState *state, bool were, Tuplestorestate *rows, Tuplestorestate *new_rows)
 {
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(state->tupdesc, &TTSOpsMinimalTuple);
 	TupleTableSlot *new = MakeSingleTupleTableSlot(state->tupdesc, &TTSOpsMinimalTuple);
@@ -546,7 +586,7 @@ capture_tables(CaptureState *state, Tuplestorestate *rows, Tuplestorestate *new_
 	{
 		CHECK_FOR_INTERRUPTS();
 		if (new_rows == NULL)
-			capture_row(state, slot);
+			capture_row(state, were, slot);
 		else if (tuplestore_gettupleslot(new_rows, true, false, new))
 			capture_change(state, slot, new);
 		else
@@ -596,7 +636,7 @@ capture_event(CaptureState *state, const TriggerData *trigger)
 		if (row)
 			capture_change(state, trigger->tg_trigslot, trigger->tg_newslot);
 		else
-			capture_tables(state, trigger->tg_oldtable, trigger->tg_newtable);
+			capture_tables(state, false, trigger->tg_oldtable, trigger->tg_newtable);
 	}
 	else
 	{
@@ -604,12 +644,13 @@ capture_event(CaptureState *state, const TriggerData *trigger)
 
 		state->reason = insert ? "insert" : "delete";
 		if (row)
-			capture_row(state, trigger->tg_trigslot);
+			capture_row(state, !insert, trigger->tg_trigslot);
 		else
-			capture_tables(state, insert ? trigger->tg_newtable : trigger->tg_oldtable, NULL);
+			capture_tables(state, !insert, insert ? trigger->tg_newtable : trigger->tg_oldtable, NULL);
 	}
-	for (int i = 0; i < state->captured->nwatches; i++)
-		flush(state, i);
+	/* those that were come last: a key that another row has now is still there */
+	for (int i = 0; i < 2 * state->captured->nwatches; i++)
+		flush(state, &state->batches[i]);
 }
 
 Datum
@@ -639,11 +680,19 @@ scim_capture(PG_FUNCTION_ARGS)
 	MemoryContextSwitchTo(context);
 	state.row = AllocSetContextCreate(context, "scim captured row", ALLOCSET_SMALL_SIZES);
 	state.same = palloc(Max(state.tupdesc->natts, 1));
-	state.batches = palloc0(sizeof(Batch) * state.captured->nwatches);
-	for (int i = 0; i < state.captured->nwatches; i++)
+	state.batches = palloc0(sizeof(Batch) * 2 * state.captured->nwatches);
+	for (int i = 0; i < 2 * state.captured->nwatches; i++)
 	{
-		state.batches[i].keys = palloc(sizeof(Datum) * SCIM_DIRTY_KEYS);
-		state.batches[i].context = AllocSetContextCreate(context, "scim captured keys", ALLOCSET_DEFAULT_SIZES);
+		Batch	   *batch = &state.batches[i];
+
+		batch->watch = &state.captured->watches[i % state.captured->nwatches];
+		batch->were = i >= state.captured->nwatches;
+		if (batch->were && batch->watch->mapping_id == 0)
+			continue;
+		batch->keys = palloc(sizeof(Datum) * SCIM_DIRTY_KEYS);
+		batch->context = AllocSetContextCreate(context, "scim captured keys", ALLOCSET_DEFAULT_SIZES);
+		if (batch->were && batch->watch->root && state.version == 0)
+			state.version = scim_state_next_version();
 	}
 
 	/*

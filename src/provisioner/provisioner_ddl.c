@@ -125,6 +125,7 @@ static void
 queue_altered_relations(void)
 {
 	List	   *sync_ids = NIL;
+	List	   *mappings = NIL;
 	ListCell   *lc;
 
 	if (scim_own_execute("altered relations",
@@ -132,8 +133,9 @@ queue_altered_relations(void)
 						 " WHERE d.classid OPERATOR(pg_catalog.=) 'pg_catalog.pg_class'::pg_catalog.regclass"
 						 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, altered a"
 						 " WHERE i.inhrelid OPERATOR(pg_catalog.=) a.relation)"
-						 " SELECT DISTINCT c.sync_id FROM scim._captures c"
-						 " WHERE c.relation OPERATOR(pg_catalog.=) ANY (SELECT a.relation FROM altered a) ORDER BY c.sync_id",
+						 " SELECT DISTINCT c.sync_id, m.name FROM scim._captures c"
+						 " LEFT JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) c.mapping_id"
+						 " WHERE c.relation OPERATOR(pg_catalog.=) ANY (SELECT a.relation FROM altered a) ORDER BY 1, 2",
 						 0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._captures");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -142,10 +144,17 @@ queue_altered_relations(void)
 		int64	   *sync_id = palloc(sizeof(int64));
 
 		*sync_id = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
-		sync_ids = lappend(sync_ids, sync_id);
+		if (isnull)
+			mappings = lappend(mappings, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2));
+		else
+			sync_ids = lappend(sync_ids, sync_id);
 	}
 	foreach(lc, sync_ids)
 		scim_sync_queue(*(int64 *) lfirst(lc), (Datum) 0, "full");
+	scim_catalog_begin();
+	foreach(lc, mappings)
+		scim_track_all(scim_mapping_row((char *) lfirst(lc)));
+	scim_catalog_end();
 }
 
 /* Syncs know their server by its name. */

@@ -45,6 +45,7 @@ typedef struct ScimFlight
 	int			rule;			/* MATCH, FIND: the rule whose query this is */
 	bool		may_create;
 	bool		uncertain;		/* this sync may have made the resource itself */
+	bool		stranger;		/* its creation was answered with the id of another row's resource */
 	bool		adopted;		/* found by a match, and now brought to what is wanted */
 	bool		absent;			/* there is no row any more: nothing is sent for it but this search */
 	bool		former;			/* searched by what the row was when a POST was sent, and is not any more */

@@ -311,7 +311,7 @@ scim_resume_sync(PG_FUNCTION_ARGS)
 
 /*
  * Row trigger of scim._mappings: runs as the owner of our tables, inside the
- * statement that altered the mapping.
+ * statement that altered the mapping, or dropped it.
  */
 Datum
 scim_mapping_altered(PG_FUNCTION_ARGS)
@@ -325,10 +325,17 @@ scim_mapping_altered(PG_FUNCTION_ARGS)
 	TupleDesc	tupdesc;
 	bool		isnull;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || !TRIGGER_FIRED_BY_UPDATE(trigger->tg_event))
+	if (!CALLED_AS_TRIGGER(fcinfo) || !TRIGGER_FIRED_FOR_ROW(trigger->tg_event) || TRIGGER_FIRED_BY_INSERT(trigger->tg_event))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-				 errmsg("scim._mapping_altered can only be called as a row trigger of UPDATE")));
+				 errmsg("scim._mapping_altered can only be called as a row trigger of UPDATE or DELETE")));
+	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
+	{
+		SPI_connect();
+		scim_capture_detach_unused();
+		SPI_finish();
+		return PointerGetDatum(NULL);
+	}
 	tupdesc = RelationGetDescr(trigger->tg_relation);
 
 	/* or the mapping would be read as it was */
@@ -342,18 +349,16 @@ scim_mapping_altered(PG_FUNCTION_ARGS)
 		elog(ERROR, "could not read scim._syncs");
 	for (uint64 i = 0; i < SPI_processed; i++)
 		names = lappend(names, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-	if (names != NIL)
+	row = scim_mapping_row(SPI_getvalue(trigger->tg_newtuple, tupdesc, SPI_fnumber(tupdesc, "name")));
+	foreach(lc, names)
 	{
-		row = scim_mapping_row(SPI_getvalue(trigger->tg_newtuple, tupdesc, SPI_fnumber(tupdesc, "name")));
-		foreach(lc, names)
-		{
-			ScimSync   *sync = scim_sync_by_name((char *) lfirst(lc));
+		ScimSync   *sync = scim_sync_by_name((char *) lfirst(lc));
 
-			scim_capture_attach(sync, row, false);
-			scim_sync_queue(sync->id, (Datum) 0, "full");
-		}
-		scim_capture_detach_unused();
+		scim_capture_attach(sync, row, false);
+		scim_sync_queue(sync->id, (Datum) 0, "full");
 	}
+	if (scim_track_renew(row) || names != NIL)
+		scim_capture_detach_unused();
 	scim_catalog_end();
 	SPI_finish();
 	return PointerGetDatum(NULL);

@@ -400,7 +400,6 @@ abort_transaction(ScimProvisioner *p, ScimSyncRun *failed, ScimIdentity *identit
 	AbortCurrentTransaction();
 	scim_identity_restore(identity);
 	scim_core_reset();
-	scim_store_reset();
 	if (failed)
 		forget_flights(p, failed);
 	StartTransactionCommand();

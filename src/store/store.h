@@ -123,13 +123,12 @@ extern int	scim_store_keys(const ScimEndpointType *target, const char *after, in
 extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err);
 
 /*
- * Store the difference of two states of a resource that is locked, both as far
- * as "known" selects (what it does not stays as it is); members as a set
- * difference in "delta" (may be NULL), which "before" and "after" then do not
+ * Store the difference of two states of a resource that is locked; what neither
+ * holds stays as it is; members as a set difference in "delta" (may be NULL), which "before" and "after" then do not
  * hold.  *changed: something was written (and version moved).
  */
 extern bool scim_store_update(const ScimEndpointType *target, const char *id,
-							  const ScimSelection *known, const json_t *before, const json_t *after,
+							  const json_t *before, const json_t *after,
 							  ScimAttr *delta_attr, const ScimDelta *delta,
 							  bool *changed, ScimError *err);
 
@@ -148,6 +147,24 @@ extern bool scim_store_takes_delta(const ScimEndpointType *target, const ScimAtt
 /* The attribute of a type that ScimDelta is meant for (members), or NULL. */
 extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
 
+/* ---- changes that triggers see (store_state.c), for mappings that are tracked ---- */
+
+typedef enum ScimStateEvent
+{
+	SCIM_STATE_SEEN,			/* there is such a row, perhaps for long */
+	SCIM_STATE_CREATED,
+	SCIM_STATE_CHANGED,			/* the row or what belongs to it */
+	SCIM_STATE_TOUCHED,			/* the same, if it is still there */
+	SCIM_STATE_GONE				/* unless its state is from "before" or later */
+} ScimStateEvent;
+
+/* Note it in scim.resource_state for a text array of keys; SPI is connected. */
+extern void scim_state_note(int64 mapping, Datum keys, ScimStateEvent event, int64 before);
+/* The same for all resources of a mapping: SCIM_STATE_TOUCHED or SCIM_STATE_GONE. */
+extern void scim_state_note_all(int64 mapping, ScimStateEvent event);
+/* A version that all states written from now on are beyond. */
+extern int64 scim_state_next_version(void);
+
 extern void scim_store_init(void);	/* from _PG_init: listens to SET CONSTRAINTS */
 
 /*
@@ -163,9 +180,6 @@ extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immedi
  * attribute: the one table of SQLSTATEs (class 22, 23, 40, 45, 53, 55, 57...).
  */
 extern void scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err);
-
-/* After an error: forget that this process was writing. */
-extern void scim_store_reset(void);
 
 /* Statement and plan of a list query, one line per row of text. */
 extern List *scim_store_explain(const ScimEndpointType *target, const ScimQuery *query);

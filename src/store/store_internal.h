@@ -94,10 +94,12 @@ typedef struct ScimStoreState
 	int			col_version;	/* fixed columns of the parent row, from 0 */
 	int			col_created;	/* -1: there is none */
 	int			col_modified;
-	int			col_present;
 	int			col_scalars;	/* first of mapping->nscalars columns */
 	int			col_slots;		/* first of the slots' columns, in order */
 	int			groups_child;	/* index of the GROUPS child, or -1 */
+	int			state_external_id;	/* columns that store_state.c fills in; -1: it does not */
+	int			state_created;
+	int			state_modified;
 } ScimStoreState;
 
 #define SCIM_COL_KEY 0			/* column of the key in every parent row */
@@ -161,10 +163,13 @@ extern bool scim_store_scan_parents(const ScimEndpointType *target, char *const 
 extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
 
 /*
- * Append the rows of a child relation to their parents; false: a statement has
- * to do it.  "budget": how many more rows there may be.
+ * Append the rows of a child relation, and those of others in "use" that lie
+ * among them and "can" be read so, to their parents, and take those out of
+ * "use"; false: a statement has to do it.  "budget": how many more rows there
+ * may be.
  */
-extern bool scim_store_scan_child(const ScimEndpointType *target, int child, ScimParentRow *rows, int n, long *budget);
+extern bool scim_store_scan_children(const ScimEndpointType *target, int child, const bool *can, bool *use,
+									 ScimParentRow *rows, int n, long *budget);
 
 /* Can any of these users be in a group?  Also true if only a statement can tell. */
 extern bool scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int n);
@@ -279,9 +284,20 @@ extern bool scim_side_update(const ScimChange *change, const char *id);
 /* Rows that a new resource is given. */
 extern void scim_side_insert_membership(const ScimEndpointType *target, const char *id);
 extern void scim_side_insert_besides(const ScimEndpointType *target, const char *id);
-/* scim.resource_state, where the mapping has it. */
-extern void scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created);
-extern void scim_side_delete_state(const ScimEndpointType *target, const char *id);
+
+/* ---- scim.resource_state (store_state.c); all do nothing where a mapping has none ---- */
+
+/* Fill in what it holds of these resources, in the active snapshot. */
+extern void scim_state_fill(const ScimEndpointType *target, ScimParentRow *rows, int n);
+/* The keys of the resources that have this externalId there, in the active snapshot. */
+extern int	scim_state_keys(const ScimEndpointType *target, const char *external_id, const char ***keys);
+/* Does the externalId that it holds differ between the two states of a change? */
+extern bool scim_state_changes(const ScimChange *change);
+/* The row of a resource that was created (there is no "before") or changed. */
+extern void scim_state_write(const ScimChange *change, const char *id);
+extern void scim_state_delete(const ScimEndpointType *target, const char *id);
+/* Resources of mapping "m" of the same endpoint have changed: a text array of keys. */
+extern void scim_state_change(const ScimEndpointType *target, const ScimMapping *m, Datum keys);
 
 /* ---- multi-valued attributes (store_child.c) ---- */
 
@@ -333,21 +349,5 @@ extern bool scim_store_apply_delta(const ScimEndpointType *target, const char *i
 /* Make the references what "after" says; "any": there may be others. */
 extern bool scim_store_replace_links(const ScimEndpointType *target, const char *id, const ScimAttr *attr,
 									 bool any, const json_t *after, ScimError *err);
-
-/*
- * The resource whose child rows this process is writing.  The triggers that
- * keep scim.users.values_present right for plain SQL have nothing to do for
- * those: they tell them by the depth of triggers, since a trigger of somebody
- * else may write child rows as well, one level deeper.
- */
-typedef struct ScimStoreWriter
-{
-	int			depth;			/* of triggers, where it writes; -1: it does not */
-	const char *id;
-	int32		present;		/* bits that were set meanwhile by others for that resource */
-} ScimStoreWriter;
-
-extern ScimStoreWriter scim_store_writer;
-extern int	scim_store_trigger_depth(void);
 
 #endif							/* SCIM_STORE_INTERNAL_H */

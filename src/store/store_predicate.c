@@ -476,6 +476,19 @@ singular_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 	scim_compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
 }
 
+/*
+ * externalId eq, where scim.resource_state has it: the keys are looked up, so
+ * that the relation's own index serves the rest.
+ */
+static void
+compare_state_id(PredicateContext *ctx, const ScimFilter *f)
+{
+	const char **keys;
+	int			n = scim_state_keys(ctx->target, f->operand.text, &keys);
+
+	appendStringInfo(&ctx->sql->text, "(%s)", scim_sql_is_any_id(ctx->mapping, scim_sql_ids(ctx->sql, ctx->mapping, keys, n)));
+}
+
 static void
 compare_attribute(PredicateContext *ctx, const ScimFilter *f)
 {
@@ -487,6 +500,9 @@ compare_attribute(PredicateContext *ctx, const ScimFilter *f)
 		compare_multi(ctx, f);
 	else if (f->attr->type == SCIM_TYPE_COMPLEX && f->sub == NULL)
 		complex_present(ctx, f);
+	else if (f->attr == ctx->target->type->a_external_id && f->op == SCIM_OP_EQ && f->operand.kind == SCIM_OPERAND_STRING &&
+			 scim_store_state(ctx->mapping)->state_external_id >= 0)
+		compare_state_id(ctx, f);
 	else
 	{
 		if (f->attr == ctx->target->type->a_id && scim_compare_id(ctx, ctx->mapping, NULL, f))

@@ -6,8 +6,8 @@
  * enough (store_scan.c): a row by its id, and child rows.  The rest is two
  * plans, however many child relations a mapping has, three where User `groups`
  * are asked for and there are any: the parent rows; one UNION ALL over the
- * child relations that the projection asks for and that (by the presence
- * column) may hold rows; the groups.  All of it sees one snapshot.
+ * child relations that the projection asks for; the groups.  All of it sees one
+ * snapshot.
  */
 #include "postgres.h"
 
@@ -199,7 +199,7 @@ scim_store_add_row(ScimParentRow *parent, ScimChildRow *row)
 	if (parent->last)
 	{
 		parent->last->next = row;
-		if (ordered_here(row->child) && parent->last->child == row->child && parent->last->order > row->order)
+		if (ordered_here(row->child) && parent->last->child->relid == row->child->relid && parent->last->order > row->order)
 			parent->unordered = true;
 	}
 	else
@@ -250,33 +250,29 @@ execute_bounded(const ScimMapping *m, ScimSql *sql, long *budget)
 		scim_store_too_much();
 }
 
-/*
- * Read what needs no statement, and take it out of "use".  An attribute whose
- * values lie in several relations comes one way or the other as a whole, so
- * that their order is the same.
- */
+/* A statement reads this attribute: all of it, so that the order of its values is the same. */
+static void
+leave_to_statement(const ScimMapping *m, const ScimAttr *attr, bool *can)
+{
+	for (int i = 0; i < m->nchildren; i++)
+		if (m->children[i].attr == attr)
+			can[i] = false;
+}
+
+/* Read what needs no statement, and take it out of "use". */
 static void
 scan_children(const ScimEndpointType *target, bool *use, ScimParentRow *rows, int n, long *budget)
 {
 	const ScimMapping *m = target->mapping;
+	bool	   *can = palloc(sizeof(bool) * Max(m->nchildren, 1));
 
+	memcpy(can, use, sizeof(bool) * m->nchildren);
 	for (int i = 0; i < m->nchildren; i++)
-	{
-		const ScimAttr *attr = m->children[i].attr;
-		int			end = i;
-		bool		can = use[i];
-
-		/* relations of one attribute follow each other */
-		for (; end < m->nchildren && m->children[end].attr == attr; end++)
-			can = can && (!use[end] || scim_store_can_scan(m, end));
-		for (; can && i < end; i++)
-		{
-			if (use[i] && !scim_store_scan_child(target, i, rows, n, budget))
-				break;
-			use[i] = false;
-		}
-		i = end - 1;
-	}
+		if (use[i] && !scim_store_can_scan(m, i))
+			leave_to_statement(m, m->children[i].attr, can);
+	for (int i = 0; i < m->nchildren; i++)
+		if (use[i] && can[i] && !scim_store_scan_children(target, i, can, use, rows, n, budget))
+			leave_to_statement(m, m->children[i].attr, can);
 }
 
 /* The keys of some parents as a parameter. */
@@ -341,21 +337,12 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 {
 	const ScimMapping *m = target->mapping;
 	ScimStoreState *state = scim_store_state(m);
-	int32		mask = 0;
 	int			width = 0;
 	long		budget = (long) scim_request_memory * 1024L / CHILD_ROW_COST;
 	bool	   *use = palloc0(sizeof(bool) * Max(m->nchildren, 1));
 
-	for (int i = 0; i < n; i++)
-		if (state->col_present >= 0 && !rows[i].nulls[state->col_present])
-			mask |= DatumGetInt32(rows[i].values[state->col_present]);
 	for (int i = 0; i < m->nchildren; i++)
-	{
-		const ScimChild *child = &m->children[i];
-
-		use[i] = child->kind != SCIM_CHILD_GROUPS && selection->has[child->attr->ord] &&
-			(state->col_present < 0 || child->present < 0 || (mask & (1 << child->present)) != 0);
-	}
+		use[i] = m->children[i].kind != SCIM_CHILD_GROUPS && selection->has[m->children[i].attr->ord];
 	scan_children(target, use, rows, n, &budget);
 	for (int i = 0; i < m->nchildren; i++)
 		if (use[i])
@@ -476,6 +463,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 			PopActiveSnapshot();
 		return false;
 	}
+	scim_state_fill(target, &row, 1);
 	if (head)
 	{
 		head->id = row.id;
@@ -614,6 +602,7 @@ parent_rows(const ScimEndpointType *target, int n, bool backward)
 	check_types(target->mapping, scim_store_state(target->mapping), desc);
 	for (int i = 0; i < n; i++)
 		deform_parent(desc, SPI_tuptable->vals[i], &rows[backward ? n - 1 - i : i]);
+	scim_state_fill(target, rows, n);
 	return rows;
 }
 
@@ -663,7 +652,10 @@ read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow 
 		ids = page_texts(query, 0);
 		*rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
 		if (scim_store_scan_parents(target, ids, n, *rows))
+		{
+			scim_state_fill(target, *rows, n);
 			return found;
+		}
 	}
 
 	found = select_page(target, query, false, sort_keys);
@@ -859,6 +851,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 		if (row->in_scope)
 			rows[nrows++] = wanted[i].row;
 	}
+	scim_state_fill(target, rows, nrows);
 	if (nrows > 0)
 		read_children(target, selection, rows, nrows);
 	for (int i = 0, j = 0; i < *nresult; i++)

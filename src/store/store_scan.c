@@ -65,11 +65,14 @@ typedef struct ScanIndex
 	int			narguments;
 	AttrNumber	order;			/* of a child: its order column, or 0 */
 	Oid			order_type;
+	AttrNumber	fixed;			/* of a child: the text column that tells which rows are its own, or 0 */
+	const char *fixed_text;		/* and how */
+	int			fixed_len;
 } ScanIndex;
 
 typedef struct ScanColumnRead
 {
-	AttrNumber	attnum;			/* 0: none, the version is the row's own */
+	AttrNumber	attnum;			/* 0: none, it is the row's own version or of its state */
 	Oid			type;
 } ScanColumnRead;
 
@@ -353,7 +356,21 @@ counts_all_rows(const ScimChild *child)
 	/* a member has to be a resource, and one of this scope */
 	if (child->kind == SCIM_CHILD_LINK && target && (target->filter || target->membership))
 		return false;
-	return child->filter == NULL && child->nfixed == 0;
+	return child->filter == NULL && (child->nfixed == 0 || (child->nfixed == 1 && child->kind == SCIM_CHILD_VALUES));
+}
+
+/* A column that holds the same text in all rows of a child relation, compared by its bytes. */
+static bool
+find_fixed(const ScimChild *child, Relation rel, ScanIndex *result)
+{
+	Oid			type;
+
+	if (child->nfixed == 0)
+		return true;
+	result->fixed_text = child->fixed_texts[0];
+	result->fixed_len = strlen(result->fixed_text);
+	return named_column(rel, child->fixed_columns[0], &result->fixed, &type) && type == TEXTOID &&
+		get_collation_isdeterministic(TupleDescAttr(RelationGetDescr(rel), result->fixed - 1)->attcollation);
 }
 
 /* Is every value of a child row a column whose text needs no cast, or fixed? */
@@ -382,7 +399,7 @@ prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 	if (!counts_all_rows(child))
 		return;
 	rel = table_open(child->relid, AccessShareLock);
-	if (!child_is_plain(child, RelationGetDescr(rel)))
+	if (!child_is_plain(child, RelationGetDescr(rel)) || !find_fixed(child, rel, result))
 	{
 		table_close(rel, NoLock);
 		return;
@@ -410,12 +427,12 @@ note_column(ScimScans *scans, TupleDesc desc, int place, const ScimSource *src)
 
 /*
  * Do the scope's columns alone tell which rows are resources, and the row alone
- * what they are?
+ * (but for its state) what they are?
  */
 static bool
 counts_all_resources(const ScimMapping *m)
 {
-	return m->filter == NULL && m->membership == NULL && m->state == NULL && m->nsides == 0;
+	return m->filter == NULL && m->membership == NULL && m->nsides == (m->state ? 1 : 0);
 }
 
 /* Where each column of a parent row comes from; false: not all are columns. */
@@ -429,15 +446,12 @@ note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, Sc
 		return false;
 	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !is_key_type(m->version->typid)))
 		return false;
-	if (m->created && !note_column(scans, desc, state->col_created, m->created))
+	if (m->created && m->created->side == NULL && !note_column(scans, desc, state->col_created, m->created))
 		return false;
-	if (m->last_modified && !note_column(scans, desc, state->col_modified, m->last_modified))
-		return false;
-	if (m->present && !named_column(rel, m->present, &scans->columns[state->col_present].attnum,
-									&scans->columns[state->col_present].type))
+	if (m->last_modified && m->last_modified->side == NULL && !note_column(scans, desc, state->col_modified, m->last_modified))
 		return false;
 	for (int i = 0; i < m->nscalars; i++)
-		if (!note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
+		if (m->scalars[i].src.side == NULL && !note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
 			return false;
 	for (int i = 0; i < m->nslots; i++)
 		for (int j = 0; j < m->slots[i].nsubs; j++)
@@ -610,7 +624,7 @@ child_fits(const ScimChild *child, const ScanIndex *how, TupleDesc desc)
 	for (int i = 0; i < child->nsubs; i++)
 		if (child->srcs[i].expr && !is_stored(desc, child->srcs[i].attnum, child->srcs[i].typid))
 			return false;
-	return is_stored(desc, how->order, how->order_type);
+	return is_stored(desc, how->order, how->order_type) && (how->fixed == 0 || is_stored(desc, how->fixed, TEXTOID));
 }
 
 static int64
@@ -643,18 +657,108 @@ scim_store_can_scan(const ScimMapping *m, int child)
 	return OidIsValid(scans_of(m)->children[child].index);
 }
 
+/* Do the rows of two child relations come from one scan? */
+static bool
+same_place(const ScanIndex *a, const ScanIndex *b)
+{
+	return a->fixed != 0 && a->fixed == b->fixed && a->relid == b->relid && a->index == b->index && a->order == b->order;
+}
+
+/* Child relations whose rows one scan finds. */
+typedef struct ScanGroup
+{
+	int			n;
+	int			last;			/* the one that the last row was of: values of one attribute lie together */
+	const ScimChild **children;
+	const ScanIndex **how;
+} ScanGroup;
+
+/* Those that lie in the place of the first; false: not as they were. */
+static bool
+make_group(const ScimMapping *m, int first, const bool *can, const bool *use, TupleDesc desc, ScanGroup *group)
+{
+	const ScanIndex *hows = scans_of(m)->children;
+
+	group->n = group->last = 0;
+	group->children = palloc(sizeof(ScimChild *) * m->nchildren);
+	group->how = palloc(sizeof(ScanIndex *) * m->nchildren);
+	for (int i = first; i < m->nchildren; i++)
+	{
+		if (i != first && (!can[i] || !use[i] || !same_place(&hows[first], &hows[i])))
+			continue;
+		if (!child_fits(&m->children[i], &hows[i], desc))
+			return false;
+		group->children[group->n] = &m->children[i];
+		group->how[group->n++] = &hows[i];
+	}
+	return true;
+}
+
+/* Is this row of that child relation? */
+static bool
+is_of(const ScanIndex *how, TupleTableSlot *slot)
+{
+	text	   *value;
+
+	if (how->fixed == 0)
+		return true;
+	if (slot->tts_isnull[how->fixed - 1])
+		return false;
+	value = DatumGetTextPP(slot->tts_values[how->fixed - 1]);
+	return VARSIZE_ANY_EXHDR(value) == how->fixed_len && memcmp(VARDATA_ANY(value), how->fixed_text, how->fixed_len) == 0;
+}
+
+/* The relation that a row is of; false: none that is asked for. */
+static bool
+find_child(ScanGroup *group, TupleTableSlot *slot)
+{
+	for (int i = 0; i < group->n; i++)
+	{
+		int			j = (group->last + i) % group->n;
+
+		if (!is_of(group->how[j], slot))
+			continue;
+		group->last = j;
+		return true;
+	}
+	return false;
+}
+
+static ScimChildRow *
+make_child_row(const ScimChild *child, const ScanIndex *how, TupleTableSlot *slot)
+{
+	ScimChildRow *row = palloc(sizeof(ScimChildRow));
+
+	row->child = child;
+	row->order = 0;
+	if (child->kind == SCIM_CHILD_VALUES)
+	{
+		row->values = palloc(sizeof(char *) * child->nsubs);
+		for (int j = 0; j < child->nsubs; j++)
+			row->values[j] = value_text(&child->srcs[j], slot);
+		if (!slot->tts_isnull[how->order - 1])
+			row->order = integer_value(slot->tts_values[how->order - 1], how->order_type);
+	}
+	else
+	{
+		row->values = palloc(sizeof(char *));
+		row->values[0] = value_text(&child->ref, slot);
+	}
+	return row;
+}
+
 bool
-scim_store_scan_child(const ScimEndpointType *target, int index, ScimParentRow *rows, int n, long *budget)
+scim_store_scan_children(const ScimEndpointType *target, int index, const bool *can, bool *use,
+						 ScimParentRow *rows, int n, long *budget)
 {
 	const ScimMapping *m = target->mapping;
-	const ScimStoreState *state = scim_store_state(m);
-	const ScimChild *child = &m->children[index];
 	const ScanIndex *how = &scans_of(m)->children[index];
+	ScanGroup	group;
 	OpenScan	scan;
 
 	if (!open_scan(how, &scan))
 		return false;
-	if (!child_fits(child, how, RelationGetDescr(scan.rel)))
+	if (!make_group(m, index, can, use, RelationGetDescr(scan.rel), &group))
 	{
 		index_close(scan.index, AccessShareLock);
 		table_close(scan.rel, NoLock);
@@ -663,36 +767,20 @@ scim_store_scan_child(const ScimEndpointType *target, int index, ScimParentRow *
 	begin_scan(target, how, &scan);
 	for (int i = 0; i < n; i++)
 	{
-		if (state->col_present >= 0 && child->present >= 0 && !rows[i].nulls[state->col_present] &&
-			(DatumGetInt32(rows[i].values[state->col_present]) & (1 << child->present)) == 0)
-			continue;
 		start_at(how, &scan, key_of(m, &rows[i]));
 		while (next_row(&scan))
 		{
-			ScimChildRow *row = palloc(sizeof(ScimChildRow));
-
+			slot_getallattrs(scan.slot);
+			if (!find_child(&group, scan.slot))
+				continue;
 			if (--*budget < 0)
 				scim_store_too_much();
-			slot_getallattrs(scan.slot);
-			row->child = child;
-			row->order = 0;
-			if (child->kind == SCIM_CHILD_VALUES)
-			{
-				row->values = palloc(sizeof(char *) * child->nsubs);
-				for (int j = 0; j < child->nsubs; j++)
-					row->values[j] = value_text(&child->srcs[j], scan.slot);
-				if (!scan.slot->tts_isnull[how->order - 1])
-					row->order = integer_value(scan.slot->tts_values[how->order - 1], how->order_type);
-			}
-			else
-			{
-				row->values = palloc(sizeof(char *));
-				row->values[0] = value_text(&child->ref, scan.slot);
-			}
-			scim_store_add_row(&rows[i], row);
+			scim_store_add_row(&rows[i], make_child_row(group.children[group.last], group.how[group.last], scan.slot));
 		}
 	}
 	end_scan(&scan);
+	for (int i = 0; i < group.n; i++)
+		use[group.children[i] - m->children] = false;
 	return true;
 }
 

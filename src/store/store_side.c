@@ -1,8 +1,7 @@
 /*
  * store_side.c
  *		Rows of other tables that belong to a resource: those its attributes live
- *		in, those that have to be there, the one by which it is in a scope, and
- *		scim.resource_state.
+ *		in, those that have to be there, the one by which it is in a scope.
  */
 #include "postgres.h"
 
@@ -14,12 +13,7 @@
 void
 scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, const char *id, int scope)
 {
-	if (side->by_text)
-		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) $%d", side->parent.row, scim_sql_text(sql, id));
-	else
-		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) %s", side->parent.row, scim_sql_key(m, scim_sql_id(sql, m, id)));
-	if (side->by_text)
-		appendStringInfo(&sql->text, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
+	appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) %s", side->parent.row, scim_sql_key(m, scim_sql_id(sql, m, id)));
 	scim_sql_fixed(sql, side->nfixed, side->fixed_columns, side->fixed_values, side->fixed_types);
 	for (int i = 0; i < m->nscope; i++)
 		if (side->scope[i])
@@ -30,12 +24,10 @@ scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, const
 static void
 add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, const char *id, int scope)
 {
-	int			key = side->by_text ? scim_sql_text(list->sql, id) : scim_sql_id(list->sql, m, id);
+	int			key = scim_sql_id(list->sql, m, id);
 
 	for (int i = 0; i < side->parent.n; i++)
-		scim_columns_add(list, side->parent.columns[i], side->by_text ? psprintf("$%d", key) : scim_sql_key_part(m, i, key));
-	if (side->by_text)
-		scim_columns_add(list, "scope", side->by_scope ? scim_mapping_scope_text(m, scope) : "''");
+		scim_columns_add(list, side->parent.columns[i], scim_sql_key_part(m, i, key));
 	for (int i = 0; i < side->nfixed; i++)
 		scim_columns_add(list, side->fixed_columns[i], psprintf("%s::%s", side->fixed_values[i], side->fixed_types[i]));
 	for (int i = 0; i < m->nscope; i++)
@@ -102,7 +94,7 @@ update_side(const ScimChange *change, const char *id, const ScimSide *side)
 	scim_change_columns(&list, change, side);
 	if (list.n == 0)
 		return false;
-	if (!any && side->nfixed > 0 && !is_membership && side != m->state)
+	if (!any && side->nfixed > 0 && !is_membership)
 	{
 		scim_sql_init(&sql);
 		scope = scim_sql_scope_params(&sql, change->target);
@@ -128,53 +120,9 @@ scim_side_update(const ScimChange *change, const char *id)
 	bool		changed = false;
 
 	for (int i = 0; i < m->nsides; i++)
-		changed = update_side(change, id, &m->sides[i]) || changed;
+		if (&m->sides[i] != m->state)
+			changed = update_side(change, id, &m->sides[i]) || changed;
 	return changed;
-}
-
-/* scim.resource_state of a resource that was created or changed. */
-void
-scim_side_touch_state(const ScimEndpointType *target, const char *id, bool created)
-{
-	const ScimMapping *m = target->mapping;
-	ScimSql		sql;
-	ScimColumns list;
-	int			scope;
-
-	if (m->state == NULL)
-		return;
-	scim_sql_init(&sql);
-	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "UPDATE %s c SET last_modified = pg_catalog.clock_timestamp(), version = c.version OPERATOR(pg_catalog.+) 1%s WHERE ",
-					 m->state->relation, created ? ", created = pg_catalog.clock_timestamp()" : "");
-	scim_side_append(&sql, m, m->state, id, scope);
-	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
-	if (SPI_processed > 0)
-		return;
-	scim_sql_init(&sql);
-	scim_columns_init(&list, &sql, false);
-	scope = scim_sql_scope_params(&sql, target);
-	add_side_columns(&list, m, m->state, id, scope);
-	if (created)
-		scim_columns_add(&list, "created", "pg_catalog.clock_timestamp()");
-	scim_columns_append_insert(&list, m->state->relation);
-	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
-}
-
-void
-scim_side_delete_state(const ScimEndpointType *target, const char *id)
-{
-	const ScimMapping *m = target->mapping;
-	ScimSql		sql;
-	int			scope;
-
-	if (m->state == NULL)
-		return;
-	scim_sql_init(&sql);
-	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->state->relation);
-	scim_side_append(&sql, m, m->state, id, scope);
-	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 }
 
 /* The row by which a resource is in the scope; one with attributes in it may be there already. */

@@ -292,32 +292,43 @@ make_plans(MemoryContext context)
 
 /* ---- the state of a mapping ---- */
 
-const char *
-scim_store_version_sql(const ScimMapping *mapping)
+/* The version of the row itself. */
+static const char *
+row_version_sql(const ScimMapping *mapping)
 {
-	const char *own;
-	StringInfoData sql;
-
 	if (mapping->version)
 		return mapping->version->expr;
-	/* the row's own version; a view or foreign table has none, there the row as a whole stands for it */
+	/* a view or foreign table has none, there the row as a whole stands for it */
 	switch (get_rel_relkind(mapping->relid))
 	{
 		case RELKIND_VIEW:
 		case RELKIND_FOREIGN_TABLE:
-			own = "pg_catalog.md5(r::pg_catalog.text)";
-			break;
+			return "pg_catalog.md5(r::pg_catalog.text)";
 		default:
-			own = "r.xmin";
-			break;
+			return "r.xmin";
 	}
-	if (mapping->state == NULL)
+}
+
+const char *
+scim_store_version_sql(const ScimMapping *mapping)
+{
+	const char *own = row_version_sql(mapping);
+	StringInfoData sql;
+
+	if (mapping->state == NULL || mapping->version)
 		return own;
-	/* and what scim has changed beside it */
+	/* as take_version() of store_state.c puts them together */
 	initStringInfo(&sql);
-	appendStringInfo(&sql, "pg_catalog.concat_ws('.', %s, (SELECT c.version FROM %s c WHERE ", own, mapping->state->relation);
+	if (mapping->track)
+		appendStringInfoString(&sql, "coalesce(");
+	else
+		appendStringInfo(&sql, "pg_catalog.concat_ws('.', %s, ", own);
+	appendStringInfo(&sql, "(SELECT c.version::pg_catalog.text FROM %s c WHERE ", mapping->state->relation);
 	scim_mapping_side_join(mapping, mapping->state, &sql);
-	appendStringInfoString(&sql, "))");
+	appendStringInfoChar(&sql, ')');
+	if (mapping->track)
+		appendStringInfo(&sql, ", %s::pg_catalog.text", own);
+	appendStringInfoChar(&sql, ')');
 	return sql.data;
 }
 
@@ -328,8 +339,15 @@ add_column(StringInfo list, int *n, const char *expr)
 	(*n)++;
 }
 
+/* What is read of a source: itself, or nothing where store_state.c fills it in. */
+static const char *
+source_sql(const ScimMapping *m, const ScimSource *src)
+{
+	return m->state && src->side == m->state ? psprintf("NULL::%s", src->type_name) : src->expr;
+}
+
 /*
- * The columns of a parent row: key, version, times, presence, then one for
+ * The columns of a parent row: key, version, times, then one for
  * each scalar and slot source.
  */
 static void
@@ -342,22 +360,22 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 	add_column(&list, &n, psprintf("%s::pg_catalog.text", m->key.id.expr));
 	state->col_version = n;
 	/* without a version column, the row's own: every write moves it */
-	add_column(&list, &n, psprintf("%s::pg_catalog.text", scim_store_version_sql(m)));
-	state->col_created = state->col_modified = state->col_present = -1;
+	add_column(&list, &n, psprintf("%s::pg_catalog.text", row_version_sql(m)));
+	state->col_created = state->col_modified = -1;
+	state->state_external_id = state->state_created = state->state_modified = -1;
 	if (m->created)
 	{
 		state->col_created = n;
-		add_column(&list, &n, m->created->expr);
+		if (m->state && m->created->side == m->state)
+			state->state_created = n;
+		add_column(&list, &n, source_sql(m, m->created));
 	}
 	if (m->last_modified)
 	{
 		state->col_modified = n;
-		add_column(&list, &n, m->last_modified->expr);
-	}
-	if (m->present)
-	{
-		state->col_present = n;
-		add_column(&list, &n, psprintf("r.%s", m->present));
+		if (m->state && m->last_modified->side == m->state)
+			state->state_modified = n;
+		add_column(&list, &n, source_sql(m, m->last_modified));
 	}
 	state->groups_child = -1;
 	for (int i = 0; i < m->nchildren; i++)
@@ -365,7 +383,11 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 			state->groups_child = i;
 	state->col_scalars = n;
 	for (int i = 0; i < m->nscalars; i++)
-		add_column(&list, &n, m->scalars[i].src.expr);
+	{
+		if (m->state && m->scalars[i].src.side == m->state)
+			state->state_external_id = n;
+		add_column(&list, &n, source_sql(m, &m->scalars[i].src));
+	}
 	state->col_slots = n;
 	for (int i = 0; i < m->nslots; i++)
 		for (int j = 0; j < m->slots[i].nsubs; j++)

@@ -14,36 +14,6 @@
 #include "store_internal.h"
 #include "../core/core_value.h"
 
-/* ---- who writes ---- */
-
-ScimStoreWriter scim_store_writer = {-1, NULL, 0};
-
-/* The depth of triggers that this process is in. */
-int
-scim_store_trigger_depth(void)
-{
-	return DatumGetInt32(DirectFunctionCall1(pg_trigger_depth, (Datum) 0));
-}
-
-void
-scim_store_reset(void)
-{
-	scim_store_writer.depth = -1;
-	scim_store_writer.id = NULL;
-	scim_store_writer.present = 0;
-}
-
-static ScimStoreWriter
-begin_writing(const char *id)
-{
-	ScimStoreWriter saved = scim_store_writer;
-
-	scim_store_writer.depth = scim_store_trigger_depth();
-	scim_store_writer.id = id;
-	scim_store_writer.present = 0;
-	return saved;
-}
-
 /* ---- differences ---- */
 
 /* The wanted value of a scalar attribute in a resource, or NULL. */
@@ -161,30 +131,6 @@ add_inline_columns(ScimColumns *list, const ScimChange *change)
 
 /* ---- child relations ---- */
 
-/* Bits of the child relations whose values are known. */
-static int32
-known_mask(const ScimMapping *m, const ScimSelection *known)
-{
-	int32		mask = 0;
-
-	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].present >= 0 && known->has[m->children[i].attr->ord])
-			mask |= 1 << m->children[i].present;
-	return mask;
-}
-
-/* Bits of the child relations in which a state has values. */
-static int32
-presence_mask(const ScimMapping *m, const json_t *resource)
-{
-	int32		mask = 0;
-
-	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].present >= 0 && scim_store_multi(m->type, resource, m->children[i].attr))
-			mask |= 1 << m->children[i].present;
-	return mask;
-}
-
 static bool
 is_link(const ScimMapping *m, const ScimAttr *attr)
 {
@@ -278,29 +224,14 @@ append_where_key(ScimSql *sql, const ScimMapping *m, const char *id, int scope)
 	appendStringInfo(&sql->text, " AND %s", scim_sql_is_id(m, scim_sql_id(sql, m, id)));
 }
 
-/*
- * Write the parent row: changed columns and, if anything changed at all, the
- * version, the time and the presence bits.
- */
+/* Write the parent row, of which something has changed: version and time, too. */
 static void
-update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list,
-			  const ScimSelection *known, int scope)
+update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumns *list, int scope)
 {
 	const ScimMapping *m = change->target->mapping;
-	int32		mask = m->present ? known_mask(m, known) : 0;
-	int32		present = m->present ? scim_store_writer.present : 0;
 
 	add_touches(list, m);
-	if ((mask | present) != 0)
-	{
-		int			keep = scim_sql_text(sql, psprintf("%d", ~mask));
-		int			set = scim_sql_text(sql, psprintf("%d", (presence_mask(m, change->after) & mask) | present));
-
-		scim_columns_add(list, m->present,
-						 psprintf("r.%s OPERATOR(pg_catalog.&) $%d::pg_catalog.int4 OPERATOR(pg_catalog.|) $%d::pg_catalog.int4",
-								  m->present, keep, set));
-	}
-	scim_side_touch_state(change->target, id, false);
+	scim_state_write(change, id);
 	if (list->n == 0 && m->state)
 		return;
 	/* no column tells of changes in child rows: rewriting the row moves its version */
@@ -359,13 +290,6 @@ insert_parent(const ScimChange *change)
 			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
 	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
-	if (m->present)
-	{
-		int32		mask = presence_mask(m, change->after);
-
-		if (mask != 0)
-			scim_columns_add(&list, m->present, psprintf("$%d::pg_catalog.int4", scim_sql_text(&sql, psprintf("%d", mask))));
-	}
 	scim_columns_settings(&list, m->inserts, m->ninserts);
 	add_missing(&list, m->created, m->created ? scim_store_now_sql(m->created) : NULL);
 	add_missing(&list, m->last_modified, m->last_modified ? scim_store_now_sql(m->last_modified) : NULL);
@@ -566,7 +490,6 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	ScimChange		change = {target, NULL, wanted, false};
 	char	   *id;
 	bool		changed = false;
-	ScimStoreWriter saved;
 
 	require_ability(m, m->insertable, "created");
 	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
@@ -579,22 +502,23 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimErro
 	scim_side_update(&change, id);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
-	scim_side_touch_state(target, id, true);
-	saved = begin_writing(id);
 	update_children(&change, id, NULL, &changed, err);
-	scim_store_writer = saved;
-	return err->status ? NULL : id;
+	if (err->status)
+		return NULL;
+	/* the last of all: what triggers make of the others is part of it */
+	scim_state_write(&change, id);
+	return id;
 }
 
 bool
 scim_store_takes_part(const ScimEndpointType *target)
 {
-	return target->mapping->nsides == 0;
+	return target->mapping->nsides == (target->mapping->state ? 1 : 0);
 }
 
 bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const ScimSelection *known, const json_t *before, const json_t *after,
+				  const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -602,13 +526,11 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
-	ScimStoreWriter saved;
 
 	*changed = false;
 	require_ability(target->mapping, target->mapping->updatable, "changed");
 	if (!scim_store_check_places(target, after, err) || !check_key(&change, err) || !check_unique(&change, id, err))
 		return false;
-	saved = begin_writing(id);
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
 	if (err->status == 0)
@@ -621,12 +543,11 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 		scope = scim_sql_scope_params(&sql, target);
 		scim_change_columns(&list, &change, NULL);
 		add_inline_columns(&list, &change);
-		if (list.n > 0)
+		if (list.n > 0 || scim_state_changes(&change))
 			*changed = true;
 		if (*changed)
-			update_parent(&change, id, &sql, &list, known, scope);
+			update_parent(&change, id, &sql, &list, scope);
 	}
-	scim_store_writer = saved;
 	return err->status == 0;
 }
 
@@ -647,12 +568,12 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 	scim_columns_init(&list, &sql, true);
 	scope = scim_sql_scope_params(&sql, target);
 	add_touches(&list, holder);
-	if (list.n == 0)
+	if (list.n == 0 && holder->state == NULL)
 		return;
-	appendStringInfo(&sql.text, "WITH holder(%s) AS MATERIALIZED (SELECT ", scim_sql_key_list("k", key->n));
+	appendStringInfo(&sql.text, "WITH holder(%s, id) AS MATERIALIZED (SELECT ", scim_sql_key_list("k", key->n));
 	for (int i = 0; i < key->n; i++)
-		appendStringInfo(&sql.text, "%s%s", i > 0 ? ", " : "", key->parts[i].expr);
-	appendStringInfo(&sql.text, " FROM %s r WHERE ", holder->relation);
+		appendStringInfo(&sql.text, "%s, ", key->parts[i].expr);
+	appendStringInfo(&sql.text, "%s::pg_catalog.text FROM %s r WHERE ", key->id.expr, holder->relation);
 	scim_sql_scope(&sql, holder, "r", scope);
 	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY (SELECT %s FROM %s c WHERE %s",
 					 key->row, scim_sql_columns(&link->parent, "c"), link->relation,
@@ -661,11 +582,25 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 	appendStringInfoString(&sql.text, ") ORDER BY ");
 	for (int i = 0; i < key->n; i++)
 		appendStringInfo(&sql.text, "%s%d", i > 0 ? ", " : "", i + 1);
-	appendStringInfo(&sql.text, " FOR NO KEY UPDATE OF r) UPDATE %s r SET ", holder->relation);
-	scim_columns_append_set(&list);
-	appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) %s AND ", key->row, scim_sql_key_row("holder.k", key->n));
-	scim_sql_scope(&sql, holder, "r", scope);
-	scim_sql_execute(holder, &sql, SPI_OK_UPDATE, false, 0);
+	appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r)");
+	if (list.n > 0)
+	{
+		appendStringInfo(&sql.text, ", touched AS (UPDATE %s r SET ", holder->relation);
+		scim_columns_append_set(&list);
+		appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) %s AND ", key->row, scim_sql_key_row("holder.k", key->n));
+		scim_sql_scope(&sql, holder, "r", scope);
+		appendStringInfoChar(&sql.text, ')');
+	}
+	appendStringInfoString(&sql.text, " SELECT pg_catalog.array_agg(h.id) FROM holder h");
+	scim_sql_execute(holder, &sql, SPI_OK_SELECT, false, 0);
+	if (holder->state)
+	{
+		bool		isnull;
+		Datum		keys = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			scim_state_change(target, holder, keys);
+	}
 }
 
 /*
@@ -718,7 +653,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	}
 	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
 		delete_dependents(target, id);
-	scim_side_delete_state(target, id);
+	scim_state_delete(target, id);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (m->membership)

@@ -231,6 +231,43 @@ sub said { return join ' ', map { $_->{method} } @_ }
 	$s->sql("SELECT scim.drop_sync('wary')");
 }
 
+# ---- a 200 that is none, a duplicate that is not found ----
+
+{
+	my $peer = ScimPeer->start(token => CANARY);
+
+	$s->mapped_table('pages', 4);
+	$s->start_sync('pages', $peer, mapping => 'pages', delete_after => '0');
+	ok($s->settled('pages'), 'settled');
+	# of a gateway, say; what was asked for has not happened
+	for my $page ({ action => 'html', status => 200 }, { action => 'garbage' })
+	{
+		$peer->faults({ %$page, method => 'PATCH', first => 1 });
+		$s->sql("UPDATE hr.pages SET job_title = '$page->{action}' WHERE id = 1");
+		$s->becomes_same($peer, 'pages', "PATCH, 200 with $page->{action}");
+	}
+	$peer->faults({ action => 'html', status => 200, method => 'DELETE', first => 1 });
+	$s->sql('DELETE FROM hr.pages WHERE id = 2');
+	$s->becomes_same($peer, 'pages', 'DELETE, 200 with a page');
+	$peer->faults({ action => 'html', status => 201, method => 'POST', first => 1 });
+	$s->add_rows('pages', 5, 5);
+	$s->becomes_same($peer, 'pages', 'POST, 201 with a page', 30);
+
+	# what was there before, and is in no list before some seconds
+	$peer->settings(search_lag_ms => 4000);
+	my ($status) = $peer->request('POST', '/Users', { schemas => [CORE_USER], userName => 'user6@example.com', title => 'By hand', active => $true });
+	is($status, 201, 'made by hand');
+	$s->add_rows('pages', 6, 6);
+	$s->becomes_same($peer, 'pages', 'a duplicate that is found late', 40);
+	# and what it has made itself, without saying its id
+	$peer->faults({ action => 'no_body', location => $false, method => 'POST', first => 1 });
+	$s->add_rows('pages', 7, 7);
+	$s->becomes_same($peer, 'pages', 'one of its own that is found late', 40);
+	ok($s->settled('pages', 40), 'settled');
+	no_offences($peer, 'pages');
+	$s->sql("SELECT scim.drop_sync('pages')");
+}
+
 # ---- several that match ----
 
 {

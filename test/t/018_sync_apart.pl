@@ -142,9 +142,16 @@ sub users_like
 	$peer->faults({ action => 'drop', applied => $true, method => 'POST', first => 1 });
 	$s->add_rows('renamed', 1, 1);
 	ok($s->poll("SELECT l.doubt > 0 FROM scim._links l JOIN scim._syncs s ON s.id = l.sync_id WHERE s.name = 'renamed'", 't', 10), 'in doubt');
-	$s->sql("UPDATE hr.renamed SET upn = 'another\@example.com'");
+	$s->sql("UPDATE hr.renamed SET upn = 'another\@example.com', mail = NULL");
 	ok($s->settled('renamed', 40), 'settled');
 	$s->same_users($peer, 'renamed', 'renamed');
+
+	# what is found has more than is wanted, and refuses to lose it at first
+	$peer->put_resources({ schemas => [CORE_USER], userName => 'user2@example.com', title => 'Old', active => $true, emails => [ { type => 'work', value => 'old@mail.example' } ] });
+	$peer->faults({ action => 'answer', status => 409, method => 'PATCH', first => 1 });
+	$s->sql("INSERT INTO hr.renamed (id, upn) VALUES (2, 'user2\@example.com')");
+	ok($s->settled('renamed', 40), 'settled');
+	$s->same_users($peer, 'renamed', 'found');
 	$s->sql("SELECT scim.drop_sync('renamed')");
 }
 

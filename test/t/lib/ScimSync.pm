@@ -212,6 +212,33 @@ sub becomes_same
 	return $same ? pass("$what: the peer has what the table has") : is_deeply(held($peer), $wanted, "$what: the peer has what the table has");
 }
 
+# Tables hr.teams and hr.team_members (team, person: keys of hr.staff) with so many
+# teams, and the mapping "teams".
+sub mapped_teams
+{
+	my ($self, $teams) = @_;
+
+	$self->sql("SET ROLE hr_owner; CREATE TABLE hr.teams (id int PRIMARY KEY, name text); CREATE TABLE hr.team_members (team int, person int, PRIMARY KEY (team, person)); CREATE INDEX ON hr.team_members (person)");
+	$self->sql("INSERT INTO hr.teams SELECT i, 'Team ' || i FROM generate_series(1, $teams) i") if $teams;
+	return $self->{t}->call('create_mapping', { name => 'teams', resource_type => 'Group', relation => 'hr.teams', owner => 'hr_owner',
+		attributes => json_bytes({ displayName => 'name', members => { table => 'hr.team_members', parent => 'team', ref => 'person', type => 'User' } }) });
+}
+
+# The peer's groups have the members of hr.teams, of whom the peer has; by name.
+sub same_teams
+{
+	my ($self, $peer, $what) = @_;
+	my $state = $peer->state;
+	my %name = map { $_->{id} => $_->{userName} } @{ $state->{Users} };
+	my %there = map { $_ => 1 } values %name;
+	my %held = map { my $g = $_; $g->{displayName} => [ sort map { $name{ $_->{value} } // "? $_->{value}" } @{ $g->{members} || [] } ] } @{ $state->{Groups} };
+	my $rows = $self->sql("SELECT coalesce(json_object_agg(t.name, (SELECT coalesce(json_agg(s.upn), '[]') FROM hr.team_members m JOIN hr.staff s ON s.id = m.person WHERE m.team = t.id)), '{}') FROM hr.teams t");
+	my $wanted = JSON::PP->new->utf8->decode($rows);
+
+	$_ = [ sort grep { $there{$_} } @$_ ] for values %$wanted;
+	return is_deeply(\%held, $wanted, "$what: the groups are as the tables say");
+}
+
 # What the worker was told at the very moment when it was killed it can't know:
 # requests that are too early because of that alone are no offences ($kills:
 # times of kills, ms of the peer's clock).
