@@ -35,7 +35,7 @@ COMMENT ON COLUMN scim._mappings.id IS 'Number of the mapping.';
 COMMENT ON COLUMN scim._mappings.name IS 'Name of the mapping.';
 COMMENT ON COLUMN scim._mappings.resource_type IS 'Name of the resource type (User, Group).';
 COMMENT ON COLUMN scim._mappings.relation IS 'The mapped table or view.';
-COMMENT ON COLUMN scim._mappings.key IS 'Column that is the id of a resource.';
+COMMENT ON COLUMN scim._mappings.key IS 'What the id of a resource is made of: a column, several with commas, or an expression.';
 COMMENT ON COLUMN scim._mappings.attributes IS 'Attribute path to source, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.options IS 'What holds for the row as a whole, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.owner IS 'Role that statements on the relation run as; null (built-in store): the owner of the endpoint.';
@@ -236,7 +236,7 @@ COMMENT ON VIEW scim.mappings IS 'Mappings that belong to a role of the current 
 COMMENT ON COLUMN scim.mappings.name IS 'Name of the mapping.';
 COMMENT ON COLUMN scim.mappings.resource_type IS 'Name of the resource type.';
 COMMENT ON COLUMN scim.mappings.relation IS 'The mapped table or view.';
-COMMENT ON COLUMN scim.mappings.key IS 'Column that is the id of a resource.';
+COMMENT ON COLUMN scim.mappings.key IS 'What the id of a resource is made of: a column, several with commas, or an expression.';
 COMMENT ON COLUMN scim.mappings.attributes IS 'Attribute path to source.';
 COMMENT ON COLUMN scim.mappings.options IS 'What holds for the row as a whole.';
 COMMENT ON COLUMN scim.mappings.owner IS 'Role that statements on the relation run as.';
@@ -354,7 +354,7 @@ CREATE FUNCTION scim.create_mapping(
 REVOKE ALL ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_mapping(text, text, pg_catalog.regclass, text, jsonb, name, jsonb) IS
 'Tie a relation to a resource type, attribute by attribute.
-name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: column that is the id (default: the primary key, if it is one column); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state, track. docs/mapping.md has all forms.
+name: unique; resource_type: User, Group, or one that scim.create_schema has made; relation: table or updatable view; key: what the id is made of: a column, several with commas, or an expression (default: the primary key); attributes: attribute path to source (default: one attribute a column; makes a resource type that does not exist): a column name, an SQL expression (read-only, but for NOT <boolean column>), an object such as {"column": "role", "codes": {"1": "admin", "2": "member"}}, a value-path slot such as {"emails[type eq \"work\"].value": "mail"}, a child table such as {"phoneNumbers": {"table": "app.phones", "parent": "user_id", "columns": {"value": "number", "type": "kind"}}}, a reference such as {"members": {"table": "app.team_members", "parent": "team_id", "ref": "user_id", "type": "User"}}; owner: role that statements run as (default: the caller; a superuser has to name one); options: filter, insert, beside, touch, delete, revive, shared, membership, state, track. docs/mapping.md has all forms.
 Errors: 42710 name taken, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of the owner, or the owner is a privileged role.';
 
 CREATE FUNCTION scim.alter_mapping(
@@ -368,7 +368,7 @@ CREATE FUNCTION scim.alter_mapping(
 REVOKE ALL ON FUNCTION scim.alter_mapping(text, jsonb, jsonb, text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.alter_mapping(text, jsonb, jsonb, text) IS
 'Change a mapping; the endpoints that use it serve the new one from their next request on.
-name: the mapping; attributes: sources by attribute path that are added or replaced, null for one that is removed; options: options that are set, null for one that is removed; key: the new column of the id.
+name: the mapping; attributes: sources by attribute path that are added or replaced, null for one that is removed; options: options that are set, null for one that is removed; key: what the id is made of now.
 Errors: 42704 no such mapping, 22023 bad argument (names the attribute), 42703 no such column, 42501 not a member of its owner, part of the built-in store, or an endpoint could not serve it any more.';
 
 CREATE FUNCTION scim.drop_mapping(name text) RETURNS void

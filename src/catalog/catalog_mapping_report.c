@@ -327,7 +327,9 @@ source_text(const ScimSource *src)
 	initStringInfo(&text);
 	if (src->side)
 		appendStringInfo(&text, "%s: ", src->side->relation);
-	if (src->column)
+	if (src->ref_columns)
+		appendStringInfoString(&text, scim_key_names(src->ref_columns));
+	else if (src->column)
 		appendStringInfo(&text, "%s%s", src->negated ? "NOT " : "", src->column);
 	else
 		appendStringInfoString(&text, read->attnum != 0 ? strchr(read->expr, '.') + 1 : src->expr);
@@ -353,6 +355,11 @@ index_name(const ScimMapping *m, const ScimAttr *attr, Oid relid, const char *al
 
 	if (src->expr == NULL || src->constant)
 		return NULL;
+	if (src->ref_columns)
+	{
+		index = scim_mapping_columns_index(m, relid, src->ref_columns->attnums, src->ref_columns->n, scope, false);
+		return OidIsValid(index) ? get_rel_name(index) : NULL;
+	}
 	expr = scim_mapping_index_expression(attr, src);
 	index = index_for(m, relid, alias, expr, index_collation(src), scope, false);
 	return OidIsValid(index) ? get_rel_name(index) : NULL;

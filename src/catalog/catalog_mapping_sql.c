@@ -156,6 +156,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("mapping \"%s\" exists already", name)));
+	grant_key(relid, key, owner);
 	if (scim_own_execute("track new mapping",
 						 "UPDATE scim._mappings SET options = $7"
 						 " WHERE name OPERATOR(pg_catalog.=) $1 AND options OPERATOR(pg_catalog.<>) $7",
