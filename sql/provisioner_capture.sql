@@ -190,7 +190,7 @@ SELECT * FROM pg_temp.queue();
 -- a column of another type: what became of the values is found by reconciling
 ALTER TABLE hr.staff ALTER COLUMN job TYPE varchar(100) USING left(job, 3);
 SELECT * FROM pg_temp.queue();
--- one that is mapped: every change counts until it is back
+-- one that is mapped is followed: the sync reconciles
 ALTER TABLE hr.staff RENAME mail TO email;
 UPDATE hr.staff SET more = 9;
 SELECT * FROM pg_temp.queue();

@@ -217,7 +217,8 @@ check_relation(ScimResolve *ctx)
 	if (kind == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the relation of mapping \"%s\" does not exist any more", ctx->row->name)));
+				 errmsg("the relation of mapping \"%s\" does not exist any more", ctx->row->name),
+				 errhint("SELECT scim.alter_mapping(%s, relation => '...');", quote_literal_cstr(ctx->row->name))));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW && kind != RELKIND_FOREIGN_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -526,6 +527,8 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 				 errmsg("resource type \"%s\" of mapping \"%s\" does not exist", row->resource_type, row->name)));
 	ctx.kept = palloc0(sizeof(bool) * ctx.full->nattrs);
 	check_relation(&ctx);
+	if (row->id != 0 && !row->builtin)
+		scim_mapping_follow(row);
 
 	m->id = row->id;
 	m->name = row->name;

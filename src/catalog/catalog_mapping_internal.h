@@ -78,7 +78,8 @@ extern void scim_mapping_document(ScimResolve *ctx, const char *path, Oid relid,
 /* The key of the mapping; needs its scope to be resolved. */
 extern void scim_resolve_key(ScimResolve *ctx);
 
-/* Names of the columns that the text of a key lists; NIL: it is an expression. */
+/* Names that the text of a key lists; NIL: it is an expression.  The same if all of them are columns. */
+extern List *scim_key_listed_names(Oid relid, const char *text);
 extern List *scim_key_column_names(Oid relid, const char *text);
 
 /* The columns of the primary key, in order; NIL: there is none. */
@@ -95,6 +96,21 @@ extern void scim_resolve_reference(ScimResolve *ctx, const char *path, Oid relid
  */
 extern void scim_fit_reference(const ScimMapping *of, const ScimMapping *m, const char *path, Oid relid, const char *alias,
 							   ScimReference *columns, const char **scope);
+
+/* ---- names (catalog_mapping_name.c) ---- */
+
+/* Make the texts of a mapping those of what its columns are called now; raises what can't be followed. */
+extern void scim_mapping_follow(ScimMappingRow *row);
+/* The same, and note the new names; what can't be followed stays.  False: nothing is renamed. */
+extern bool scim_mapping_rename_text(ScimMappingRow *row);
+/* Note the numbers of all that a mapping names; forget them. */
+extern void scim_mapping_learn_names(const ScimMappingRow *row);
+extern void scim_mapping_forget_names(const ScimMappingRow *row);
+
+/* The column in a text "NOT column", or NULL. */
+extern const char *scim_mapping_negated(const char *text);
+/* Are two types so alike that what is said of a column of one goes for the other? */
+extern bool scim_types_are_alike(Oid a, Oid b);
 
 /* ---- children (catalog_mapping_child.c) ---- */
 

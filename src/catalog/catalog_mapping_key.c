@@ -373,7 +373,7 @@ scim_key_index(const ScimMapping *m, const char *const *scope, bool unique)
 /* ---- from the text of a mapping ---- */
 
 List *
-scim_key_column_names(Oid relid, const char *text)
+scim_key_listed_names(Oid relid, const char *text)
 {
 	Node	   *tree;
 	List	   *items;
@@ -390,11 +390,22 @@ scim_key_column_names(Oid relid, const char *text)
 	{
 		ColumnRef  *ref = (ColumnRef *) lfirst(lc);
 
-		if (!IsA(ref, ColumnRef) || list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String) ||
-			get_attnum(relid, strVal(linitial(ref->fields))) <= 0)
+		if (!IsA(ref, ColumnRef) || list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
 			return NIL;
 		names = lappend(names, pstrdup(strVal(linitial(ref->fields))));
 	}
+	return names;
+}
+
+List *
+scim_key_column_names(Oid relid, const char *text)
+{
+	List	   *names = scim_key_listed_names(relid, text);
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (get_attnum(relid, (char *) lfirst(lc)) <= 0)
+			return NIL;
 	return names;
 }
 

@@ -96,6 +96,14 @@ sql_class(Oid typid)
 	return SCIM_SQL_OTHER;
 }
 
+bool
+scim_types_are_alike(Oid a, Oid b)
+{
+	ScimSqlClass class = sql_class(a);
+
+	return getBaseType(a) == getBaseType(b) || (class != SCIM_SQL_OTHER && class == sql_class(b));
+}
+
 /* The quoted schema of citext, if a type is that; NULL else. */
 static const char *
 citext_schema(Oid typid)
@@ -209,6 +217,14 @@ negated_column(const Node *expression)
 	if (list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
 		return NULL;
 	return strVal(linitial(ref->fields));
+}
+
+const char *
+scim_mapping_negated(const char *text)
+{
+	const Node *expression = scim_mapping_parse(text);
+
+	return expression ? negated_column(expression) : NULL;
 }
 
 /* Analyse an expression over one relation, for a column of type "target" (or any), and print it again. */
