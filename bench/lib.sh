@@ -71,12 +71,18 @@ build_and_install()
 		{ tail -n 25 "$log" >&2; die "the build failed (see above)."; }
 }
 
-# build_program NAME [LIBRARY...]: bench/NAME.c as $mine/NAME.
+# build_program NAME SOURCE... [LIBRARY...]: $mine/NAME.
 build_program()
 {
 	local name=$1
 
 	shift
-	gcc -O2 -o "$mine/$name" "$root/bench/$name.c" "$@" >"$mine/build.log" 2>&1 ||
-		{ cat "$mine/build.log" >&2; die "bench/$name.c cannot be compiled (see above)."; }
+	gcc -O2 -Wall -Wextra -o "$mine/$name" "$@" >"$mine/build.log" 2>&1 ||
+		{ cat "$mine/build.log" >&2; die "bench/$name cannot be compiled (see above)."; }
+}
+
+# The load generator.  GnuTLS' headers come with those of libmicrohttpd.
+build_load()
+{
+	build_program load "$root"/bench/load/*.c -lgnutls
 }

@@ -5,7 +5,7 @@
 #
 #   --rounds N    how often each pair is measured (default 5); ratios are medians
 #   --seconds S   length of each measurement (default 2, whole seconds)
-#   --users N     users stored (default 20000); the first 1000 are measured alone
+#   --users N     users stored (default 20000), beside a database with 1000
 #   --members N   members of the big group (default 1000000)
 #   --out DIR     where the report goes (default build/bench)
 #   --profile     then run each operation once more under perf, and write where
@@ -19,7 +19,9 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 source "$root/test/lib.sh"
 source "$root/bench/lib.sh"
+source "$root/bench/stock.sh"
 source "$root/bench/scenarios.sh"
+source "$root/bench/measure.sh"
 
 rounds=5
 seconds=2
@@ -52,218 +54,186 @@ done
 mkdir -p "$out" || die "$out cannot be made."
 out=$(cd "$out" && pwd -P)
 
-listeners=2
-connections=16
-clients=8
-tenant=bench
-base_path=/bench/scim/v2
+# ---- TLS ----
 
-# ---- set up ----
-
-start_server()
+make_certificate()
 {
-	local memory=$(($(awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo) / 4))
-
-	port=$(free_port)
-	make_cluster "$server" "$private" "$me"
-	# A checkpoint or autovacuum that falls into one half of a pair and not into
-	# the other would decide the ratio.
-	append_conf "$server" <<-CONF
-		cluster_name = 'scim bench'
-		max_connections = 50
-		shared_buffers = $((memory > 4096 ? 4096 : memory < 128 ? 128 : memory))MB
-		max_wal_size = 16GB
-		checkpoint_timeout = 1h
-		autovacuum = off
-		shared_preload_libraries = 'scim'
-		scim.database = 'postgres'
-		scim.port = $port
-		scim.listeners = $listeners
-	CONF
-	start_cluster "$server" "$private" || give_up "the private cluster did not start (see above)."
-	postmaster=$(head -n 1 "$server/data/postmaster.pid")
+	as_server openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+		-addext subjectAltName=IP:127.0.0.1 -keyout "$server/key.pem" -out "$server/cert.pem" >"$mine/openssl.log" 2>&1 ||
+		{ cat "$mine/openssl.log" >&2; die "openssl made no certificate (see above)."; }
+	cp "$server/cert.pem" "$mine/tls.pem"
 }
 
-wait_listening()
+# switch_tls on|off: and wait until all listeners have followed.
+switch_tls()
 {
-	local deadline=$((SECONDS + 60)) state=
+	local cert= key= scenario=large/get try
 
-	while [ $SECONDS -lt $deadline ]; do
-		state=$(psql_quiet -c "SELECT count(*) FILTER (WHERE state = 'listening'), max(note) FROM scim.workers" 2>/dev/null) || state=
-		[ "$state" != "$listeners|" ] || return 0
+	[ "$1" = off ] || cert=$server/cert.pem key=$server/key.pem scenario=large-tls/get
+	psql_quiet -c "ALTER SYSTEM SET scim.tls_cert_file = '$cert'" -c "ALTER SYSTEM SET scim.tls_key_file = '$key'" -c "SELECT pg_reload_conf()" >/dev/null
+	for try in $(seq 100); do
+		! (cd "$mine" && ./load --ca-file tls.pem --connections 32 --seconds 0.1 --out answer "$scenario" 2>"$mine/load.log") || return 0
 		sleep 0.1
 	done
-	give_up "the listeners do not listen on port $port: $state"
+	cat "$mine/load.log" >&2
+	give_up "the listeners do not switch TLS $1."
 }
 
-# ---- measuring ----
+# ---- rounds ----
 
-# CPU time of all listeners so far, in microseconds.
-listeners_cpu()
-{
-	local pid stat sum=0
-
-	for pid in $pids; do
-		stat=$(<"/proc/$pid/stat")
-		set -- ${stat##*) }
-		sum=$((sum + ${12} + ${13}))
-	done
-	printf '%s\n' $((sum * 1000000 / tick))
-}
-
-number()
-{
-	sed -n "s/.*\"$1\": \([0-9.]*\).*/\1/p" "$mine/answer"
-}
-
-# http NAME SECONDS [CONNECTIONS]: sets rate, p50, p99 (ms), cpu (us per request)
-# and bytes.
-http()
-{
-	local before after
-
-	before=$(listeners_cpu)
-	"$mine/load" --url "http://127.0.0.1:$port$base_path" --token-file "$mine/token" --connections "${3:-$connections}" \
-		--seconds "$2" --out "$mine/answer" "$mine/$1" || give_up "the answers to $1 are not what they should be (see above)."
-	after=$(listeners_cpu)
-	rate=$(number rate)
-	p50=$(awk "BEGIN { print $(number p50_us) / 1000 }")
-	p99=$(awk "BEGIN { print $(number p99_us) / 1000 }")
-	cpu=$(awk "BEGIN { print ($after - $before) / $(number answers) }")
-	bytes=$(number bytes)
-}
-
-# CPU time of all sessions that have ended so far, in microseconds: the
-# postmaster's children's.
-sessions_cpu()
-{
-	local stat
-
-	stat=$(<"/proc/$postmaster/stat")
-	set -- ${stat##*) }
-	printf '%s\n' $(((${14} + ${15}) * 1000000 / tick))
-}
-
-# yardstick SCRIPT SECONDS [CLIENTS]: sets tps and yardstick_cpu (us per
-# transaction, beginning and end of the sessions included).
-yardstick()
-{
-	local options= before count
-
-	before=$(sessions_cpu)
-	[ "$1" != post ] || options='-c session_replication_role=replica'
-	PGOPTIONS=$options "$private/pgbench" -n -M prepared -c "${3:-$clients}" -j 2 -T "$2" -D users="$users" -f "$mine/$1.sql" \
-		-h "$server/socket" -p 5432 -U postgres postgres >"$mine/pgbench" 2>&1 ||
-		{ tail -n 20 "$mine/pgbench" >&2; give_up "pgbench failed on $1 (see above)."; }
-	tps=$(sed -n 's/^tps = \([0-9.]*\).*without initial.*/\1/p' "$mine/pgbench")
-	count=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$mine/pgbench")
-	[ -n "$tps" ] && [ "${count:-0}" -gt 0 ] || { cat "$mine/pgbench" >&2; die "pgbench said no tps."; }
-	sleep 0.2		# pgbench does not wait until its sessions have ended
-	yardstick_cpu=$(awk "BEGIN { print ($(sessions_cpu) - $before) / $count }")
-}
+operations=(get filter external email page post patch)
 
 # pair ROUND NAME: the yardstick goes first in every other round, because what
 # comes first after a checkpoint or a load pays for it.
 pair()
 {
 	if [ $(($1 % 2)) = 1 ]; then
-		http "$2" "$seconds"
-		yardstick "$2" "$seconds"
+		http "large/$2" "$seconds"
+		yardstick large "$2" "$seconds"
 	else
-		yardstick "$2" "$seconds"
-		http "$2" "$seconds"
+		yardstick large "$2" "$seconds"
+		http "large/$2" "$seconds"
 	fi
-	printf '%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n' "$1" "$2" "$rate" "$p50" "$p99" "$cpu" "$tps" "$yardstick_cpu" >>"$mine/results"
-	printf '.'
+	line pair "$1" "$2" "$rate" "$p50" "$p99" "$cpu" "$tps" "$yardstick_cpu"
 }
 
-operations=(get filter external email page post patch)
+measure_pairs()
+{
+	local name point point_cpu create create_cpu
+
+	for name in "${operations[@]}"; do
+		pair "$1" "$name"
+		case $name in
+			get) point=$tps point_cpu=$yardstick_cpu ;;
+			post) create=$rate create_cpu=$cpu ;;
+		esac
+	done
+	# resources, not requests; beside the single creates of this round
+	http large/bulk "$seconds"
+	line pair "$1" bulk "$(awk "BEGIN { print $rate * 100 }")" "$p50" "$p99" "$(awk "BEGIN { print $cpu / 100 }")" "$create" "$create_cpu"
+	yardstick large handle "$seconds"
+	line pair "$1" handle "$tps" 0 0 "$yardstick_cpu" "$point" "$point_cpu"
+	sweep large
+}
+
+measure_tls()
+{
+	local name
+
+	switch_tls on
+	for name in "${operations[@]}"; do
+		http "large-tls/$name" 1
+		line tls "$1" "$name" "$rate" "$p50" "$p99" "$cpu"
+	done
+	http large-tls/bulk 1
+	line tls "$1" bulk "$(awk "BEGIN { print $rate * 100 }")" "$p50" "$p99" "$(awk "BEGIN { print $cpu / 100 }")"
+	switch_tls off
+	sweep large
+}
+
+# The same among 1000 users and among all, in turn.
+measure_stored()
+{
+	local name rate_small cpu_small
+
+	for name in get filter external email id walk cursor patch post; do
+		http "small/$name" 1
+		rate_small=$rate cpu_small=$cpu
+		http "large/$name" 1
+		line stored "$1" "$name" "$rate_small" "$rate" "$cpu_small" "$cpu"
+	done
+	yardstick small get 1
+	rate_small=$tps cpu_small=$yardstick_cpu
+	yardstick large get 1
+	line stored "$1" pgbench "$rate_small" "$tps" "$cpu_small" "$yardstick_cpu"
+}
+
+# turns ROUND SECONDS DATABASE NAME-SMALL NAME-BIG...: one client, which asks one after the
+# other, so that no one is alone with a bad moment; the median time of each.
+turns()
+{
+	local round=$1 seconds=$2 database=$3
+
+	shift 3
+	request "$database" "$seconds" 1 "$@"
+	while [ $# != 0 ]; do
+		line turn "$round" "$1" "$(number p50_us "$1")" "$(number p50_us "$2")"
+		shift 2
+	done
+}
+
+# note NAME VALUE: of a figure that stands for itself.
+note()
+{
+	line note "$@"
+}
 
 measure()
 {
-	local round name point point_cpu create create_cpu
+	local round name
 
 	for name in "${operations[@]}" bulk; do
-		http "$name" 1
+		http "large/$name" 1
 	done
-	yardstick flush 1 1
+	yardstick large flush 1 1
 	flush=$tps
+	sweep large
 	for round in $(seq "$rounds"); do
-		for name in "${operations[@]}"; do
-			pair "$round" "$name"
-			case $name in
-				get) point=$tps point_cpu=$yardstick_cpu ;;
-				post) create=$rate create_cpu=$cpu ;;
-			esac
-		done
-		# resources, not requests; beside the single creates of this round
-		http bulk "$seconds"
-		awk -v OFS='\t' -v round="$round" -v rate="$rate" -v p50="$p50" -v p99="$p99" -v cpu="$cpu" -v create="$create" -v create_cpu="$create_cpu" \
-			'BEGIN { print round, "bulk", rate * 100, p50, p99, cpu / 100, create, create_cpu }' >>"$mine/results"
-		yardstick handle "$seconds"
-		printf '%s\thandle\t%s\t-\t-\t%s\t%s\t%s\n' "$round" "$tps" "$yardstick_cpu" "$point" "$point_cpu" >>"$mine/results"
-		measure_members
+		[ $((round % 2)) = 1 ] || measure_tls "$round"
+		measure_pairs "$round"
+		[ $((round % 2)) = 0 ] || measure_tls "$round"
+		measure_stored "$round"
+		sweep small
+		sweep large
+		turns "$round" 2 large small/filter large/filter small/external large/external small/email large/email small/id large/id
+		turns "$round" 2 large large/ten-add large/big-add large/ten-remove large/big-remove
+		turns "$round" 1 large large/ten-bare large/big-bare
+		turns "$round" 1 large large/ten-rename large/big-rename
+		http large/shown-whole 2 1
+		note group "$(awk "BEGIN { print $bytes / 1000000 }")"
+		printf '.'
 	done
 	printf '\n'
 }
 
-# ---- what is no rate beside another ----
+# ---- what is no rate ----
 
-# note NAME VALUE: of a figure that a round gives; report.awk takes the median.
-note()
+# Private memory of the listener that has most, in MB.
+listeners_memory()
 {
-	printf '%s\t%s\n' "$1" "$2" >>"$mine/notes"
+	local pid
+
+	for pid in ${pids_of[large]}; do
+		sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status"
+	done | sort -n | tail -n 1 | awk '{ print $1 / 1024 }'
 }
 
-# One client, so that nobody waits for the lock of the group: what one member
-# more costs in a big group and in a small one, and a group as JSON.
-measure_members()
+listeners_requests()
 {
-	local small
-
-	http member-small 1 1
-	small=$p50
-	http member-big 1 1
-	note members "$(awk "BEGIN { print $p50 / $small }")"
-	http group 2 1
-	note group "$(awk "BEGIN { print $bytes / 1000000 / 2 }")"
-	printf '.'
+	psql_quiet -d large -c "SELECT min(requests) FROM scim.workers WHERE port = ${port_of[large]}"
 }
 
-# scale few|many: the same with few users stored and with many.
-scale()
-{
-	local name
-
-	for name in get filter email walk; do
-		http "$name" 1
-		http "$name" "$seconds"
-		printf '%s\t%s\t%s\t%s\n' "$1" "$name" "$rate" "$cpu" >>"$mine/scale"
-	done
-}
-
-# Memory of the listeners, after all the requests there were, and what they do
-# when there is nothing to do.
+# Memory of the listeners after a million requests of all sorts each, and what they
+# do when there is nothing to do.
 measure_idle()
 {
-	local pid before=0 after=0 memory=0 rss
+	local pid before=0 after=0 deadline=$((SECONDS + 90))
 
-	note requests "$(psql_quiet -c "SELECT sum(requests) FROM scim.workers")"
-	for pid in $pids; do
-		rss=$(sed -n 's/^RssAnon:[^0-9]*\([0-9]*\).*/\1/p' "/proc/$pid/status")
-		memory=$((rss > memory ? rss : memory))
+	while [ "$(listeners_requests)" -lt 1000000 ] && [ $SECONDS -lt $deadline ]; do
+		request large 5 "$connections" large/get large/filter large/external large/email large/get large/id large/get large/filter large/get large/patch
 	done
-	note memory "$(awk "BEGIN { print $memory / 1024 }")"
+	note requests "$(listeners_requests)"
+	note memory "$(listeners_memory)"
 	sleep 2
-	for pid in $pids; do
+	for pid in ${pids_of[large]}; do
 		before=$((before + $(sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$pid/status")))
 	done
 	sleep 15
-	for pid in $pids; do
+	for pid in ${pids_of[large]}; do
 		after=$((after + $(sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$pid/status")))
 	done
 	note wakeups "$(awk "BEGIN { print ($after - $before) / 15 / $listeners }")"
-	note snapshots "$(psql_quiet -c "SELECT count(backend_xmin) FROM pg_stat_activity WHERE backend_type = 'scim listener'")"
+	note snapshots "$(psql_quiet -c "SELECT count(backend_xmin) FROM pg_stat_activity WHERE backend_type LIKE 'scim %'")"
 }
 
 # The first scim.handle of a session, in a server that preloads nothing.
@@ -271,14 +241,14 @@ measure_first()
 {
 	local id i
 
-	id=$(head -n 1 ids.tsv | cut -f 1)
+	id=$(head -n 1 "$mine/large/ids.tsv" | cut -f 1)
 	stop_cluster "$server" "$private"
 	append_conf "$server" <<-'CONF'
 		shared_preload_libraries = ''
 	CONF
 	start_cluster "$server" "$private" || give_up "the private cluster did not start again (see above)."
 	for i in 1 2 3 4 5 6 7; do
-		note first "$(psql_quiet -v id="$id" <<-'SQL'
+		note first "$(psql_quiet -d large -v id="$id" <<-'SQL'
 			SELECT extract(epoch FROM clock_timestamp()) AS t \gset
 			SELECT 1 / (status = 200)::int FROM scim.handle('bench', 'GET', '/Users/' || :'id') \g /dev/null
 			SELECT 1000 * (extract(epoch FROM clock_timestamp()) - :t);
@@ -293,10 +263,10 @@ profile()
 {
 	local name recorder
 
-	for name in "${operations[@]}"; do
-		perf record -q -F 2999 -g --call-graph fp -o "$mine/perf.data" -p "${pids// /,}" -- sleep 3 >/dev/null 2>"$mine/perf.log" &
+	for name in "${operations[@]}" walk; do
+		perf record -q -F 2999 -g --call-graph fp -o "$mine/perf.data" -p "${pids_of[large]// /,}" -- sleep 3 >/dev/null 2>"$mine/perf.log" &
 		recorder=$!
-		http $name 4
+		http "large/$name" 4
 		wait "$recorder" || { cat "$mine/perf.log" >&2; die "perf failed (see above)."; }
 		{
 			printf 'CPU %s us per request, %s requests/s (perf takes its part)\n' "$cpu" "$rate"
@@ -308,53 +278,49 @@ profile()
 	done
 }
 
-# ---- report ----
-
-# The table goes to standard output, the same as JSON and as a plot to the files.
-report()
-{
-	awk -F '\t' -f "$root/bench/report.awk" -v json="$1.json" -v svg="$1.svg" -v date="$(date -u +%Y-%m-%dT%H:%M:%SZ)" \
-		-v users="$users" -v members="$members" -v rounds="$rounds" -v seconds="$seconds" \
-		-v cpus="$(nproc)" -v machine="$(uname -srm)" -v model="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)" \
-		-v postgres="$("$pg_config" --version)" -v disk="$(stat -f -c %T "$server/data")" -v commit="$commit" \
-		-v listeners="$listeners" -v connections="$connections" -v clients="$clients" -v body="$body_size" -v answer="$answer_size" -v flush="$flush" \
-		"$mine/results" "$mine/scale" "$mine/notes"
-}
+# ---- all of it ----
 
 ensure_packages quickstart
 [ -z "$profile" ] || command -v perf >/dev/null || die "--profile needs perf." "On Debian it comes with linux-perf."
 [ -x "$pg_bindir/pgbench" ] || die "there is no pgbench in $pg_bindir." "On Debian it comes with postgresql-$pg_major."
+command -v openssl >/dev/null || die "there is no openssl, which makes the certificate." "On Debian it is the package openssl."
 tick=$(getconf CLK_TCK)
-commit=$(git -C "$root" describe --always --dirty 2>/dev/null || printf unknown)
 make_directories bench
 say "Building, and starting a private cluster ..."
 build_and_install
-build_program load
-cd "$mine"
-start_server
-psql_quiet -c "CREATE EXTENSION scim" -c "SELECT scim.setup()" -c "SELECT scim.create_endpoint('$tenant', base_path => '$base_path')" >/dev/null ||
-	give_up "the extension cannot be set up."
-(umask 077; psql_quiet -c "SELECT scim.create_token('$tenant', label => 'bench')" >"$mine/token")
-wait_listening
-say "Loading the first 1000 users, and measuring ..."
-load_users 1 1000
-write_scenarios
-pids=$(psql_quiet -c "SELECT string_agg(pid::text, ' ') FROM scim.workers WHERE state = 'listening'")
-scale few
-say "Loading $users users, and a group of $members ..."
-[ "$users" = 1000 ] || load_users 1001 "$users"
-load_groups "$members"
-always_check_foreign_keys
-write_yardsticks
+build_load
+make_certificate
+start_server small large
+note memory_before "$(listeners_memory)"
+say "Loading 1000 users, $users users, and a group of $members ..."
+load_users small 1 1000
+load_users large 1 "$users"
+load_group large a ten 10
+load_group large b big "$members"
+load_group large c shown 100000
+psql_quiet -c CHECKPOINT
+always_check_foreign_keys large
+for database in small large; do
+	write_data "$database" "$([ "$database" = small ] && printf 1000 || printf %s "$users")"
+	write_scenarios "$mine/$database" "http://127.0.0.1:${port_of[$database]}$base_path"
+done
+write_group_scenarios "$mine/large" "http://127.0.0.1:${port_of[large]}$base_path" a ten
+write_group_scenarios "$mine/large" "http://127.0.0.1:${port_of[large]}$base_path" b big
+write_group_scenarios "$mine/large" "http://127.0.0.1:${port_of[large]}$base_path" c shown
+mkdir "$mine/large-tls" "$mine/yardsticks"
+ln -s ../large/token ../large/ids.tsv ../large/pages.tsv "$mine/large-tls/"
+write_scenarios "$mine/large-tls" "https://127.0.0.1:${port_of[large]}$base_path"
+write_yardsticks "$mine/yardsticks"
 check_yardsticks
-scale many
-body_size=$(sed 's/{run}/0123456789abcd/g; s/{n}/12345/g' "$mine/post.json" | wc -c)
-answer_size=$(psql_quiet -c "SELECT octet_length(body) FROM scim.handle('$tenant', 'GET', '/Users/$(cut -f 1 "$mine/ids.tsv" | head -n 1)')")
+body_size=$(sed 's/{run}/0123456789abcd/g; s/{n}/12345/g' "$mine/large/post.json" | wc -c)
+answer_size=$(psql_quiet -d large -c "SELECT octet_length(body) FROM scim.handle('$tenant', 'GET', '/Users/$(head -n 1 "$mine/large/ids.tsv" | cut -f 1)')")
 say "Measuring: $rounds rounds ..."
 measure
 [ -z "$profile" ] || profile
 measure_idle
 measure_first
-file=$out/bench-$(date -u +%Y%m%dT%H%M%SZ)
-report "$file"
-say "Written: $file.json, $file.svg"
+describe_machine
+file=$out/bench-$users-$(date -u +%Y%m%dT%H%M%SZ)
+awk -F '\t' -f "$root/bench/report.awk" -v json="$file.json" -v svg="$file.svg" "${about[@]}" -v users="$users" -v members="$members" \
+	-v rounds="$rounds" -v seconds="$seconds" -v body="$body_size" -v answer="$answer_size" -v flush="$flush" "$mine/results" | tee "$file.txt"
+say "Written: $file.txt, .json, .svg ($SECONDS s in all)"

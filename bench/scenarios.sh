@@ -1,134 +1,66 @@
-# scenarios.sh - what bench/run.sh loads, sends, and compares with: the users and
-# groups, the requests for load.c, the statements for pgbench.  Sourced; all files
-# go to the directory $mine.
+# scenarios.sh - what bench/run.sh and bench/curves.sh send, and what they compare
+# with: requests for load, statements for pgbench.  Sourced after stock.sh.
 
-# load_users FIRST LAST: each of a parent row and eleven values, as the scenario "post"
-# makes them.  The id is computed from the number, so that pgbench can compute
-# it, too; the multiplication scatters the ids over the index as random ones
-# would be.
-load_users()
+# scenario NAME: standard input as a scenario in $directory.
+scenario()
 {
-	psql_quiet -v first="$1" -v last="$2" >"$mine/load.log" 2>&1 <<-'SQL' || { cat "$mine/load.log" >&2; die "the users cannot be loaded (see above)."; }
-		-- the triggers' work is done by the statements themselves
-		SET session_replication_role = replica;
-		SET synchronous_commit = off;
-		SET work_mem = '256MB';
-		CREATE TEMPORARY TABLE n AS
-			SELECT n, ((10000000 + x / 1000) * 10000 + 1000 + x % 1000 || '40008000000000000000')::uuid AS id
-			FROM (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(:first::int, :last::int) n) numbers;
-		INSERT INTO scim.users (tenant, id, external_id, user_name, name_formatted, name_family_name, name_given_name,
-				name_middle_name, display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
-				active, employee_number, cost_center, organization, division, department, manager_id)
-			SELECT 'bench', id, 'seed-' || n, 'seed.' || n || '@example.com', 'Tove M Sandberg', 'Sandberg', 'Tove',
-				'M', 'Tove Sandberg', 'Tovis', 'https://people.example.com/' || n, 'Engineer', 'Employee', 'sv-SE', 'sv-SE', 'Europe/Stockholm',
-				true, n, '4130', 'Example AB', 'Theatre', 'Stage lighting', '11111111-1111-4111-8111-111111111111'
-			FROM n;
-		INSERT INTO scim.user_emails (tenant, user_id, value, type, is_primary)
-			SELECT 'bench', id, 'seed.' || n || v.value, v.type, v.is_primary
-			FROM n, (VALUES ('@example.com', 'work', true), ('@home.example', 'home', NULL)) v (value, type, is_primary);
-		INSERT INTO scim.user_phone_numbers (tenant, user_id, value, type)
-			SELECT 'bench', id, v.value, v.type FROM n, (VALUES ('+46 8 5550 1234', 'work'), ('+46 70 555 0123', 'mobile')) v (value, type);
-		INSERT INTO scim.user_ims (tenant, user_id, value, type) SELECT 'bench', id, 'tove.sandberg', 'xmpp' FROM n;
-		INSERT INTO scim.user_photos (tenant, user_id, value, type)
-			SELECT 'bench', id, 'https://people.example.com/' || n || '.jpg', 'photo' FROM n;
-		INSERT INTO scim.user_addresses (tenant, user_id, street_address, locality, region, postal_code, country, type)
-			SELECT 'bench', id, v.street, v.city, v.region, v.code, 'SE', v.type
-			FROM n, (VALUES ('Storgatan 1', 'Uppsala', 'Uppland', '753 20', 'work'), ('Kyrkogatan 7', 'Knivsta', 'Uppland', '741 40', 'home'))
-				v (street, city, region, code, type);
-		INSERT INTO scim.user_entitlements (tenant, user_id, value) SELECT 'bench', id, 'workshop' FROM n;
-		INSERT INTO scim.user_roles (tenant, user_id, value) SELECT 'bench', id, v.value FROM n, (VALUES ('viewer'), ('editor')) v (value);
-		COPY (SELECT id, 'seed.' || n || '@example.com', 'seed-' || n FROM n) TO STDOUT \g some-ids.tsv
-		RESET session_replication_role;
-		VACUUM ANALYZE;
-		CHECKPOINT;
-	SQL
-	cat some-ids.tsv >>ids.tsv
-	# a client that walks through all pages, and one that jumps
-	seq 1 100 $(($2 > 100 ? $2 - 99 : 1)) >pages.tsv
+	{
+		printf 'url %s\ntoken-file token\nheader Accept: application/scim+json\n' "$url"
+		cat
+	} >"$directory/$1"
 }
 
-# Three groups; their members need not exist for what is measured.
-load_groups()
-{
-	psql_quiet -v big="$1" >"$mine/load.log" 2>&1 <<-'SQL' || { cat "$mine/load.log" >&2; die "the groups cannot be loaded (see above)."; }
-		SET session_replication_role = replica;
-		SET synchronous_commit = off;
-		INSERT INTO scim.groups (tenant, id, display_name) VALUES
-			('bench', '00000000-0000-4000-8000-00000000000a', 'small'), ('bench', '00000000-0000-4000-8000-00000000000b', 'big'),
-			('bench', '00000000-0000-4000-8000-00000000000c', 'shown');
-		INSERT INTO scim.group_members (tenant, group_id, user_id)
-			SELECT 'bench', g.id::uuid, gen_random_uuid() FROM (VALUES ('00000000-0000-4000-8000-00000000000a', 10),
-				('00000000-0000-4000-8000-00000000000b', :big), ('00000000-0000-4000-8000-00000000000c', 100000)) g (id, size), generate_series(1, g.size);
-		RESET session_replication_role;
-		VACUUM ANALYZE;
-		CHECKPOINT;
-	SQL
-}
-
-# For the yardstick of POST: in a session with session_replication_role =
-# replica the foreign keys are checked as ever, but the trigger that keeps
-# values_present does not run, as it does nothing for scim itself.  Sessions
-# that do not ask for it see no change.
-always_check_foreign_keys()
-{
-	psql_quiet <<-'SQL' || die "the foreign keys cannot be set up."
-		SELECT format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.tgrelid::regclass, t.tgname)
-		FROM pg_trigger t JOIN pg_constraint c ON c.oid = t.tgconstraint
-		WHERE t.tgisinternal AND c.contype = 'f' AND c.conrelid = t.tgrelid AND c.confrelid = 'scim.users'::regclass \gexec
-	SQL
-}
-
-# Data (ids.tsv) and these files lie in one directory.
+# write_scenarios DIRECTORY URL: beside the data and the token.
 write_scenarios()
 {
-	cat >"$mine/get" <<-'SCENARIO'
-		method GET
+	local directory=$1 url=$2 i
+
+	scenario get <<-'SCENARIO'
 		path /Users/{1}
 		data ids.tsv
-		header Accept: application/scim+json
-		status 200
 		expect "id":"{1}"
 		expect "userName":"{2}"
 		expect "employeeNumber":
 		expect "value":"editor"
 	SCENARIO
-	cat >"$mine/filter" <<-'SCENARIO'
-		method GET
-		path /Users?filter=userName%20eq%20%22{2}%22
-		data ids.tsv
-		header Accept: application/scim+json
-		status 200
-		expect "totalResults":1,
-		expect "id":"{1}"
-		expect "userName":"{2}"
-		expect "value":"editor"
-	SCENARIO
-	sed 's|userName%20eq%20%22{2}|externalId%20eq%20%22{3}|' "$mine/filter" >"$mine/external"
-	sed 's|userName%20eq%20%22{2}|emails.value%20eq%20%22{2}|' "$mine/filter" >"$mine/email"
-	cat >"$mine/page" <<-'SCENARIO'
-		method GET
+	for i in 'filter userName 2' 'external externalId 3' 'email emails.value 2' 'id id 1'; do
+		set -- $i
+		scenario "$1" <<-SCENARIO
+			path /Users?filter=$2%20eq%20%22{$3}%22
+			data ids.tsv
+			expect "totalResults":1,
+			expect "id":"{1}"
+			expect "userName":"{2}"
+			expect "value":"editor"
+		SCENARIO
+	done
+	scenario page <<-'SCENARIO'
 		path /Users?count=100&startIndex={1}
 		data pages.tsv
-		header Accept: application/scim+json
-		status 200
 		expect "startIndex":{1},
 		expect "itemsPerPage":
 		expect "value":"editor"
 	SCENARIO
-	{ cat "$mine/page"; printf 'rows in-order\n'; } >"$mine/walk"
-	cat >"$mine/post" <<-'SCENARIO'
+	# as a client does: one page after the other on a connection
+	{ sed '/^url \|^token-file \|^header /d' "$directory/page"; printf 'rows walk\n'; } | scenario walk
+	scenario cursor <<-'SCENARIO'
+		path /Users?count=100&cursor={carry}
+		carry "nextCursor":"
+		expect "itemsPerPage":
+		expect "value":"editor"
+	SCENARIO
+	scenario post <<-'SCENARIO'
 		method POST
 		path /Users
 		body post.json
 		header Content-Type: application/scim+json
-		header Accept: application/scim+json
 		status 201
 		expect "id":"
 		expect "userName":"{run}.{n}@example.com"
 		expect "externalId":"{run}-{n}"
 		expect "value":"editor"
 	SCENARIO
-	tr -d '\n' >"$mine/post.json" <<-'JSON'
+	tr -d '\n' >"$directory/post.json" <<-'JSON'
 		{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"],
 		"externalId":"{run}-{n}","userName":"{run}.{n}@example.com",
 		"name":{"formatted":"Tove M Sandberg","familyName":"Sandberg","givenName":"Tove","middleName":"M"},
@@ -144,12 +76,11 @@ write_scenarios()
 		"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"employeeNumber":"{n}","costCenter":"4130","organization":"Example AB",
 		"division":"Theatre","department":"Stage lighting","manager":{"value":"11111111-1111-4111-8111-111111111111"}}}
 	JSON
-	cat >"$mine/bulk" <<-'SCENARIO'
+	scenario bulk <<-'SCENARIO'
 		method POST
 		path /Bulk
 		body bulk.json
 		header Content-Type: application/scim+json
-		header Accept: application/scim+json
 		status 200
 		expect "status":"201"
 		expect "bulkId":"b99"
@@ -158,71 +89,100 @@ write_scenarios()
 		printf '{"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],"Operations":['
 		for i in $(seq 0 99); do
 			[ "$i" = 0 ] || printf ','
-			printf '{"method":"POST","path":"/Users","bulkId":"b%s","data":%s}' "$i" "$(sed "s/{n}/{n}.$i/g" "$mine/post.json")"
+			printf '{"method":"POST","path":"/Users","bulkId":"b%s","data":%s}' "$i" "$(sed "s/{n}/{n}.$i/g" "$directory/post.json")"
 		done
 		printf ']}'
-	} >"$mine/bulk.json"
-	for i in a:small b:big; do
-		cat >"$mine/member-${i#*:}" <<-SCENARIO
-			method PATCH
-			path /Groups/00000000-0000-4000-8000-00000000000${i%:*}
-			data ids.tsv
-			body member.json
-			header Content-Type: application/scim+json
-			status 204
-		SCENARIO
-	done
-	cat >"$mine/member.json" <<-'JSON'
-		{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"members","value":[{"value":"{1}"}]}]}
-	JSON
-	cat >"$mine/group" <<-'SCENARIO'
-		method GET
-		path /Groups/00000000-0000-4000-8000-00000000000c
-		header Accept: application/scim+json
-		status 200
-		expect "displayName":"shown"
-	SCENARIO
-	cat >"$mine/patch" <<-'SCENARIO'
+	} >"$directory/bulk.json"
+	scenario patch <<-'SCENARIO'
 		method PATCH
 		path /Users/{1}
 		data ids.tsv
 		body patch.json
 		header Content-Type: application/scim+json
-		header Accept: application/scim+json
 		status 200
 		expect "id":"{1}"
 		expect "userName":"{2}"
 		expect "title":"Engineer {run} {n}"
 	SCENARIO
-	cat >"$mine/patch.json" <<-'JSON'
+	cat >"$directory/patch.json" <<-'JSON'
 		{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","path":"title","value":"Engineer {run} {n}"}]}
 	JSON
 }
 
+# write_group_scenarios DIRECTORY URL LETTER NAME: of the group that load_group
+# has made: NAME-add, NAME-remove (of the same users, in the same order),
+# NAME-rename, NAME-bare (without members), NAME-whole.
+write_group_scenarios()
+{
+	local directory=$1 url=$2 path=/Groups/00000000-0000-4000-8000-00000000000$3 name=$4 i
+
+	for i in add remove; do
+		scenario "$name-$i" <<-SCENARIO
+			method PATCH
+			path $path
+			data members.tsv
+			rows in-order
+			body member-$i.json
+			header Content-Type: application/scim+json
+			status 204
+		SCENARIO
+	done
+	cat >"$directory/member-add.json" <<-'JSON'
+		{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"add","path":"members","value":[{"value":"{1}"}]}]}
+	JSON
+	cat >"$directory/member-remove.json" <<-'JSON'
+		{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"remove","path":"members[value eq \"{1}\"]"}]}
+	JSON
+	scenario "$name-rename" <<-SCENARIO
+		method PATCH
+		path $path?excludedAttributes=members
+		body rename.json
+		header Content-Type: application/scim+json
+		status 200
+		expect "displayName":"name {n}"
+	SCENARIO
+	cat >"$directory/rename.json" <<-'JSON'
+		{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"replace","path":"displayName","value":"name {n}"}]}
+	JSON
+	scenario "$name-bare" <<-SCENARIO
+		path $path?excludedAttributes=members
+		expect "displayName":
+	SCENARIO
+	scenario "$name-whole" <<-SCENARIO
+		path $path
+		expect "displayName":
+		expect "members":[{
+	SCENARIO
+}
+
+# write_yardsticks DIRECTORY: scripts of pgbench.  What scim writes into its log of
+# writes (audit), they write, too.
 write_yardsticks()
 {
+	local audit='INSERT INTO scim._audit (request, endpoint_id, endpoint, owner, token, caller, method, resource_type, resource_id, attributes, status, duration_ms)
+		SELECT gen_random_uuid(), 1, $$bench$$, $$postgres$$::regrole, $$bench$$, $$scim_worker$$::regrole,'
 	local pick='\set n random(1, :users)
 \set x (:n * 2654435761) % 10000000000
 \set key (10000000 + :x / 1000) * 10000 + 1000 + :x % 1000'
 
-	cat >"$mine/get.sql" <<-SQL
+	cat >"$1/get.sql" <<-SQL
 		$pick
 		SELECT * FROM scim.users WHERE tenant = 'bench' AND id = (:key::text || '40008000000000000000')::uuid;
 	SQL
-	cat >"$mine/filter.sql" <<-'SQL'
+	cat >"$1/filter.sql" <<-'SQL'
 		\set n random(1, :users)
 		SELECT * FROM scim.users WHERE tenant = 'bench' AND scim.fold(user_name) COLLATE "C" = 'seed.' || :n::text || '@example.com';
 	SQL
-	cat >"$mine/external.sql" <<-'SQL'
+	cat >"$1/external.sql" <<-'SQL'
 		\set n random(1, :users)
 		SELECT * FROM scim.users WHERE tenant = 'bench' AND external_id = 'seed-' || :n::text;
 	SQL
-	cat >"$mine/email.sql" <<-'SQL'
+	cat >"$1/email.sql" <<-'SQL'
 		\set n random(1, :users)
 		SELECT u.* FROM scim.user_emails e JOIN scim.users u ON u.tenant = e.tenant AND u.id = e.user_id
 		WHERE e.tenant = 'bench' AND scim.fold(e.value) COLLATE "C" = 'seed.' || :n::text || '@example.com';
 	SQL
-	cat >"$mine/page.sql" <<-'SQL'
+	cat >"$1/page.sql" <<-'SQL'
 		\set skip random(0, (:users - 100) / 100) * 100
 		WITH page AS MATERIALIZED (SELECT * FROM scim.users WHERE tenant = 'bench' ORDER BY id LIMIT 100 OFFSET :skip),
 		v AS (SELECT w.user_id, json_object_agg(w.attribute, w.list) AS lists FROM (SELECT c.user_id, c.attribute, json_agg(CASE c.attribute WHEN 'addresses' THEN json_build_object('streetAddress', c.street_address, 'locality', c.locality, 'region', c.region, 'postalCode', c.postal_code, 'country', c.country, 'type', c.type, 'primary', c.is_primary) ELSE json_build_object('value', c.value, 'type', c.type, 'primary', c.is_primary) END ORDER BY c.ord) AS list FROM page k JOIN scim.user_values c ON c.tenant = k.tenant AND c.user_id = k.id GROUP BY 1, 2) w GROUP BY 1)
@@ -233,8 +193,8 @@ write_yardsticks()
 		'meta', json_build_object('created', p.created, 'lastModified', p.last_modified, 'version', p.version), 'values', v.lists) ORDER BY p.id)) FROM page p
 		LEFT JOIN v ON v.user_id = p.id;
 	SQL
-	cat >"$mine/post.sql" <<-'SQL'
-		\set r random(1, 9000000000000000000)
+	cat >"$1/post.sql" <<-SQL
+		\\set r random(1, 9000000000000000000)
 		WITH u AS (
 			INSERT INTO scim.users (tenant, external_id, user_name, name_formatted, name_family_name, name_given_name,
 				name_middle_name, display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
@@ -257,22 +217,24 @@ write_yardsticks()
 				('entitlements', 'workshop', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 				('roles', 'viewer', NULL, NULL, NULL, NULL, NULL, NULL, NULL),
 				('roles', 'editor', NULL, NULL, NULL, NULL, NULL, NULL, NULL)) v)
-		SELECT id FROM u;
+		$audit 'POST', 'User', u.id::text, '{externalId,userName,name,displayName,nickName,profileUrl,title,userType,preferredLanguage,locale,timezone,active,emails,phoneNumbers,ims,photos,addresses,entitlements,roles}', 201, 0.5 FROM u;
 	SQL
-	cat >"$mine/patch.sql" <<-SQL
+	cat >"$1/patch.sql" <<-SQL
 		$pick
 		\\set r random(1, 9000000000000000000)
-		UPDATE scim.users SET title = 'Engineer ' || :r::text, version = version + 1, last_modified = now()
-		WHERE tenant = 'bench' AND id = (:key::text || '40008000000000000000')::uuid;
+		WITH u AS (
+			UPDATE scim.users SET title = 'Engineer ' || :r::text, version = version + 1, last_modified = now()
+			WHERE tenant = 'bench' AND id = (:key::text || '40008000000000000000')::uuid RETURNING id)
+		$audit 'PATCH', 'User', u.id::text, '{title}', 200, 0.5 FROM u;
 	SQL
 	# a status that is not 200 is a division by zero, which ends pgbench
-	cat >"$mine/handle.sql" <<-SQL
+	cat >"$1/handle.sql" <<-SQL
 		$pick
 		\\set first :key / 10000
 		\\set second :key % 10000
 		SELECT 1 / (status = 200)::int, body FROM scim.handle('bench', 'GET', '/Users/' || :first::text || '-' || :second::text || '-4000-8000-000000000000');
 	SQL
-	cat >"$mine/flush.sql" <<-'SQL'
+	cat >"$1/flush.sql" <<-'SQL'
 		SELECT pg_logical_emit_message(true, '', '');
 	SQL
 }
@@ -282,7 +244,7 @@ check_yardsticks()
 {
 	local found
 
-	found=$(psql_quiet -v users="$users" <<-'SQL'
+	found=$(psql_quiet -d large -v users="$users" <<-'SQL'
 		SELECT count(*) FROM scim.users u, (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(1, least(:users, 1000)) n) k
 		WHERE u.tenant = 'bench' AND u.id = ((10000000 + x / 1000) * 10000 + 1000 + x % 1000 || '40008000000000000000')::uuid
 			AND scim.fold(u.user_name) COLLATE "C" = 'seed.' || n || '@example.com';

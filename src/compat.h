@@ -75,10 +75,13 @@ typedef void (*shmem_request_hook_type) (void);
  */
 #if PG_VERSION_NUM < 150000
 #define scim_timeout_every(id, ms) enable_timeout_after(id, ms)
+#define scim_timeout_from(id, first, ms) enable_timeout_after(id, first)
 #define scim_timeout_again(id, ms) enable_timeout_after(id, ms)
 #else
 #define scim_timeout_every(id, ms) \
-	enable_timeout_every(id, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), ms), ms)
+	scim_timeout_from(id, ms, ms)
+#define scim_timeout_from(id, first, ms) \
+	enable_timeout_every(id, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), first), ms)
 #define scim_timeout_again(id, ms) ((void) 0)
 #endif
 

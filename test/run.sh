@@ -13,6 +13,11 @@
 #   tap          processes: HTTP, TLS, crashes, identity providers' dialogues
 #   quickstart   make quickstart, its modes, and what it leaves behind
 #
+# and those that run only when they are named:
+#
+#   soak         the postmaster killed KILLS times (1000), for MINUTES at most
+#   soak-sync    040_chaos.pl and 041_across.pl of tap at full size (SCIM_SEED)
+#
 # Installs what is missing from Debian's packages; nothing else of the machine
 # changes.  Everything happens in a directory under /tmp: copies of the tree, a
 # copy of PostgreSQL's programs to install the extension into, clusters.
@@ -29,9 +34,9 @@ all_parts=(floors build unit sanitize fuzz regress isolation nolistener tap quic
 parts=("$@")
 [ $# != 0 ] || parts=("${all_parts[@]}")
 for part in "${parts[@]}"; do
-	case " ${all_parts[*]} " in
+	case " ${all_parts[*]} soak soak-sync " in
 		*" $part "*) ;;
-		*) die "there is no part '$part'." "Parts: ${all_parts[*]}" ;;
+		*) die "there is no part '$part'." "Parts: ${all_parts[*]}, soak, soak-sync" ;;
 	esac
 done
 
@@ -370,35 +375,70 @@ part_nolistener()
 	stop_cluster "$work/cluster-nolistener" "$other$pg_bindir"
 }
 
-part_tap()
+# prove_file SECONDS FILE: a TAP file of the tree, with that limit.
+prove_file()
 {
-	local file name log status start pgxs
+	local seconds=$1 file=$2 name=${2##*/} log status=0 start=$SECONDS pgxs
 
-	need_build || { heading tap; miss 'tap: there is no build'; return 0; }
-	heading 'tap: processes'
+	log=$work/log/$name
+	pgxs=$(dirname "$("$pg_config" --pgxs)")
+	guarded "$seconds" env PATH="$bindir:$PATH" PG_REGRESS="$pgxs/../test/regress/pg_regress" \
+		TMPDIR="$work/tmp" TESTDIR="$work/gcc" TESTDATADIR="$work/gcc/tmp_check" TESTLOGDIR="$work/gcc/tmp_check/log" \
+		sh -c 'cd "$1" && exec prove -v -I "$2" -I test/t/lib "$3"' sh "$work/gcc" "$pgxs/../test/perl" "$file" \
+		>"$log" 2>&1 </dev/null || status=$?
+	count_tap "$log"
+	if [ "$tap_bad" = 0 ] && [ $status = 0 ]; then
+		printf '   ok      %s: %d (%d s)\n' "$name" "$tap_good" $((SECONDS - start))
+	else
+		# the file itself fails, too, when it ended too early
+		[ "$tap_bad" != 0 ] || failed=$((failed + 1))
+		printf '   FAILED  %s: %d of %d, exit status %d\n' "$name" "$tap_bad" $((tap_good + tap_bad)) $status
+		{ grep -aE -A 12 '^not ok' "$log" | grep -avE '^ok ' | head -n 60; printf '...\n'; tail -n 12 "$log"; } | sed 's/^/      | /'
+	fi
+}
+
+# can_prove PART: there are a build and the modules of PostgreSQL's own tests.
+can_prove()
+{
+	local pgxs
+
+	need_build || { heading "$1"; miss "$1: there is no build"; return 1; }
+	heading "$1: processes"
 	pgxs=$(dirname "$("$pg_config" --pgxs)")
 	[ -f "$pgxs/../test/perl/PostgreSQL/Test/Cluster.pm" ] || [ -f "$pgxs/../../src/test/perl/PostgreSQL/Test/Cluster.pm" ] ||
-		{ miss "PostgreSQL::Test::Cluster is missing under $pgxs/../test/perl"; return 0; }
+		{ miss "PostgreSQL::Test::Cluster is missing under $pgxs/../test/perl"; return 1; }
+}
+
+part_tap()
+{
+	local file
+
+	can_prove tap || return 0
 	try 'the test peer, warnings are errors' "$work/log/peer" as_server make -C "$work/gcc/test/peer" -j"$jobs" || return 0
 	for file in "$work/gcc"/test/t/*.pl; do
-		name=${file##*/}
-		log=$work/log/$name
-		status=0
-		start=$SECONDS
-		guarded 300 env PATH="$bindir:$PATH" PG_REGRESS="$pgxs/../test/regress/pg_regress" \
-			TMPDIR="$work/tmp" TESTDIR="$work/gcc" TESTDATADIR="$work/gcc/tmp_check" TESTLOGDIR="$work/gcc/tmp_check/log" \
-			sh -c 'cd "$1" && exec prove -v -I "$2" -I test/t/lib "$3"' sh "$work/gcc" "$pgxs/../test/perl" "test/t/$name" \
-			>"$log" 2>&1 </dev/null || status=$?
-		count_tap "$log"
-		if [ "$tap_bad" = 0 ] && [ $status = 0 ]; then
-			printf '   ok      %s: %d (%d s)\n' "$name" "$tap_good" $((SECONDS - start))
-		else
-			# the file itself fails, too, when it ended too early
-			[ "$tap_bad" != 0 ] || failed=$((failed + 1))
-			printf '   FAILED  %s: %d of %d, exit status %d\n' "$name" "$tap_bad" $((tap_good + tap_bad)) $status
-			{ grep -aE -A 12 '^not ok' "$log" | grep -avE '^ok ' | head -n 60; printf '...\n'; tail -n 12 "$log"; } | sed 's/^/      | /'
-		fi
+		prove_file 300 "test/t/${file##*/}"
 	done
+}
+
+part_soak()
+{
+	can_prove soak || return 0
+	prove_file $((${KILLS:-1000} * 20 + 300)) test/soak/crash.pl
+	grep '^# .* kills, ' "$work/log/crash.pl" | tail -n 1
+}
+
+part_soak-sync()
+{
+	local file
+
+	can_prove soak-sync || return 0
+	try 'the test peer, warnings are errors' "$work/log/peer" as_server make -C "$work/gcc/test/peer" -j"$jobs" || return 0
+	export SCIM_SOAK=1
+	for file in 040_chaos.pl 041_across.pl; do
+		prove_file 3300 "test/t/$file"
+		grep -E '^# .*(requests|edits here)' "$work/log/$file"
+	done
+	unset SCIM_SOAK
 }
 
 # psql with nothing but what the file env of the quickstart says.

@@ -27,7 +27,8 @@ CREATE TABLE scim._mappings (
 	attributes jsonb NOT NULL,
 	options jsonb NOT NULL DEFAULT '{}',
 	owner pg_catalog.regrole,
-	builtin boolean NOT NULL DEFAULT false
+	builtin boolean NOT NULL DEFAULT false,
+	extensions text[]
 );
 REVOKE ALL ON TABLE scim._mappings FROM PUBLIC;
 COMMENT ON TABLE scim._mappings IS 'Internal: mappings of relations to resource types; see the view scim.mappings.';
@@ -39,10 +40,11 @@ COMMENT ON COLUMN scim._mappings.key IS 'What the id of a resource is made of: a
 COMMENT ON COLUMN scim._mappings.attributes IS 'Attribute path to source, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.options IS 'What holds for the row as a whole, see scim.create_mapping.';
 COMMENT ON COLUMN scim._mappings.owner IS 'Role that statements on the relation run as; null (built-in store): the owner of the endpoint.';
-COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it came with the extension.';
+COMMENT ON COLUMN scim._mappings.builtin IS 'Whether it is one of the built-in store.';
+COMMENT ON COLUMN scim._mappings.extensions IS 'Not null: a mapping of the built-in store made by scim.create_resource_type or scim.create_store_mapping, with these extensions.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._mappings
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
-SELECT pg_catalog.pg_extension_config_dump('scim._mappings', 'WHERE NOT builtin');
+SELECT pg_catalog.pg_extension_config_dump('scim._mappings', 'WHERE NOT builtin OR extensions IS NOT NULL');
 SELECT pg_catalog.pg_extension_config_dump('scim._mappings_id_seq', '');
 
 -- Not dumped: numbers are those of this database; the event trigger learns them
@@ -274,7 +276,7 @@ COMMENT ON COLUMN scim.mappings.key IS 'What the id of a resource is made of: a 
 COMMENT ON COLUMN scim.mappings.attributes IS 'Attribute path to source.';
 COMMENT ON COLUMN scim.mappings.options IS 'What holds for the row as a whole.';
 COMMENT ON COLUMN scim.mappings.owner IS 'Role that statements on the relation run as.';
-COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it came with the extension.';
+COMMENT ON COLUMN scim.mappings.builtin IS 'Whether it is one of the built-in store.';
 
 -- ---- functions ----
 
@@ -318,7 +320,7 @@ CREATE FUNCTION scim.alter_endpoint(name text, options jsonb) RETURNS void
 REVOKE ALL ON FUNCTION scim.alter_endpoint(text, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.alter_endpoint(text, jsonb) IS
 'Set options of an endpoint; those not named stay, null sets one back to its default.
-patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; oauth (false): true lets clients (scim.create_client) get tokens by POST oauth/token; requestLog (false): true keeps each request in scim.request_log, values masked; requestsPerSecond (none): of one token to one listener, more is 429.
+patch, bulk (true): false answers 501; sort (true): false ignores sortBy; pagination (true): false leaves the attribute of RFC 9865, which some clients reject, out of ServiceProviderConfig; unknownAttributes ("ignore"): "refuse" answers 400 to a POST or PUT with attributes that no schema has; publicConfig (false): true shows ServiceProviderConfig without a token; sensitive ([]): attributes on which a filter in a URL is 403, and has to come by POST .search; tooMany (none): a query with more matches is 400 tooMany; oauth (false): true lets clients (scim.create_client) get tokens by POST oauth/token; requestLog (false): true keeps each request in scim.request_log, values masked; softDelete (false): true keeps what is deleted in the built-in store (scim.deleted_resources), deletedRetention (none) for so many days; reviveDeleted (false): true brings the last deleted user of its userName back with a POST (others: by externalId); reviveInactive (false): true lets a POST with the externalId of one resource that is active: false replace it; requestsPerSecond (none): of one token to one listener, more is 429.
 Errors: 42704 no such endpoint, 42501 not a member of its owner, 22023 no such option, or a value that it cannot have.';
 
 CREATE FUNCTION scim.create_token(

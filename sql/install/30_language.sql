@@ -99,7 +99,7 @@ REVOKE ALL ON FUNCTION scim.create_schema(jsonb, text, boolean) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_schema(jsonb, text, boolean) IS
 'Define a schema of this database.
 schema: a Schema resource (RFC 7643 7) with id and attributes; extends: the resource type it extends (default: the one that the last part of the URN names, as in ...:2.0:User; else it is a base schema for a resource type); required: whether resources must carry the extension.
-Errors: SC400 (status=400 scimType=invalidValue) bad definition, the message names the attribute; 42710 exists; 42704 no such resource type; 22023 required without extends, or a message schema; 54000 too many extensions.';
+Errors: 22023 bad definition (the message names the attribute), required without extends, or a message schema; 42710 exists; 42704 no such resource type; 54000 too many extensions.';
 
 CREATE FUNCTION scim.drop_schema(uri text) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE COST 100
@@ -107,4 +107,4 @@ CREATE FUNCTION scim.drop_schema(uri text) RETURNS void
 REVOKE ALL ON FUNCTION scim.drop_schema(text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.drop_schema(text) IS
 'Drop a schema made by scim.create_schema.
-Errors: 42704 no such schema; 42809 it is a standard schema; 2BP01 a mapping uses attributes of it.';
+Errors: 42704 no such schema; 42809 it is a standard schema; 2BP01 a mapping or a resource type uses it.';

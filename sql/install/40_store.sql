@@ -34,6 +34,7 @@ CREATE TABLE scim.users (
 	last_modified timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	version bigint NOT NULL DEFAULT 1,
 	password_hash text COLLATE "C",
+	extensions jsonb,
 	PRIMARY KEY (tenant, id)
 );
 CREATE UNIQUE INDEX users_user_name ON scim.users (tenant, scim.fold(user_name) COLLATE "C");
@@ -70,6 +71,7 @@ COMMENT ON COLUMN scim.users.created IS 'meta.created.';
 COMMENT ON COLUMN scim.users.last_modified IS 'meta.lastModified.';
 COMMENT ON COLUMN scim.users.version IS 'meta.version: grows with every change.';
 COMMENT ON COLUMN scim.users.password_hash IS 'password: a SCRAM-SHA-256 secret, never the password; null: none, or the endpoint does not keep passwords (mapping users_with_password). See scim.check_password.';
+COMMENT ON COLUMN scim.users.extensions IS 'Attributes of schemas made by scim.create_schema, in an object under the URI of each (scim.create_store_mapping); null: none.';
 
 -- The values of all multi-valued attributes, a row each, so that those of a user
 -- lie side by side and one scan of one index finds them.  "ord" keeps the order
@@ -255,6 +257,7 @@ CREATE TABLE scim.groups (
 	created timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	last_modified timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	version bigint NOT NULL DEFAULT 1,
+	extensions jsonb,
 	PRIMARY KEY (tenant, id)
 );
 CREATE INDEX groups_display_name ON scim.groups (tenant, scim.fold(display_name) COLLATE "C");
@@ -268,6 +271,7 @@ COMMENT ON COLUMN scim.groups.display_name IS 'displayName; not unique.';
 COMMENT ON COLUMN scim.groups.created IS 'meta.created.';
 COMMENT ON COLUMN scim.groups.last_modified IS 'meta.lastModified.';
 COMMENT ON COLUMN scim.groups.version IS 'meta.version: grows with every change.';
+COMMENT ON COLUMN scim.groups.extensions IS 'Attributes of schemas made by scim.create_schema, in an object under the URI of each (scim.create_store_mapping); null: none.';
 
 CREATE TABLE scim.group_members (
 	tenant text COLLATE "C" NOT NULL,
@@ -333,7 +337,8 @@ CREATE VIEW scim.pending AS
 	SELECT e.name AS endpoint, p.group_id, g.display_name, p.value
 	FROM scim.pending_members p
 	JOIN scim.groups g ON g.tenant = p.tenant AND g.id = p.group_id
-	JOIN scim._endpoints e ON e.tenant = p.tenant AND 'groups' = ANY (e.mappings)
+	JOIN scim._endpoints e ON e.tenant = p.tenant AND EXISTS (SELECT 1 FROM scim._mappings m
+		WHERE m.builtin AND m.resource_type = 'Group' AND m.name = ANY (e.mappings))
 	WHERE pg_catalog.pg_has_role(e.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.pending FROM PUBLIC;
 COMMENT ON VIEW scim.pending IS 'Members that an identity provider has named and that do not exist, of the endpoints that belong to a role of the current user.';

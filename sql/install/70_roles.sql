@@ -84,7 +84,7 @@ BEGIN
 	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION scim.fold(text) TO %I', store_role);
 	FOREACH t IN ARRAY ARRAY['users', 'user_values', 'user_emails', 'user_phone_numbers', 'user_ims', 'user_photos', 'user_addresses',
 							 'user_entitlements', 'user_roles', 'user_x509_certificates',
-							 'groups', 'group_members', 'pending_members'] LOOP
+							 'groups', 'group_members', 'pending_members', 'resources', 'resource_links'] LOOP
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE scim.%I TO %I', t, store_role);
 	END LOOP;
 

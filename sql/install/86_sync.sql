@@ -24,11 +24,12 @@ CREATE TABLE scim._links (
 	intent_at timestamptz,
 	dirty boolean NOT NULL DEFAULT false,
 	waiting boolean NOT NULL DEFAULT false,
+	waiting_since timestamptz,
 	doubt integer NOT NULL DEFAULT 0,
 	attempts integer NOT NULL DEFAULT 0,
 	next_at timestamptz,
 	gone_at timestamptz,
-	staged text CHECK (staged IN ('disable', 'delete', 'adopt')),
+	staged text CHECK (staged IN ('disable', 'delete', 'adopt', 'recreate')),
 	approval text CHECK (approval IN ('approved', 'rejected')),
 	refused text[],
 	refused_until timestamptz,
@@ -58,6 +59,7 @@ COMMENT ON COLUMN scim._links.intent IS 'What a request in flight is meant to do
 COMMENT ON COLUMN scim._links.intent_at IS 'Since when.';
 COMMENT ON COLUMN scim._links.dirty IS 'Whether the row has changed while a request was in flight.';
 COMMENT ON COLUMN scim._links.waiting IS 'Whether the row refers to others that are not at the target yet.';
+COMMENT ON COLUMN scim._links.waiting_since IS 'Since when it has.';
 COMMENT ON COLUMN scim._links.doubt IS 'The outcome of a request is not known. Without remote_id: how often the target has to say that there is no such resource before one is created; with it: its resource is read before it is changed again.';
 COMMENT ON COLUMN scim._links.attempts IS 'Failed tries since the last success.';
 COMMENT ON COLUMN scim._links.next_at IS 'When to look at it again; null: when its row changes.';
@@ -80,6 +82,32 @@ COMMENT ON TABLE scim._removals IS 'Internal: rows whose resource was disabled o
 COMMENT ON COLUMN scim._removals.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._removals.source_key IS 'Key of the row.';
 COMMENT ON COLUMN scim._removals.at IS 'When it was decided.';
+
+CREATE TABLE scim._nests (
+	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	outer_key text COLLATE "C" NOT NULL,
+	inner_key text COLLATE "C" NOT NULL,
+	PRIMARY KEY (sync_id, outer_key, inner_key)
+);
+CREATE INDEX _nests_inner ON scim._nests (sync_id, inner_key);
+REVOKE ALL ON TABLE scim._nests FROM PUBLIC;
+COMMENT ON TABLE scim._nests IS 'Internal: groups whose members were sent as members of another, with the option flatten_groups of a sync.';
+COMMENT ON COLUMN scim._nests.sync_id IS 'The sync.';
+COMMENT ON COLUMN scim._nests.outer_key IS 'Key of the group that was sent.';
+COMMENT ON COLUMN scim._nests.inner_key IS 'Key of one that it holds, directly or not.';
+SELECT pg_catalog.pg_extension_config_dump('scim._nests', '');
+
+CREATE TABLE scim._losses (
+	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	source_key text COLLATE "C" NOT NULL,
+	at timestamptz NOT NULL
+);
+CREATE INDEX _losses_sync ON scim._losses (sync_id, at);
+REVOKE ALL ON TABLE scim._losses FROM PUBLIC;
+COMMENT ON TABLE scim._losses IS 'Internal: resources that the target had no more in the last hour, each time one: so many are made anew without approval.';
+COMMENT ON COLUMN scim._losses.sync_id IS 'The sync.';
+COMMENT ON COLUMN scim._losses.source_key IS 'Key of the row.';
+COMMENT ON COLUMN scim._losses.at IS 'When it was found.';
 
 CREATE TABLE scim._attempts (
 	id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -104,7 +132,7 @@ COMMENT ON COLUMN scim._attempts.id IS 'Number of the request.';
 COMMENT ON COLUMN scim._attempts.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._attempts.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim._attempts.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
+COMMENT ON COLUMN scim._attempts.action IS 'match, create, read, update, disable, delete, verify, probe, list, token, bulk or config.';
 COMMENT ON COLUMN scim._attempts.method IS 'Method of the request.';
 COMMENT ON COLUMN scim._attempts.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim._attempts.status IS 'Status of the answer; null: there was none.';
@@ -124,7 +152,7 @@ COMMENT ON COLUMN scim.sync_links.source_key IS 'Key of the row.';
 COMMENT ON COLUMN scim.sync_links.remote_id IS 'id of the resource at the target.';
 COMMENT ON COLUMN scim.sync_links.state IS 'pending, linked, disabled, parked, conflict, skipped or staged.';
 COMMENT ON COLUMN scim.sync_links.reason IS 'Why it is in this state, or what went wrong last.';
-COMMENT ON COLUMN scim.sync_links.staged IS 'What waits, or waited, for approval: disable, delete or adopt.';
+COMMENT ON COLUMN scim.sync_links.staged IS 'What waits, or waited, for approval: disable, delete, adopt or recreate.';
 COMMENT ON COLUMN scim.sync_links.approval IS 'approved, rejected, or null.';
 COMMENT ON COLUMN scim.sync_links.refused IS 'ids of members that the target refuses.';
 COMMENT ON COLUMN scim.sync_links.intent IS 'What a request in flight is meant to do.';
@@ -143,32 +171,51 @@ COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in wh
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
 COMMENT ON COLUMN scim.sync_log.at IS 'When its answer was looked at.';
-COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe, list or token.';
+COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable, delete, verify, probe, list, token, bulk or config.';
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';
-COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported or refused.';
+COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported, refused, or barred: by the rules for requests of this server, nothing was sent.';
 COMMENT ON COLUMN scim.sync_log.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim.sync_log.latency_ms IS 'Milliseconds from request to answer.';
 COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants no request (Retry-After and its kin); null: it did not say so.';
 
 CREATE VIEW scim.sync_status AS
 	SELECT s.name, m.name AS mapping, s.server, s.state, s.state_reason AS reason,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'linked') AS linked,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'pending') AS pending,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'disabled') AS disabled,
-		pg_catalog.count(*) FILTER (WHERE l.state IN ('parked', 'conflict')) AS failed,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'skipped') AS skipped,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'staged') AS staged,
-		pg_catalog.count(*) FILTER (WHERE l.intent IS NOT NULL) AS in_flight,
-		pg_catalog.count(*) FILTER (WHERE l.next_at <= pg_catalog.clock_timestamp()) AS due,
-		(SELECT pg_catalog.count(*) FROM scim._dirty d WHERE d.sync_id = s.id) AS queued,
-		(SELECT pg_catalog.min(d.at) FROM scim._dirty d WHERE d.sync_id = s.id) AS queued_since
+		l.linked, l.pending, l.disabled, l.failed, l.skipped, l.staged, l.in_flight, l.due, d.queued, d.queued_since,
+		pg_catalog.round(100.0 * (l.total - l.open) / NULLIF(l.total, 0), 1) AS percent,
+		pg_catalog.round(r.rate::numeric, 2) AS rate,
+		CASE WHEN l.open > 0 AND r.rate > 0 THEN pg_catalog.make_interval(secs => pg_catalog.round((l.open / r.rate)::numeric)::float8) END AS eta,
+		pg_catalog.clock_timestamp() - LEAST(d.queued_since, l.due_since) AS lag,
+		(SELECT a.verdict || coalesce(': ' || a.detail, '') FROM scim._attempts a
+			WHERE a.sync_id = s.id AND a.verdict NOT IN ('ok', 'not found') AND a.at > pg_catalog.clock_timestamp() - interval '1 day'
+			ORDER BY a.at DESC LIMIT 1) AS last_error
 	FROM scim._syncs s
 	JOIN scim._mappings m ON m.id = s.mapping_id
-	LEFT JOIN scim._links l ON l.sync_id = s.id
-	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE')
-	GROUP BY s.id, m.name;
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) AS total,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'linked') AS linked,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'pending') AS pending,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'disabled') AS disabled,
+			pg_catalog.count(*) FILTER (WHERE k.state IN ('parked', 'conflict')) AS failed,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'skipped') AS skipped,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'staged') AS staged,
+			pg_catalog.count(*) FILTER (WHERE k.intent IS NOT NULL) AS in_flight,
+			pg_catalog.count(*) FILTER (WHERE k.next_at <= pg_catalog.clock_timestamp()) AS due,
+			pg_catalog.min(k.next_at) FILTER (WHERE k.next_at <= pg_catalog.clock_timestamp()) AS due_since,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'pending' OR k.intent IS NOT NULL OR k.next_at <= pg_catalog.clock_timestamp()) AS open
+		FROM scim._links k WHERE k.sync_id = s.id
+	) l
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.at) AS queued_since FROM scim._dirty q WHERE q.sync_id = s.id
+	) d
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) / GREATEST(1, EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(a.at))) AS rate
+		FROM scim._attempts a
+		WHERE a.sync_id = s.id AND a.at > pg_catalog.clock_timestamp() - interval '1 minute'
+			AND a.source_key IS NOT NULL AND a.method <> 'GET' AND a.verdict = 'ok'
+	) r
+	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_status FROM PUBLIC;
 COMMENT ON VIEW scim.sync_status IS 'How far each sync of a role of the current user is.';
 COMMENT ON COLUMN scim.sync_status.name IS 'Name of the sync.';
@@ -186,6 +233,11 @@ COMMENT ON COLUMN scim.sync_status.in_flight IS 'Rows that a request is about no
 COMMENT ON COLUMN scim.sync_status.due IS 'Rows that are to be looked at now.';
 COMMENT ON COLUMN scim.sync_status.queued IS 'Entries of the queue of changes; each is up to 1,000 rows.';
 COMMENT ON COLUMN scim.sync_status.queued_since IS 'When the oldest change in the queue was made.';
+COMMENT ON COLUMN scim.sync_status.percent IS 'How many of a hundred rows are settled: at the target, or failed, skipped, staged. What is still in the queue is not counted.';
+COMMENT ON COLUMN scim.sync_status.rate IS 'Rows written in a second, of the last minute.';
+COMMENT ON COLUMN scim.sync_status.eta IS 'How long the rest takes at that rate; null: there is none, or nothing is written.';
+COMMENT ON COLUMN scim.sync_status.lag IS 'Age of what waits longest to be looked at; null: nothing does.';
+COMMENT ON COLUMN scim.sync_status.last_error IS 'What the last request of this day that failed has come to.';
 
 CREATE FUNCTION scim.plan(
 	sync text,

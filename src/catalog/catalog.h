@@ -37,9 +37,13 @@ typedef struct ScimOptions
 	bool		public_config;	/* ServiceProviderConfig needs no token */
 	bool		oauth;			/* clients get tokens by POST oauth/token */
 	bool		request_log;	/* requests are logged, with values masked */
+	bool		soft_delete;	/* built-in store: what is deleted is kept in scim._deleted */
+	bool		revive_deleted; /* and a POST of its name brings it back */
+	bool		revive_inactive;	/* a POST of its externalId takes over an inactive resource */
 	List	   *sensitive;		/* names of attributes that no URL may filter on */
 	int64		too_many;		/* more matches are 400; 0: there is no limit */
 	int64		rate;			/* requests of a token in a second; 0: there is no limit */
+	int64		deleted_retention;	/* days that what is deleted is kept; 0: for ever */
 } ScimOptions;
 
 typedef struct ScimEndpoint
@@ -110,6 +114,9 @@ extern const ScimResourceType *scim_catalog_resource_type(const char *name);
  * err: there is no such option, or it cannot have this value.
  */
 extern bool scim_options_parse(const char *text, ScimOptions *options, ScimError *err);
+
+/* As many as a resource type may have, not counting the standard one. */
+#define SCIM_MAX_EXTENSIONS 63
 
 /* Number of an endpoint whose owner the caller is a member of; raises 42704, 42501. */
 extern int64 scim_own_endpoint(const char *name);

@@ -35,9 +35,9 @@ static int *depth_at_level = NULL;
 static int	ndepths = 0;
 
 /* Relations whose invalidation makes the cache stale; 0 until looked up. */
-static Oid	config_relids[5];
-static const char *const config_names[5] = {
-	"_roles", "_schemas", "_mappings", "_endpoints", "_tokens"
+static Oid	config_relids[6];
+static const char *const config_names[6] = {
+	"_roles", "_schemas", "_mappings", "_endpoints", "_tokens", "_resource_types"
 };
 
 /*

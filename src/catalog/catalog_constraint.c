@@ -43,6 +43,17 @@ source_uses(const ScimMapping *m, const ScimSource *src, Oid relid, AttrNumber a
 	return false;
 }
 
+/* The same of all places that a value goes to. */
+static bool
+places_use(const ScimMapping *m, const ScimSource *src, Oid relid, AttrNumber attnum)
+{
+	bool		use = source_uses(m, src, relid, attnum);
+
+	for (int i = 0; i < src->ncopies && !use; i++)
+		use = source_uses(m, &src->copies[i], relid, attnum);
+	return use;
+}
+
 /* Which attribute lives in this column?  NULL: none. */
 static const char *
 column_attribute(const ScimMapping *m, Oid relid, AttrNumber attnum)
@@ -50,11 +61,11 @@ column_attribute(const ScimMapping *m, Oid relid, AttrNumber attnum)
 	char		buf[256];
 
 	for (int i = 0; i < m->nscalars; i++)
-		if (source_uses(m, &m->scalars[i].src, relid, attnum))
+		if (places_use(m, &m->scalars[i].src, relid, attnum))
 			return pstrdup(scim_attr_path(m->type, m->scalars[i].attr, buf, sizeof(buf)));
 	for (int i = 0; i < m->nslots; i++)
 		for (int j = 0; j < m->slots[i].nsubs; j++)
-			if (m->slots[i].srcs[j].expr && source_uses(m, &m->slots[i].srcs[j], relid, attnum))
+			if (m->slots[i].srcs[j].expr && places_use(m, &m->slots[i].srcs[j], relid, attnum))
 				return pstrdup(scim_attr_path(m->type, m->slots[i].attr, buf, sizeof(buf)));
 	for (int i = 0; i < m->nchildren; i++)
 	{

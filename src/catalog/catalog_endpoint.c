@@ -29,6 +29,7 @@ PG_FUNCTION_INFO_V1(scim_create_endpoint);
 PG_FUNCTION_INFO_V1(scim_drop_endpoint);
 PG_FUNCTION_INFO_V1(scim_enable_endpoint);
 PG_FUNCTION_INFO_V1(scim_alter_endpoint);
+PG_FUNCTION_INFO_V1(scim_set_mappings);
 
 static char *
 text_argument(FunctionCallInfo fcinfo, int n)
@@ -182,6 +183,25 @@ check_mappings(ArrayType *array, bool *all_builtin)
 	return owner;
 }
 
+/* An endpoint that can't serve is refused while its maker is looking. */
+static void
+check_serves(const char *name)
+{
+	const ScimEndpoint *endpoint;
+
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	scim_catalog_begin();
+	endpoint = scim_endpoint_by_name(name);
+	if (endpoint && endpoint->broken)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("endpoint \"%s\" can't serve its mappings", name),
+				 errdetail("%s", endpoint->broken)));
+	scim_catalog_end();
+	PopActiveSnapshot();
+}
+
 Datum
 scim_create_endpoint(PG_FUNCTION_ARGS)
 {
@@ -198,7 +218,6 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 	Datum		values[8];
 	char		nulls[9] = "        ";
 	Oid			types[8] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, OIDOID, TEXTARRAYOID, JSONBOID, TEXTOID};
-	const ScimEndpoint *endpoint;
 
 	if (name == NULL || name[0] == '\0' || strlen(name) > 200)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("an endpoint needs a name")));
@@ -284,20 +303,8 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 	types[0] = OIDOID;
 	values[0] = ObjectIdGetDatum(owner);
 	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
-	CommandCounterIncrement();
 	scim_catalog_end();
-
-	/* An endpoint that can't serve is refused while its maker is looking. */
-	PushActiveSnapshot(GetTransactionSnapshot());
-	scim_catalog_begin();
-	endpoint = scim_endpoint_by_name(name);
-	if (endpoint && endpoint->broken)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("endpoint \"%s\" can't serve its mappings", name),
-				 errdetail("%s", endpoint->broken)));
-	scim_catalog_end();
-	PopActiveSnapshot();
+	check_serves(name);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -357,6 +364,38 @@ scim_enable_endpoint(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
+/* The mappings of an endpoint as they are now. */
+static ArrayType *
+current_mappings(int64 id, Oid *owner)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1];
+	bool		isnull;
+
+	values[0] = Int64GetDatum(id);
+	if (scim_own_execute("mappings of endpoint",
+						 "SELECT e.mappings, e.owner::pg_catalog.oid FROM scim._endpoints e WHERE e.id OPERATOR(pg_catalog.=) $1",
+						 1, types, values, NULL, false, 1) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not read scim._endpoints");
+	*owner = DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+	return DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/* Options that say what the built-in store does are of no use elsewhere. */
+static void
+require_store(int64 id)
+{
+	Oid			owner;
+	bool		builtin;
+
+	(void) check_mappings(current_mappings(id, &owner), &builtin);
+	if (!builtin)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options softDelete and reviveDeleted are for the built-in store"),
+				 errhint("A mapping has options \"delete\" and \"revive\".")));
+}
+
 Datum
 scim_alter_endpoint(PG_FUNCTION_ARGS)
 {
@@ -382,6 +421,47 @@ scim_alter_endpoint(PG_FUNCTION_ARGS)
 	memset(&err, 0, sizeof(err));
 	if (!scim_options_parse(text, &options, &err))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("%s", err.detail)));
+	if (options.soft_delete || options.revive_deleted)
+		require_store(DatumGetInt64(values[0]));
+	SPI_finish();
+	PG_RETURN_VOID();
+}
+
+/*
+ * Tenant or scope, and owner, stay what they were: other mappings have to be of
+ * the same kind.
+ */
+Datum
+scim_set_mappings(PG_FUNCTION_ARGS)
+{
+	char	   *name = text_argument(fcinfo, 0);
+	ArrayType  *mappings = PG_GETARG_ARRAYTYPE_P(1);
+	Oid			types[2] = {INT8OID, TEXTARRAYOID};
+	Datum		values[2];
+	ArrayType  *before;
+	Oid			owner;
+	Oid			mapping_owner;
+	bool		was_builtin;
+	bool		builtin;
+	int64		id;
+
+	SPI_connect();
+	id = scim_own_endpoint(name);
+	before = current_mappings(id, &owner);
+	(void) check_mappings(before, &was_builtin);
+	mapping_owner = check_mappings(mappings, &builtin);
+	if (builtin != was_builtin || (!builtin && mapping_owner != owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("endpoint \"%s\" can't serve these mappings", name),
+				 errdetail("They are of the built-in store where those before are not, or belong to another role.")));
+	values[0] = Int64GetDatum(id);
+	values[1] = PointerGetDatum(mappings);
+	if (scim_own_execute("set mappings",
+						 "UPDATE scim._endpoints SET mappings = $2 WHERE id OPERATOR(pg_catalog.=) $1",
+						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._endpoints");
+	check_serves(name);
 	SPI_finish();
 	PG_RETURN_VOID();
 }

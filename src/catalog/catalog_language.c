@@ -34,8 +34,6 @@
 #include "../scim_guc.h"
 
 #define MESSAGES_PREFIX "urn:ietf:params:scim:api:messages:"
-/* As many as scim_catalog_resource_type() takes. */
-#define MAX_EXTENSIONS 63
 
 PG_FUNCTION_INFO_V1(scim_fold_sql);
 PG_FUNCTION_INFO_V1(scim_filter_canonical_sql);
@@ -364,7 +362,7 @@ extended_type(const char *uri, const text *extends)
 	return last ? scim_catalog_resource_type(last + 1) : NULL;
 }
 
-/* The definition as core understands it; raises what is wrong with it. */
+/* The definition as core understands it; raises what is wrong with it (22023). */
 static const ScimSchema *
 check_definition(const json_t *definition, const ScimResourceType *extends)
 {
@@ -387,8 +385,33 @@ check_definition(const json_t *definition, const ScimResourceType *extends)
 		}
 	}
 	if (err.status)
-		raise_error(&err);
+		ereport(ERROR,
+				(errcode(err.status == 400 ? ERRCODE_INVALID_PARAMETER_VALUE : ERRCODE_OUT_OF_MEMORY),
+				 errmsg("%s", err.detail)));
 	return schema;
+}
+
+/* What is unique is in a table, where the triggers of the built-in store see it. */
+static void
+note_unique(const ScimSchema *schema, const ScimAttr *attr)
+{
+	Oid			types[4] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID};
+	Datum		values[4];
+	const char *top = attr->parent ? attr->parent->name : attr->name;
+
+	for (int i = 0; i < attr->nsubs; i++)
+		note_unique(schema, attr->subs[i]);
+	if (attr->uniqueness == SCIM_UNIQUE_NONE || attr->type == SCIM_TYPE_COMPLEX || attr->type == SCIM_TYPE_BOOLEAN)
+		return;
+	values[0] = CStringGetTextDatum(schema->uri);
+	values[1] = CStringGetTextDatum(attr->parent ? psprintf("%s.%s", top, attr->name) : top);
+	/* lax: of a multi-valued attribute, each value */
+	values[2] = CStringGetTextDatum(attr->parent ? psprintf("$.\"%s\".\"%s\"", top, attr->name) : psprintf("$.\"%s\"[*]", top));
+	values[3] = BoolGetDatum(attr->case_exact);
+	if (scim_own_execute("note unique",
+						 "INSERT INTO scim._unique_attributes (schema, attribute, path, case_exact) VALUES ($1, $2, $3::pg_catalog.jsonpath, $4)",
+						 4, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._unique_attributes");
 }
 
 Datum
@@ -402,6 +425,7 @@ scim_create_schema_sql(PG_FUNCTION_ARGS)
 	json_t	   *definition;
 	const char *uri;
 	const ScimResourceType *extends;
+	const ScimSchema *schema;
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR,
@@ -432,14 +456,14 @@ scim_create_schema_sql(PG_FUNCTION_ARGS)
 				 errmsg("schema \"%s\" cannot be required", uri),
 				 errdetail("It extends no resource type."),
 				 errhint("Name one: extends => 'User'")));
-	if (extends != NULL && extends->nexts >= MAX_EXTENSIONS)
+	if (extends != NULL && extends->nexts >= SCIM_MAX_EXTENSIONS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("resource type \"%s\" has %d extensions already", extends->name, extends->nexts)));
-	uri = check_definition(definition, extends)->uri;
+	schema = check_definition(definition, extends);
 
 	SPI_connect();
-	values[0] = CStringGetTextDatum(uri);
+	values[0] = CStringGetTextDatum(schema->uri);
 	values[1] = PG_GETARG_DATUM(0);
 	values[2] = extends ? CStringGetTextDatum(extends->name) : (Datum) 0;
 	nulls[2] = extends ? ' ' : 'n';
@@ -448,6 +472,8 @@ scim_create_schema_sql(PG_FUNCTION_ARGS)
 						 "INSERT INTO scim._schemas (uri, definition, extends, required) VALUES ($1, $2, $3, $4)",
 						 4, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write scim._schemas");
+	for (int i = 0; i < schema->nattrs; i++)
+		note_unique(schema, schema->attrs[i]);
 	SPI_finish();
 	scim_catalog_end();
 	PG_RETURN_VOID();
@@ -474,7 +500,9 @@ check_unused(const ScimSchema *schema)
 						 "  AND EXISTS (SELECT 1 FROM scim._schemas s WHERE s.uri OPERATOR(pg_catalog.=) $1 AND s.extends IS NULL))"
 						 " UNION ALL SELECT 'Schema \"' OPERATOR(pg_catalog.||) e.uri OPERATOR(pg_catalog.||) '\" extends its resource type.'"
 						 " FROM scim._schemas e, scim._schemas s WHERE s.uri OPERATOR(pg_catalog.=) $1 AND s.extends IS NULL"
-						 "  AND pg_catalog.lower(e.extends) OPERATOR(pg_catalog.=) pg_catalog.lower($2) ORDER BY 1",
+						 "  AND pg_catalog.lower(e.extends) OPERATOR(pg_catalog.=) pg_catalog.lower($2)"
+						 " UNION ALL SELECT 'It is the base schema of resource type \"' OPERATOR(pg_catalog.||) t.name OPERATOR(pg_catalog.||) '\".'"
+						 " FROM scim._resource_types t WHERE t.schema OPERATOR(pg_catalog.=) $1 ORDER BY 1",
 						 2, types, values, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._mappings");
 	if (SPI_processed > 0)

@@ -430,6 +430,18 @@ count_children(json_t *attributes)
 	return n;
 }
 
+/* The most rows beside the resource that there can be: sources point at them. */
+static int
+count_sides(json_t *attributes, const json_t *options)
+{
+	int			n = (int) json_object_size(attributes) + (int) json_array_size(json_object_get(options, "beside"));
+	void	   *iter;
+
+	for (iter = json_object_iter(attributes); iter; iter = json_object_iter_next(attributes, iter))
+		n += (int) json_array_size(json_object_get(json_object_iter_value(iter), "copies"));
+	return n + 3;				/* those of add_state */
+}
+
 /* A scope column is set by the endpoint and by nobody else (T1). */
 static void
 check_scope_column(const ScimMapping *m, const char *scope_column, const char *column, const char *attribute)
@@ -448,6 +460,8 @@ check_scope_source(const ScimMapping *m, int i, const ScimSource *src, const cha
 	check_scope_column(m, scope, src->column, attribute);
 	for (int j = 0; j < src->nwrites; j++)
 		check_scope_column(m, scope, src->writes[j].column, attribute);
+	for (int j = 0; j < src->ncopies; j++)
+		check_scope_source(m, i, &src->copies[j], attribute);
 }
 
 static void
@@ -481,6 +495,13 @@ check_scope(const ScimMapping *m)
 		check_scope_settings(m, scope, m->touches, m->ntouches, "touch");
 		for (int j = 0; j < m->nbesides; j++)
 			check_scope_settings(m, m->besides[j].scope[i], m->besides[j].inserts, m->besides[j].ninserts, "beside");
+		for (int j = 0; j < m->nsides; j++)
+		{
+			check_scope_settings(m, m->sides[j].scope[i], m->sides[j].inserts, m->sides[j].ninserts, "insert");
+			check_scope_column(m, scope, m->sides[j].by, "by");
+		}
+		if (m->membership)
+			check_scope_settings(m, m->membership->scope[i], m->membership->inserts, m->membership->ninserts, "membership");
 		check_scope_settings(m, scope, m->marks, m->nmarks, "delete");
 		check_scope_settings(m, scope, m->revives, m->nrevives, "revive");
 		for (int j = 0; j < lengthof(times); j++)
@@ -558,7 +579,7 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	m->scalars = palloc0(sizeof(ScimScalar) * (n + 1));
 	m->slots = palloc0(sizeof(ScimSlot) * (n + 1));
 	m->children = palloc0(sizeof(ScimChild) * count_children(attributes));
-	m->sides = palloc0(sizeof(ScimSide) * (n + 1));
+	m->sides = palloc0(sizeof(ScimSide) * (count_sides(attributes, options) + 1));
 
 	resolve_members(&ctx, ctx.full, attributes);
 	keep(&ctx, scim_attr_sub(ctx.full->a_meta, "resourceType", 12));
@@ -786,7 +807,8 @@ note_unguarded(ScimMapping *m)
 	{
 		ScimScalar *scalar = &m->scalars[i];
 
-		if (scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0)
+		/* the built-in store's own: scim._unique_values sees to it where no index does */
+		if (!m->builtin && scalar->attr->uniqueness != SCIM_UNIQUE_NONE && scalar->src.attnum != 0)
 			scalar->unguarded = get_rel_relkind(m->relid) == RELKIND_VIEW ||
 				!OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(scalar->attr, &scalar->src),
 											   m->scope_columns, true));

@@ -61,6 +61,7 @@ typedef struct ScimWrite
 {
 	const char *column;			/* quoted */
 	AttrNumber	attnum;
+	const char *type_name;		/* of the column */
 	const char *expr;			/* SQL over "value" and the row's own columns */
 } ScimWrite;
 
@@ -72,6 +73,7 @@ typedef struct ScimSource
 	AttrNumber	attnum;			/* of the column; 0: an expression */
 	bool		negated;		/* the column holds NOT value */
 	Oid			typid;			/* of expr */
+	char		typtype;		/* of it: TYPTYPE_ENUM (of a domain, too), TYPTYPE_DOMAIN, ... */
 	ScimSqlClass cls;
 	const char *type_name;		/* qualified, without type modifier, for casts */
 	int			max_length;		/* characters that varchar(n) or char(n) takes; 0: no limit */
@@ -91,7 +93,8 @@ typedef struct ScimSource
 	int			njson;
 	const char *document;		/* SQL of the document, jsonb */
 	const char *new_document;	/* of that in a new row */
-	bool		lower;			/* compares by lower(), as the table's own index does */
+	const char *fold;			/* function by which it compares, as the table's own index does; NULL: scim.fold */
+	const char *folded;			/* SQL of a column that holds what the function makes of it, or NULL */
 	const char *citext;			/* quoted schema of the type citext, where it is that */
 	bool		required;		/* said by the mapping */
 	const json_t *initial;		/* the value of a new resource that is given none, or NULL */
@@ -99,6 +102,8 @@ typedef struct ScimSource
 	int			nwrites;
 	ScimWrite  *writes;
 	const char *value_type;		/* type of "value" in writes */
+	int			ncopies;		/* more places, of other rows, that a value goes to */
+	struct ScimSource *copies;
 	struct ScimSide *side;		/* lives in another table's row, or NULL */
 	const struct ScimSource *inner; /* with side: the column there, over alias c */
 	const char *ref_type;		/* the value is the id of such a resource, or NULL */
@@ -143,15 +148,24 @@ typedef struct ScimReference
 	const char *row;			/* SQL of them all: "c.user_id", "ROW(c.a, c.b)" */
 } ScimReference;
 
+/* A column and the expression it is set to. */
+typedef struct ScimSetting
+{
+	const char *column;			/* quoted */
+	AttrNumber	attnum;
+	const char *expr;
+} ScimSetting;
+
 /*
  * A row beside the resource: one-to-one, or one row of an entity-attribute-value
- * table under a fixed key.  It is made when a value needs it.
+ * table under a fixed key.  It is made when a value needs it.  With "by" it is the
+ * resource's row that names it, which is made after it.
  */
 typedef struct ScimSide
 {
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
-	ScimReference parent;		/* the resource's key; by_text: its id */
+	ScimReference parent;		/* the resource's key; by_text: its id; with "by": the row's own */
 	int			nfixed;
 	const char **fixed_columns; /* quoted */
 	const char **fixed_values;
@@ -159,6 +173,13 @@ typedef struct ScimSide
 	const char **scope;			/* as in ScimChild */
 	bool		by_text;		/* the parent column holds the id */
 	bool		by_scope;		/* its column "scope" holds the values of the scope */
+	int			ninserts;		/* more columns of a new row, over the resource's row r (with "by": nulls) */
+	ScimSetting *inserts;
+	const char *by;				/* quoted column of the resource's row that holds this one's key, or NULL */
+	AttrNumber	by_attnum;
+	const char *by_column;		/* quoted column of this row that is its key */
+	const char *by_type;		/* type name of it */
+	bool		always;			/* every resource has it */
 	const char *spec;			/* what makes it the same row */
 } ScimSide;
 
@@ -195,14 +216,6 @@ typedef enum ScimInlineForm
 	SCIM_INLINE_DELIMITED,
 	SCIM_INLINE_JSON			/* array of values, or of objects */
 } ScimInlineForm;
-
-/* A column and the expression it is set to. */
-typedef struct ScimSetting
-{
-	const char *column;			/* quoted */
-	AttrNumber	attnum;
-	const char *expr;
-} ScimSetting;
 
 typedef struct ScimChild
 {
@@ -288,6 +301,7 @@ typedef struct ScimMapping
 	bool		shared;			/* by all endpoints: no column of it is the scope's */
 	int			nscope;			/* columns of the endpoint's scope */
 	const char **scope_columns; /* quoted; NULL: not a column of this relation */
+	AttrNumber *scope_attnums;	/* 0: not a column of this relation */
 	const char **scope_types;	/* qualified type names */
 	const char *filter;			/* SQL over r: which rows are resources, or NULL */
 	int			ninserts;		/* columns of a new row that no attribute gives */
@@ -354,6 +368,7 @@ typedef struct ScimMappingRow
 	Oid			owner;			/* InvalidOid: built-in */
 	bool		builtin;
 	bool		outbound;		/* for a sync: ids are keys, also where the key is an expression */
+	bool		made;			/* built-in: made for extensions or for a resource type of a user's */
 } ScimMappingRow;
 
 /*
@@ -454,6 +469,12 @@ extern const char *scim_key_names(const ScimReference *columns);
 extern Oid	scim_key_index(const ScimMapping *m, const char *const *scope, bool unique);
 /* Does writing a value change what the row is known by? */
 extern bool scim_key_is_written(const ScimKey *key, const ScimSource *src);
+/* Is the key a column, and its text the id? */
+static inline bool
+scim_key_is_column(const ScimKey *key)
+{
+	return key->n == 1 && !key->by_expression && key->id.attnum != 0;
+}
 /* Is a column part of the key? */
 extern bool scim_key_has_column(const ScimKey *key, AttrNumber attnum);
 

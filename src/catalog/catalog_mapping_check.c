@@ -135,6 +135,9 @@ is_given(const ScimMapping *m, AttrNumber attnum, const char *column)
 	for (int i = 0; i < m->nchildren; i++)
 		if (m->children[i].kind == SCIM_CHILD_INLINE && m->children[i].store.attnum == attnum)
 			return true;
+	for (int i = 0; i < m->nsides; i++)
+		if (m->sides[i].by && m->sides[i].by_attnum == attnum)
+			return true;
 	return (m->created && m->created->attnum == attnum) || (m->last_modified && m->last_modified->attnum == attnum) ||
 		(m->version && m->version->attnum == attnum);
 }
@@ -200,6 +203,7 @@ check_key(Check *check)
 static void
 check_unique(Check *check, const ScimAttr *attr, const ScimSource *src)
 {
+	static const char *const folds[] = {"lower", "upper"};
 	const ScimMapping *m = check->m;
 	const char *column = src->raw ? src->raw : src->expr;
 	const char *name = path_of(m, attr);
@@ -208,15 +212,19 @@ check_unique(Check *check, const ScimAttr *attr, const ScimSource *src)
 		return;
 	if (OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(attr, src), m->scope_columns, true)))
 	{
-		if (src->lower || src->citext)
-			report(check, "notice", name, "the table compares by its own lower(), which differs from SCIM for letters such as \"ß\", \"ſ\", and for composed and decomposed accents",
+		if (src->fold || src->citext)
+			report(check, "notice", name, "the table compares by its own lower() or upper(), which differs from SCIM for letters such as \"ß\", \"ſ\", and for composed and decomposed accents",
 				   NULL);
 		return;
 	}
-	if (!attr->case_exact && OidIsValid(scim_mapping_index(m, m->relid, "r", psprintf("pg_catalog.lower(%s::pg_catalog.text)", column), m->scope_columns, true)))
-		report(check, "notice", name, "the table has a unique index on lower(), which filters do not use",
-			   "Say so, and they will: {\"column\": ..., \"fold\": \"lower\"}");
-	else if (!attr->case_exact && OidIsValid(scim_mapping_index(m, m->relid, "r", column, m->scope_columns, true)))
+	for (int i = 0; i < lengthof(folds) && !attr->case_exact; i++)
+		if (OidIsValid(scim_mapping_index(m, m->relid, "r", psprintf("pg_catalog.%s(%s::pg_catalog.text)", folds[i], column), m->scope_columns, true)))
+		{
+			report(check, "notice", name, psprintf("the table has a unique index on %s(), which filters do not use", folds[i]),
+				   psprintf("Say so, and they will: {\"column\": ..., \"fold\": \"%s\"}", folds[i]));
+			return;
+		}
+	if (!attr->case_exact && OidIsValid(scim_mapping_index(m, m->relid, "r", column, m->scope_columns, true)))
 		report(check, "warning", name, "is unique with regard to case only: \"Ann\" and \"ann\" can be two resources",
 			   psprintf("CREATE UNIQUE INDEX ... (scim.fold(%s) COLLATE \"C\"); see scim.recommend_indexes", column + 2));
 	else
@@ -306,6 +314,17 @@ check_children(Check *check)
 	}
 	for (int i = 0; i < m->nsides; i++)
 	{
+		if (m->sides[i].by)
+		{
+			if (m->delete_policy == SCIM_DELETE_ROW && !m->membership)
+				report(check, "warning", m->sides[i].relation, psprintf("nothing deletes rows of %s with their resource", m->sides[i].relation),
+					   "options => '{\"delete\": \"cascade\"}'");
+			if (get_rel_relkind(m->relid) != RELKIND_VIEW &&
+				!OidIsValid(scim_mapping_index(m, m->relid, "r", psprintf("r.%s", m->sides[i].by), NULL, true)))
+				report(check, "notice", m->sides[i].relation, psprintf("several resources can have the row that column %s names: what changes it for one does for all", m->sides[i].by),
+					   "Declare the column UNIQUE.");
+			continue;
+		}
 		check_dependent(check, m->sides[i].relation, m->sides[i].relid, m->relid);
 		if (m->sides[i].nfixed == 0 && get_rel_relkind(m->sides[i].relid) != RELKIND_VIEW &&
 			!OidIsValid(scim_mapping_columns_index(m, m->sides[i].relid, m->sides[i].parent.attnums, m->sides[i].parent.n, m->sides[i].scope, true)))

@@ -5,11 +5,15 @@
  */
 #include "postgres.h"
 
+#include "access/sysattr.h"
+#include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/regproc.h"
+#include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/varlena.h"
 
 #include "catalog_mapping_internal.h"
@@ -141,6 +145,17 @@ common_members(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 										   &child->ninserts);
 }
 
+static bool
+is_primary_key(Oid relid, AttrNumber attnum)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	Bitmapset  *key = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	bool		found = bms_membership(key) == BMS_SINGLETON && bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, key);
+
+	table_close(rel, NoLock);
+	return found;
+}
+
 static void
 resolve_link(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *child)
 {
@@ -162,7 +177,8 @@ resolve_link(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *
 										   &child->nremoves);
 	child->revives = scim_mapping_settings(ctx, path, child->relid, child->relid, "c", json_object_get(spec, "revive"),
 										   &child->nrevives);
-	if (child->nremoves > 0 && child->filter == NULL)
+	/* where a row is the member itself, it names another group then, or none */
+	if (child->nremoves > 0 && child->filter == NULL && !is_primary_key(child->relid, child->ref.attnum))
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"remove\" needs a \"filter\" that leaves removed links out");
 	if (child->nrevives > 0 && child->nremoves == 0)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"revive\" needs \"remove\"");

@@ -49,6 +49,9 @@ extern void scim_child_source(ScimResolve *ctx, const char *path, Oid relid, con
 
 extern void scim_constant_source(const json_t *value, ScimSource *src);
 
+/* The row beside the resource that an object describes, made when it is not there yet. */
+extern ScimSide *scim_mapping_side(ScimResolve *ctx, const char *path, const json_t *spec);
+
 /* What an expression of type text makes; read-only. */
 extern void scim_text_expression(const char *expr, ScimSource *src);
 
@@ -140,6 +143,11 @@ extern char *scim_mapping_propose(const char *type_name, Oid relid, const char *
 
 /* Make the extensions of a type that attributes name by URN and that do not exist. */
 extern void scim_mapping_make_extensions(const char *type_name, Oid relid, const char *attributes);
+
+/* ---- use (catalog_mapping_sql.c) ---- */
+
+/* Raises 22023 unless the endpoints that use a mapping can still serve it; looks at what is written. */
+extern void scim_mapping_check_endpoints(const char *mapping);
 
 /* ---- options (catalog_mapping_option.c) ---- */
 

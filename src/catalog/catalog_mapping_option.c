@@ -30,7 +30,7 @@
 static void
 resolve_membership(ScimResolve *ctx, const json_t *spec)
 {
-	static const char *const known[] = {"table", "parent", "where", "adopt", NULL};
+	static const char *const known[] = {"table", "parent", "where", "insert", "adopt", NULL};
 	ScimMapping *m = ctx->mapping;
 	ScimSide   *side = palloc0(sizeof(ScimSide));
 
@@ -43,6 +43,7 @@ resolve_membership(ScimResolve *ctx, const json_t *spec)
 	side->scope = scim_mapping_scope_of(ctx, side->relid);
 	scim_mapping_fixed(ctx, "membership", side->relid, json_object_get(spec, "where"), &side->nfixed,
 					   &side->fixed_columns, &side->fixed_values, &side->fixed_types);
+	side->inserts = scim_mapping_settings(ctx, "membership", side->relid, m->relid, "r", json_object_get(spec, "insert"), &side->ninserts);
 	m->membership = side;
 }
 
@@ -56,6 +57,7 @@ scim_resolve_scope(ScimResolve *ctx, const json_t *options)
 	m->shared = json_is_true(json_object_get(options, "shared"));
 	m->nscope = list_length(ctx->scope);
 	m->scope_columns = palloc0(sizeof(char *) * Max(m->nscope, 1));
+	m->scope_attnums = palloc0(sizeof(AttrNumber) * Max(m->nscope, 1));
 	m->scope_types = palloc0(sizeof(char *) * Max(m->nscope, 1));
 	if (membership)
 		resolve_membership(ctx, membership);
@@ -74,7 +76,10 @@ scim_resolve_scope(ScimResolve *ctx, const json_t *options)
 		if (m->membership && m->membership->scope[i])
 			(void) scim_column_source(m->membership->relid, "c", name, &src);
 		else if (scim_column_source(m->relid, "r", name, &src) && src.column)
+		{
 			m->scope_columns[i] = src.column;
+			m->scope_attnums[i] = src.attnum;
+		}
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
@@ -176,7 +181,7 @@ resolve_revive(ScimResolve *ctx, const json_t *spec)
 static void
 resolve_besides(ScimResolve *ctx, const json_t *spec)
 {
-	static const char *const known[] = {"table", "parent", "insert", NULL};
+	static const char *const known[] = {"table", "parent", "by", "insert", NULL};
 	ScimMapping *m = ctx->mapping;
 
 	if (spec == NULL)
@@ -187,9 +192,15 @@ resolve_besides(ScimResolve *ctx, const json_t *spec)
 	for (size_t i = 0; i < json_array_size(spec); i++)
 	{
 		const json_t *item = json_array_get(spec, i);
-		ScimBeside *beside = &m->besides[m->nbesides++];
+		ScimBeside *beside;
 
 		scim_mapping_members(ctx, "beside", item, known);
+		if (json_object_get(item, "by"))
+		{
+			scim_mapping_side(ctx, "beside", item)->always = true;
+			continue;
+		}
+		beside = &m->besides[m->nbesides++];
 		beside->relid = scim_mapping_table(ctx, "beside", item);
 		beside->relation = scim_qualified_relation(beside->relid);
 		scim_resolve_reference(ctx, "beside", beside->relid, "c", item, "parent", true, &beside->parent);
@@ -362,6 +373,17 @@ given_on_insert(const ScimMapping *m, AttrNumber attnum)
 	return false;
 }
 
+/* Does another attribute give this column a value, when it is given one? */
+static bool
+is_written_by_another(const ScimMapping *m, const ScimSource *src)
+{
+	for (int i = 0; i < m->nscalars; i++)
+		for (int j = 0; j < m->scalars[i].src.nwrites; j++)
+			if (&m->scalars[i].src != src && m->scalars[i].src.side == NULL && m->scalars[i].src.writes[j].attnum == src->attnum)
+				return true;
+	return false;
+}
+
 /* Must a client give it, because the column takes no null and has no default? */
 static bool
 is_required(const ScimMapping *m, Oid relid, const ScimSource *src)
@@ -369,7 +391,8 @@ is_required(const ScimMapping *m, Oid relid, const ScimSource *src)
 	if (src->required)
 		return true;
 	return src->side == NULL && src->attnum != 0 && src->json_path == NULL && src->column && src->not_null && !src->has_default &&
-		src->null_text == NULL && src->initial == NULL && (src->cls != SCIM_SQL_BOOLEAN || relid == m->relid) && !(relid == m->relid && given_on_insert(m, src->attnum));
+		src->null_text == NULL && src->initial == NULL && (src->cls != SCIM_SQL_BOOLEAN || relid == m->relid) &&
+		!(relid == m->relid && (given_on_insert(m, src->attnum) || is_written_by_another(m, src)));
 }
 
 static void
@@ -397,6 +420,16 @@ is_column_shared(const ScimChild *child, int j)
 {
 	for (int i = 0; i < child->nsubs; i++)
 		if (i != j && child->srcs[i].attnum != 0 && child->srcs[i].attnum == child->srcs[j].attnum)
+			return true;
+	return false;
+}
+
+/* Is a column that of a singular attribute, too?  Then that one gives it. */
+static bool
+is_column_of_scalar(const ScimMapping *m, const ScimSource *src)
+{
+	for (int i = 0; i < m->nscalars; i++)
+		if (src->attnum != 0 && m->scalars[i].src.attnum == src->attnum && m->scalars[i].src.column && m->scalars[i].src.json_path == NULL)
 			return true;
 	return false;
 }
@@ -436,7 +469,7 @@ scim_mapping_characteristics(ScimResolve *ctx)
 		for (int j = 0; j < slot->nsubs; j++)
 			if (slot->subs[j] && slot->srcs[j].column == NULL && slot->srcs[j].nwrites == 0 && slot->srcs[j].expr)
 				slot->subs[j]->mutability = SCIM_READ_ONLY;
-			else if (slot->srcs[j].expr && !slot->flag && is_required(m, m->relid, &slot->srcs[j]))
+			else if (slot->srcs[j].expr && !slot->flag && is_required(m, m->relid, &slot->srcs[j]) && !is_column_of_scalar(m, &slot->srcs[j]))
 				slot->attr->required = true;
 	}
 	for (int i = 0; i < m->nchildren; i++)

@@ -116,8 +116,10 @@ scim_mapping_index_expression(const ScimAttr *attr, const ScimSource *src)
 
 	if (!text || src->citext)
 		return column;
-	if (src->lower)
-		return psprintf("pg_catalog.lower(%s)", column);
+	if (src->folded)
+		return src->folded;
+	if (src->fold)
+		return psprintf("%s(%s)", src->fold, column);
 	if (src->typid != TEXTOID)
 		column = psprintf("%s::pg_catalog.text", column);
 	return attr->case_exact ? column : psprintf("scim.fold(%s)", column);
@@ -127,7 +129,7 @@ scim_mapping_index_expression(const ScimAttr *attr, const ScimSource *src)
 static Oid
 index_collation(const ScimSource *src)
 {
-	return src->cls == SCIM_SQL_TEXT && !src->lower && !src->citext && src->ncodes == 0 ? C_COLLATION_OID : InvalidOid;
+	return src->cls == SCIM_SQL_TEXT && !src->fold && !src->citext && src->ncodes == 0 ? C_COLLATION_OID : InvalidOid;
 }
 
 /* An expression over one relation as a tree, as index definitions hold it. */
@@ -343,6 +345,8 @@ source_text(const ScimSource *src)
 		appendStringInfoString(&text, src->time == SCIM_TIME_SECONDS ? ", seconds" : ", milliseconds");
 	for (int i = 0; i < src->nwrites; i++)
 		appendStringInfo(&text, ", writes %s", src->writes[i].column);
+	for (int i = 0; i < src->ncopies; i++)
+		appendStringInfo(&text, ", writes %s.%s", src->copies[i].side->relation, src->copies[i].column);
 	return text.data;
 }
 

@@ -22,7 +22,7 @@ scim_mapping_row(const char *name)
 	SPI_connect();
 	scim_select_own("mapping",
 			   "SELECT m.id, m.name, m.resource_type, m.relation::pg_catalog.oid, m.key,"
-			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin, m.options::pg_catalog.text"
+			   " m.attributes::pg_catalog.text, m.owner::pg_catalog.oid, m.builtin, m.options::pg_catalog.text, m.extensions IS NOT NULL"
 			   " FROM scim._mappings m WHERE m.name OPERATOR(pg_catalog.=) $1",
 			   name, "scim._mappings");
 	if (SPI_processed > 0)
@@ -37,6 +37,7 @@ scim_mapping_row(const char *name)
 		row->owner = scim_row_oid(SPI_tuptable, 0, 7);
 		row->builtin = scim_row_bool(SPI_tuptable, 0, 8);
 		row->options = MemoryContextStrdup(caller, scim_row_text(SPI_tuptable, 0, 9));
+		row->made = scim_row_bool(SPI_tuptable, 0, 10);
 	}
 	SPI_finish();
 	return row;

@@ -126,6 +126,7 @@ static void
 set_source_type(ScimSource *src, Oid typid)
 {
 	src->typid = typid;
+	src->typtype = get_typtype(getBaseType(typid)) == TYPTYPE_ENUM ? TYPTYPE_ENUM : get_typtype(typid);
 	src->cls = sql_class(typid);
 	src->pads = getBaseType(typid) == BPCHAROID;
 	src->citext = citext_schema(typid);
@@ -411,6 +412,30 @@ scim_mapping_scalar(ScimResolve *ctx, const char *path, const json_t *value)
 
 /* ---- lists of columns ---- */
 
+/* {"scope": "column"}: a value of the endpoint's scope, whose parameters are the first of every statement. */
+static const char *
+scope_value(ScimResolve *ctx, const char *path, const json_t *value, const char *type_name)
+{
+	static const char *const known[] = {"scope", NULL};
+	const char *name = json_string_value(json_object_get(value, "scope"));
+	ListCell   *lc;
+	int			n = 0;
+
+	scim_mapping_members(ctx, path, value, known);
+	if (name == NULL)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"scope\" is the name of a column of the scope");
+	foreach(lc, ctx->scope)
+	{
+		n++;
+		if (strcmp((char *) lfirst(lc), name) == 0)
+			return psprintf("$%d::%s", n, type_name);
+	}
+	/* without an endpoint there is no scope yet */
+	if (ctx->scope != NIL)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, psprintf("the scope has no column \"%s\"", name));
+	return psprintf("NULL::%s", type_name);
+}
+
 ScimSetting *
 scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, const char *alias,
 					  const json_t *value, int *n)
@@ -437,10 +462,12 @@ scim_mapping_settings(ScimResolve *ctx, const char *path, Oid relid, Oid over, c
 		setting->attnum = src.attnum;
 		if (json_is_string(json_object_iter_value(iter)))
 			setting->expr = parse_expression(ctx, path, over, alias, json_string_value(json_object_iter_value(iter)), src.typid, NULL);
+		else if (json_is_object(json_object_iter_value(iter)))
+			setting->expr = scope_value(ctx, path, json_object_iter_value(iter), src.type_name);
 		else if (json_is_null(json_object_iter_value(iter)))
-			setting->expr = "NULL";
+			setting->expr = psprintf("NULL::%s", src.type_name);
 		else
-			setting->expr = quote_literal_cstr(scim_mapping_scalar(ctx, path, json_object_iter_value(iter)));
+			setting->expr = psprintf("%s::%s", quote_literal_cstr(scim_mapping_scalar(ctx, path, json_object_iter_value(iter))), src.type_name);
 	}
 	return settings;
 }
@@ -629,8 +656,16 @@ set_time(ScimResolve *ctx, const char *path, const json_t *spec, ScimSource *src
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\": \"utc\" needs a column of type timestamp");
 		return;
 	}
+	if (form && strcmp(form, "iso") == 0)
+	{
+		if (src->cls != SCIM_SQL_TEXT || src->ncodes > 0)
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\": \"iso\" needs a text");
+		src->expr = psprintf("(%s)::pg_catalog.timestamptz", src->expr);
+		set_source_type(src, TIMESTAMPTZOID);
+		return;
+	}
 	if (form == NULL || (strcmp(form, "epoch") != 0 && strcmp(form, "epoch_ms") != 0))
-		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\" is \"utc\", \"epoch\" or \"epoch_ms\"");
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\" is \"utc\", \"iso\", \"epoch\" or \"epoch_ms\"");
 	src->whole = src->cls == SCIM_SQL_INTEGER;
 	if (!src->whole && src->cls != SCIM_SQL_NUMERIC)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "seconds since 1970 need a column that is a number");
@@ -648,6 +683,7 @@ value_type_of(const ScimAttr *attr)
 	switch (attr->type)
 	{
 		case SCIM_TYPE_BOOLEAN:
+		case SCIM_TYPE_COMPLEX:	/* a flag: is there such an element? */
 			return "pg_catalog.bool";
 		case SCIM_TYPE_INTEGER:
 			return "pg_catalog.int8";
@@ -669,6 +705,7 @@ set_writes(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, 
 	if (!json_is_object(spec))
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"write\" is given as {\"column\": \"expression over value\"}");
 	src->value_type = value_type_of(attr);
+	/* and one for set_fold */
 	src->writes = palloc0(sizeof(ScimWrite) * (json_object_size(spec) + 1));
 	for (iter = json_object_iter(unconstify(json_t *, spec)); iter; iter = json_object_iter_next(unconstify(json_t *, spec), iter))
 	{
@@ -682,6 +719,7 @@ set_writes(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, 
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"write\" is given as {\"column\": \"expression over value\"}");
 		write->column = column.column;
 		write->attnum = column.attnum;
+		write->type_name = column.type_name;
 		write->expr = write_expression(ctx, path, relid, src->value_type, json_string_value(json_object_iter_value(iter)));
 	}
 }
@@ -697,6 +735,42 @@ reference_source(ScimResolve *ctx, const char *path, Oid relid, const char *alia
 	scim_resolve_reference(ctx, path, relid, alias, spec, "columns", true, columns);
 	scim_text_expression(psprintf("(CASE WHEN %s IS NOT NULL THEN '' END)", columns->row), src);
 	src->ref_columns = columns;
+}
+
+/* How the table compares, and the column in which it has that at hand. */
+static void
+set_fold(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const ScimAttr *attr, const json_t *spec, ScimSource *src)
+{
+	const json_t *fold = json_object_get(spec, "fold");
+	const json_t *folded = json_object_get(spec, "folded");
+	const char *function = json_string_value(fold);
+	ScimSource	column;
+	ScimWrite  *write;
+
+	if (fold == NULL && folded == NULL)
+		return;
+	if (function == NULL || (strcmp(function, "lower") != 0 && strcmp(function, "upper") != 0) || src->cls != SCIM_SQL_TEXT)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"fold\" is \"lower\" or \"upper\", of a text");
+	src->fold = psprintf("pg_catalog.%s", function);
+	if (folded == NULL)
+		return;
+	if (src->column == NULL || src->json_path || src->ncodes > 0)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"folded\" needs a column that holds the value");
+	if (!json_is_string(folded) || !scim_column_source(relid, alias, json_string_value(folded), &column) || column.cls != SCIM_SQL_TEXT)
+		scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN, "\"folded\" does not name a column of texts");
+	src->folded = column.expr;
+	/* a generated column is what it is */
+	if (column.column == NULL)
+		return;
+	if (src->writes == NULL)
+		src->writes = palloc0(sizeof(ScimWrite));
+	write = &src->writes[src->nwrites++];
+	src->value_type = value_type_of(attr);
+	write->column = column.column;
+	write->attnum = column.attnum;
+	write->type_name = column.type_name;
+	write->expr = src->null_text ? psprintf("%s(coalesce(value, %s))", src->fold, quote_literal_cstr(src->null_text)) :
+		psprintf("%s(value)", src->fold);
 }
 
 /* A source in "relid", whose rows have "alias". */
@@ -739,14 +813,6 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 	}
 	if (json_object_get(spec, "time"))
 		set_time(ctx, path, json_object_get(spec, "time"), src);
-	if (json_object_get(spec, "fold"))
-	{
-		const char *fold = json_string_value(json_object_get(spec, "fold"));
-
-		if (fold == NULL || strcmp(fold, "lower") != 0 || src->cls != SCIM_SQL_TEXT)
-			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"fold\" is \"lower\", of a text");
-		src->lower = true;
-	}
 	if (json_object_get(spec, "ref"))
 	{
 		if (!json_is_string(json_object_get(spec, "ref")))
@@ -758,24 +824,66 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 		src->initial = json_object_get(spec, "default");
 	if (json_object_get(spec, "write"))
 		set_writes(ctx, path, relid, attr, json_object_get(spec, "write"), src);
+	set_fold(ctx, path, relid, alias, attr, spec, src);
 }
 
 /* ---- rows beside the resource ---- */
 
-/* The side row that an object describes, made when it is not there yet. */
+/* The column of the resource's row that names a side row. */
+static void
+set_by(ScimResolve *ctx, const char *path, const json_t *by, ScimSide *side)
+{
+	ScimSource	src;
+
+	if (!json_is_string(by) || !scim_column_source(ctx->mapping->relid, "r", json_string_value(by), &src) || src.column == NULL)
+		scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN, "\"by\" does not name a column of the relation that can be set");
+	side->by = src.column;
+	side->by_attnum = src.attnum;
+	if (side->parent.n != 1)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "with \"by\", \"parent\" is one column");
+	side->by_column = side->parent.columns[0];
+	side->by_type = side->parent.types[0];
+	side->always = src.not_null && !src.has_default;
+}
+
+/* What several attributes say of new rows of a side: each column as the first of them does. */
+static void
+add_side_inserts(ScimResolve *ctx, const char *path, const json_t *spec, ScimSide *side)
+{
+	int			n;
+	ScimSetting *more = scim_mapping_settings(ctx, path, side->relid, ctx->mapping->relid, "r", spec, &n);
+	ScimSetting *all = palloc(sizeof(ScimSetting) * (side->ninserts + n + 1));
+
+	if (n == 0)
+		return;
+	if (side->ninserts > 0)
+		memcpy(all, side->inserts, sizeof(ScimSetting) * side->ninserts);
+	for (int i = 0; i < n; i++)
+	{
+		bool		known = false;
+
+		for (int j = 0; j < side->ninserts && !known; j++)
+			known = all[j].attnum == more[i].attnum;
+		if (!known)
+			all[side->ninserts++] = more[i];
+	}
+	side->inserts = all;
+}
+
 static ScimSide *
 find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 {
 	ScimMapping *m = ctx->mapping;
 	Oid			relid = scim_mapping_table(ctx, path, spec);
 	const json_t *where = json_object_get(spec, "where");
+	const json_t *by = json_object_get(spec, "by");
 	size_t		len;
 	const char *key;
 	ScimSide   *side;
 	ScimReference parent;
 
-	scim_resolve_reference(ctx, path, relid, "c", spec, "parent", true, &parent);
-	key = psprintf("%u %s %s", relid, parent.row, where ? scim_json_print(where, &len) : "");
+	scim_resolve_reference(ctx, path, relid, "c", spec, "parent", by == NULL, &parent);
+	key = psprintf("%u %s %s %s", relid, parent.row, where ? scim_json_print(where, &len) : "", by ? scim_json_print(by, &len) : "");
 	for (int i = 0; i < m->nsides; i++)
 		if (strcmp(m->sides[i].spec, key) == 0)
 			return &m->sides[i];
@@ -785,6 +893,8 @@ find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 	side->relation = scim_qualified_relation(relid);
 	side->parent = parent;
 	side->spec = key;
+	if (by)
+		set_by(ctx, path, by, side);
 	/* one row may be a resource of several scopes, or its key be one in each */
 	if (relid == scim_own_relid("resource_state"))
 	{
@@ -796,9 +906,19 @@ find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 	else
 	{
 		side->scope = scim_mapping_scope_of(ctx, relid);
-		scim_fit_reference(m, m, path, relid, "c", &side->parent, side->scope);
+		if (by == NULL)
+			scim_fit_reference(m, m, path, relid, "c", &side->parent, side->scope);
 	}
 	scim_mapping_fixed(ctx, path, relid, where, &side->nfixed, &side->fixed_columns, &side->fixed_values, &side->fixed_types);
+	return side;
+}
+
+ScimSide *
+scim_mapping_side(ScimResolve *ctx, const char *path, const json_t *spec)
+{
+	ScimSide   *side = find_side(ctx, path, spec);
+
+	add_side_inserts(ctx, path, json_object_get(spec, "insert"), side);
 	return side;
 }
 
@@ -806,7 +926,7 @@ static void
 side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *spec, ScimSource *src)
 {
 	ScimMapping *m = ctx->mapping;
-	ScimSide   *side = find_side(ctx, path, spec);
+	ScimSide   *side = scim_mapping_side(ctx, path, spec);
 	ScimSource *inner = palloc(sizeof(ScimSource));
 	const json_t *missing = json_object_get(spec, "default");
 	StringInfoData expr;
@@ -829,6 +949,31 @@ side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json
 	src->inner = missing ? NULL : inner;
 }
 
+/* Rows of other tables that a value is written to, besides where it is read. */
+static void
+set_copies(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *spec, ScimSource *src)
+{
+	static const char *const known[] = {
+		"table", "parent", "by", "where", "insert", "column", "write", "codes", "null", "time", "path", "fold", "folded", NULL
+	};
+
+	if (!json_is_array(spec))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"copies\" is a list of columns of other tables");
+	src->copies = palloc0(sizeof(ScimSource) * (json_array_size(spec) + 1));
+	for (size_t i = 0; i < json_array_size(spec); i++)
+	{
+		const json_t *item = json_array_get(spec, i);
+		ScimSource *copy = &src->copies[src->ncopies++];
+
+		if (!json_is_object(item))
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"copies\" is a list of columns of other tables");
+		scim_mapping_members(ctx, path, item, known);
+		side_source(ctx, path, attr, item, copy);
+		if (!scim_source_writable(copy))
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a copy can't be written");
+	}
+}
+
 const char *
 scim_mapping_scope_text(const ScimMapping *m, int first)
 {
@@ -845,7 +990,9 @@ scim_mapping_scope_text(const ScimMapping *m, int first)
 void
 scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo out)
 {
-	if (side->by_text)
+	if (side->by)
+		appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) r.%s", side->by_column, side->by);
+	else if (side->by_text)
 		appendStringInfo(out, "%s OPERATOR(pg_catalog.=) %s::pg_catalog.text", side->parent.row, m->key.id.expr);
 	else
 		appendStringInfo(out, "%s OPERATOR(pg_catalog.=) %s", side->parent.row, m->key.row);
@@ -869,8 +1016,8 @@ void
 scim_json_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *value, ScimSource *src)
 {
 	static const char *const known[] = {
-		"column", "columns", "read", "write", "constant", "codes", "null", "time", "path", "fold", "required", "ref",
-		"table", "parent", "where", "default", NULL
+		"column", "columns", "read", "write", "constant", "codes", "null", "time", "path", "fold", "folded", "required", "ref",
+		"table", "parent", "by", "where", "insert", "default", "copies", NULL
 	};
 	const json_t *constant;
 
@@ -899,13 +1046,15 @@ scim_json_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const
 		side_source(ctx, path, attr, value, src);
 	else
 		object_source(ctx, path, ctx->mapping->relid, "r", attr, value, src);
+	if (json_object_get(value, "copies"))
+		set_copies(ctx, path, attr, json_object_get(value, "copies"), src);
 }
 
 void
 scim_child_source(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, const json_t *value,
 				  ScimSource *src)
 {
-	static const char *const known[] = {"column", "codes", "null", "time", "fold", "required", NULL};
+	static const char *const known[] = {"column", "codes", "null", "time", "fold", "folded", "write", "required", NULL};
 
 	if (json_is_string(value))
 	{

@@ -169,9 +169,9 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	PG_RETURN_VOID();
 }
 
-/* The mapping of this name, if the caller may change it; raises else. */
+/* The mapping of this name, if the caller may change it (or "drop" it); raises else. */
 static ScimMappingRow *
-own_mapping(const char *name)
+own_mapping(const char *name, bool drop)
 {
 	ScimMappingRow *row = scim_mapping_row(name);
 
@@ -179,6 +179,9 @@ own_mapping(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("mapping \"%s\" does not exist", name)));
+	/* those of scim.create_store_mapping are nobody's in particular, as schemas are */
+	if (drop && row->made && (strcmp(row->resource_type, "User") == 0 || strcmp(row->resource_type, "Group") == 0))
+		return row;
 	if (row->builtin)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -187,9 +190,12 @@ own_mapping(const char *name)
 	return row;
 }
 
-/* The endpoints that use a mapping have to be able to serve it still. */
-static void
-check_endpoints(const char *mapping)
+/*
+ * The endpoints that use a mapping have to be able to serve it still.  (One
+ * whose owner is gone serves nothing, whatever the mapping is.)
+ */
+void
+scim_mapping_check_endpoints(const char *mapping)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1];
@@ -198,7 +204,8 @@ check_endpoints(const char *mapping)
 
 	values[0] = CStringGetTextDatum(mapping);
 	if (scim_own_execute("endpoints of mapping",
-						 "SELECT e.name FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings) ORDER BY e.name",
+						 "SELECT e.name FROM scim._endpoints e, pg_catalog.pg_roles r"
+						 " WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings) AND r.oid OPERATOR(pg_catalog.=) e.owner ORDER BY e.name",
 						 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._endpoints");
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -234,7 +241,7 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	SPI_connect();
 	scim_catalog_begin();
-	row = own_mapping(name);
+	row = own_mapping(name, false);
 	if (!PG_ARGISNULL(4))
 		row->relid = PG_GETARG_OID(4);
 	if (!PG_ARGISNULL(1))
@@ -242,7 +249,7 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	scim_catalog_end();
 	scim_catalog_begin();
 	/* names are what they stand for now, and then all are looked up anew */
-	row = own_mapping(name);
+	row = own_mapping(name, false);
 	(void) scim_mapping_rename_text(row);
 	scim_mapping_forget_names(row);
 	for (int i = 0; i < 5; i++)
@@ -271,7 +278,7 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	scim_mapping_check(list_make1(row), row->owner);
 	scim_mapping_learn_names(row);
 	scim_catalog_end();
-	check_endpoints(name);
+	scim_mapping_check_endpoints(name);
 	SPI_finish();
 	PG_RETURN_VOID();
 }
@@ -285,7 +292,7 @@ scim_drop_mapping(PG_FUNCTION_ARGS)
 
 	SPI_connect();
 	scim_catalog_begin();
-	(void) own_mapping(name);
+	(void) own_mapping(name, true);
 	values[0] = CStringGetTextDatum(name);
 	(void) scim_own_execute("drop mapping",
 							"WITH dropped AS ("

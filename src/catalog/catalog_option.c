@@ -6,10 +6,14 @@
 
 #include "catalog.h"
 
+/* A hundred years, and no overflow where they are counted back. */
+#define MAX_DAYS 36525
+
 typedef enum OptionKind
 {
 	OPTION_BOOL,				/* true or false */
 	OPTION_LIMIT,				/* a positive integer */
+	OPTION_DAYS,				/* the same, of days */
 	OPTION_CHOICE,				/* one of two words; the second is true */
 	OPTION_NAMES				/* an array of names */
 } OptionKind;
@@ -30,10 +34,14 @@ static const Option options_known[] = {
 	{"publicConfig", OPTION_BOOL, offsetof(ScimOptions, public_config), {NULL, NULL}},
 	{"oauth", OPTION_BOOL, offsetof(ScimOptions, oauth), {NULL, NULL}},
 	{"requestLog", OPTION_BOOL, offsetof(ScimOptions, request_log), {NULL, NULL}},
+	{"softDelete", OPTION_BOOL, offsetof(ScimOptions, soft_delete), {NULL, NULL}},
+	{"reviveDeleted", OPTION_BOOL, offsetof(ScimOptions, revive_deleted), {NULL, NULL}},
+	{"reviveInactive", OPTION_BOOL, offsetof(ScimOptions, revive_inactive), {NULL, NULL}},
 	{"unknownAttributes", OPTION_CHOICE, offsetof(ScimOptions, refuse_unknown), {"ignore", "refuse"}},
 	{"sensitive", OPTION_NAMES, offsetof(ScimOptions, sensitive), {NULL, NULL}},
 	{"tooMany", OPTION_LIMIT, offsetof(ScimOptions, too_many), {NULL, NULL}},
-	{"requestsPerSecond", OPTION_LIMIT, offsetof(ScimOptions, rate), {NULL, NULL}}
+	{"requestsPerSecond", OPTION_LIMIT, offsetof(ScimOptions, rate), {NULL, NULL}},
+	{"deletedRetention", OPTION_DAYS, offsetof(ScimOptions, deleted_retention), {NULL, NULL}}
 };
 
 static bool
@@ -51,7 +59,9 @@ set_option(const Option *option, const json_t *value, ScimOptions *options, Scim
 			*(bool *) field = json_is_true(value);
 			return true;
 		case OPTION_LIMIT:
-			if (!json_is_integer(value) || json_integer_value(value) < 1)
+		case OPTION_DAYS:
+			if (!json_is_integer(value) || json_integer_value(value) < 1 ||
+				(option->kind == OPTION_DAYS && json_integer_value(value) > MAX_DAYS))
 				return scim_fail(err, 400, NULL, "option %s is a positive integer", option->name);
 			*(int64 *) field = json_integer_value(value);
 			return true;

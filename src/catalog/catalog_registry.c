@@ -52,9 +52,10 @@ scim_catalog_registry(void)
 }
 
 /*
- * What a resource type is made of: the standard ones are known; any other is a
- * base schema of a user (scim.create_schema without extends), whose name, or
- * the last part of whose URN, is the name of the type.
+ * What a resource type is made of: the standard ones are known, those of
+ * scim.create_resource_type are rows; any other is a base schema of a user
+ * (scim.create_schema without extends), whose name, or the last part of whose
+ * URN, is the name of the type.
  */
 typedef struct TypeParts
 {
@@ -77,6 +78,20 @@ find_type(const ScimRegistry *registry, const char *name, TypeParts *parts)
 	if (parts->name)
 		uri = strcmp(parts->name, "User") == 0 ? SCIM_URN_USER : SCIM_URN_GROUP;
 	else
+	{
+		scim_select_own("resource type",
+						"SELECT t.schema, t.name, t.endpoint, nullif(t.description, '') FROM scim._resource_types t"
+						" WHERE pg_catalog.lower(t.name) OPERATOR(pg_catalog.=) pg_catalog.lower($1)",
+						name, "scim._resource_types");
+		if (SPI_processed > 0)
+		{
+			uri = scim_row_text(SPI_tuptable, 0, 1);
+			parts->name = scim_row_text(SPI_tuptable, 0, 2);
+			parts->endpoint = scim_row_text(SPI_tuptable, 0, 3);
+			parts->description = scim_row_text(SPI_tuptable, 0, 4);
+		}
+	}
+	if (uri == NULL)
 	{
 		scim_select_own("base schema",
 				   "SELECT s.uri, coalesce(s.definition OPERATOR(pg_catalog.->>) 'name', pg_catalog.regexp_replace(s.uri, '^.*:', ''))"
@@ -104,7 +119,7 @@ scim_catalog_resource_type(const char *name)
 	const ScimRegistry *registry = scim_catalog_registry();
 	ScimCatalogCache *cache = scim_catalog_cache();
 	TypeParts	parts;
-	ScimExtension exts[64];
+	ScimExtension exts[SCIM_MAX_EXTENSIONS + 1];
 	int			nexts = 0;
 	ScimError	err;
 	ScimResourceType *type;

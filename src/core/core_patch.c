@@ -159,7 +159,10 @@ apply_op(ScimPatchApply *a)
 	return ok;
 }
 
-/* A required attribute that an operation took away is that operation's error. */
+/*
+ * A required attribute that an operation took away is that operation's error,
+ * and so is the last attribute of a required extension.
+ */
 static bool
 check_unassigned(ScimPatchApply *a)
 {
@@ -170,9 +173,14 @@ check_unassigned(ScimPatchApply *a)
 		const ScimAttr *attr = a->type->top[i];
 		const json_t *part;
 
-		if (!attr->required || a->unassigned[attr->ord] == 0)
+		if (a->unassigned[attr->ord] == 0)
 			continue;
 		part = scim_resource_part(a->type, a->after, attr->ext);
+		if (attr->ext != SCIM_EXT_CORE && a->type->exts[attr->ext].required && (part == NULL || json_object_size(part) == 0))
+			return scim_patch_fail(a->err, a->type, a->unassigned[attr->ord] - 1, attr, 400, SCIM_MUTABILITY,
+								   "the extension is required");
+		if (!attr->required)
+			continue;
 		if (part == NULL || scim_json_unassigned(part))
 		{
 			/* An extension that is gone altogether requires nothing. */

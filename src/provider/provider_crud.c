@@ -202,32 +202,7 @@ clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, c
 	before = known ? lock_and_read(call, target, id, known) : NULL;
 	patch = before ? scim_patch_parse(target->type, tree, mode, NULL, &call->err) : NULL;
 	after = patch ? scim_patch_apply(target->type, patch, before, mode, &changed, NULL, &call->err) : NULL;
-	return after && scim_store_update(target, id, before, after, NULL, NULL, &changed, &call->err);
-}
-
-void
-scim_crud_create(ScimCall *call, const ScimEndpointType *target)
-{
-	ScimSelection *select = selection(call, target);
-	json_t	   *body;
-	json_t	   *wanted;
-	char	   *id;
-
-	note_subject(call, target, NULL);
-	if (select == NULL || (body = scim_crud_body(call)) == NULL)
-		return;
-	wanted = scim_resource_wanted(target->type, body, NULL, call->endpoint->mode,
-								  call->endpoint->options.refuse_unknown, &call->report, &call->err);
-	if (wanted == NULL || !scim_password_seal(call, target, NULL, wanted))
-		return;
-	id = scim_store_insert(target, wanted, &call->err);
-	if (id == NULL)
-		return;
-	if (!clear_defaults(call, target, id, body))
-		return;
-	call->subject.id = id;
-	call->subject.attributes = scim_audit_differences(NULL, wanted);
-	respond_with(call, target, id, select, 201);
+	return after && scim_store_update(target, id, known, before, after, NULL, NULL, &changed, &call->err);
 }
 
 /*
@@ -256,30 +231,27 @@ note_changes(ScimCall *call, const json_t *before, const json_t *after, const Sc
  * Members are replaced as a set, too: those stored are not read, so that a
  * group that has become too large for a body can still be replaced.
  */
-void
-scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id)
+static ScimAttr *
+replaced_as_set(const ScimEndpointType *target)
 {
-	ScimSelection *select = selection(call, target);
-	ScimAttr   *delta_attr = scim_store_delta_attr(target);
-	ScimSelection *known;
+	ScimAttr   *attr = scim_store_delta_attr(target);
+
+	/* what is immutable has to be compared */
+	return attr && attr->mutability == SCIM_READ_WRITE ? attr : NULL;
+}
+
+/* Store what a body says of a resource that is locked, instead of what it was. */
+static bool
+store_replacement(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimSelection *known,
+				  const json_t *before, json_t *body, ScimAttr *delta_attr)
+{
+	json_t	   *after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
+											 call->endpoint->options.refuse_unknown, &call->report, &call->err);
 	ScimDelta	delta;
-	json_t	   *body;
-	json_t	   *before;
-	json_t	   *after;
 	bool		changed;
 
-	note_subject(call, target, id);
-	/* what is immutable has to be compared */
-	if (delta_attr && delta_attr->mutability != SCIM_READ_WRITE)
-		delta_attr = NULL;
-	if (select == NULL || (known = selection_to_write(call, target, delta_attr)) == NULL ||
-		(before = lock_and_read(call, target, id, known)) == NULL ||
-		(body = scim_crud_body(call)) == NULL)
-		return;
-	after = scim_resource_wanted(target->type, body, before, call->endpoint->mode,
-								 call->endpoint->options.refuse_unknown, &call->report, &call->err);
 	if (after == NULL || !scim_password_seal(call, target, before, after))
-		return;
+		return false;
 	memset(&delta, 0, sizeof(delta));
 	if (delta_attr)
 	{
@@ -287,10 +259,126 @@ scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id
 		delta.clear = true;
 		delta.add = json_object_get(scim_resource_part(target->type, after, delta_attr->ext), delta_attr->name);
 	}
-	if (!scim_store_update(target, id, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
-		return;
+	if (!scim_store_update(target, id, known, before, after, delta_attr, delta_attr ? &delta : NULL, &changed, &call->err))
+		return false;
 	if (changed)
 		note_changes(call, before, after, delta_attr);
+	return true;
+}
+
+/* ---- an inactive resource that a POST means ---- */
+
+/* Is the resource inactive? */
+static bool
+is_inactive(const json_t *resource)
+{
+	return json_is_false(json_object_get(resource, "active"));
+}
+
+/* The only inactive resource with the externalId of a body; NULL: there is none, or there are several. */
+static const char *
+find_inactive(ScimCall *call, const ScimEndpointType *target, const json_t *body)
+{
+	const char *external_id = json_string_value(scim_json_get(body, "externalId", NULL));
+	StringInfoData text;
+	StringInfoData out;
+	ScimFilter *filter;
+	ScimSelection *select;
+	ScimQuery	query;
+	ScimPage	page;
+
+	if (external_id == NULL || external_id[0] == '\0' || target->type->a_external_id == NULL ||
+		scim_type_attr(target->type, SCIM_EXT_CORE, "active", 6) == NULL)
+		return NULL;
+	initStringInfo(&text);
+	initStringInfo(&out);
+	appendStringInfoString(&text, "active eq false and externalId eq ");
+	escape_json(&text, external_id);
+	filter = scim_filter_parse(text.data, text.len, SCIM_FILTER_MAX_LENGTH, SCIM_STRICT, &call->err);
+	if (filter == NULL || !scim_filter_bind(target->type, filter, SCIM_STRICT, &call->err) ||
+		(select = scim_selection_parse(target->type, "id", NULL, &call->err)) == NULL)
+	{
+		/* a value that no filter takes is nobody's */
+		memset(&call->err, 0, sizeof(call->err));
+		return NULL;
+	}
+	memset(&query, 0, sizeof(query));
+	query.filter = filter;
+	query.keyset = true;
+	query.count = 1;
+	scim_store_list(target, &query, select, &out, &page);
+	return page.total == 1 && page.n == 1 ? page.first.id : NULL;
+}
+
+/*
+ * A POST of the externalId of an inactive resource means that resource: it is
+ * replaced.  False: there is none, and nothing was done.
+ */
+static bool
+revive_inactive(ScimCall *call, const ScimEndpointType *target, const ScimSelection *select, json_t *body)
+{
+	const char *id = find_inactive(call, target, body);
+	ScimAttr   *delta_attr = replaced_as_set(target);
+	ScimSelection *known;
+	json_t	   *before;
+
+	if (id == NULL || (known = selection_to_write(call, target, delta_attr)) == NULL)
+		return call->err.status != 0;
+	before = lock_and_read(call, target, id, known);
+	/* behind the lock it may be gone, or active again: then the POST is what it says */
+	if (before == NULL ? call->err.status == 404 : !is_inactive(before))
+	{
+		memset(&call->err, 0, sizeof(call->err));
+		return false;
+	}
+	note_subject(call, target, id);
+	if (before && store_replacement(call, target, id, known, before, body, delta_attr))
+		respond_with(call, target, id, select, 201);
+	return true;
+}
+
+void
+scim_crud_create(ScimCall *call, const ScimEndpointType *target)
+{
+	ScimSelection *select = selection(call, target);
+	json_t	   *body;
+	json_t	   *wanted;
+	char	   *id;
+
+	note_subject(call, target, NULL);
+	if (select == NULL || (body = scim_crud_body(call)) == NULL)
+		return;
+	if (call->endpoint->options.revive_inactive && revive_inactive(call, target, select, body))
+		return;
+	wanted = scim_resource_wanted(target->type, body, NULL, call->endpoint->mode,
+								  call->endpoint->options.refuse_unknown, &call->report, &call->err);
+	if (wanted == NULL || !scim_password_seal(call, target, NULL, wanted))
+		return;
+	id = scim_store_insert(target, wanted, NULL, &call->err);
+	if (id == NULL)
+		return;
+	if (!clear_defaults(call, target, id, body))
+		return;
+	call->subject.id = id;
+	call->subject.attributes = scim_audit_differences(NULL, wanted);
+	respond_with(call, target, id, select, 201);
+}
+
+void
+scim_crud_replace(ScimCall *call, const ScimEndpointType *target, const char *id)
+{
+	ScimSelection *select = selection(call, target);
+	ScimAttr   *delta_attr = replaced_as_set(target);
+	ScimSelection *known;
+	json_t	   *body;
+	json_t	   *before;
+
+	note_subject(call, target, id);
+	if (select == NULL || (known = selection_to_write(call, target, delta_attr)) == NULL ||
+		(before = lock_and_read(call, target, id, known)) == NULL ||
+		(body = scim_crud_body(call)) == NULL ||
+		!store_replacement(call, target, id, known, before, body, delta_attr))
+		return;
 	respond_with(call, target, id, select, 200);
 }
 
@@ -407,7 +495,7 @@ scim_crud_patch(ScimCall *call, const ScimEndpointType *target, const char *id)
 
 	after = scim_patch_apply(target->type, patch, before, call->endpoint->mode, &changed, &call->report, &call->err);
 	if (after == NULL || !scim_password_seal(call, target, before, after) ||
-		!scim_store_update(target, id, before, after, by_delta ? delta_attr : NULL,
+		!scim_store_update(target, id, known, before, after, by_delta ? delta_attr : NULL,
 						   delta.any ? &delta : NULL, &changed, &call->err))
 		return;
 	if (changed)

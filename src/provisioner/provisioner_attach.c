@@ -223,8 +223,9 @@ mapping_captures(const ScimMapping *mapping)
 	{
 		const ScimSide *side = &mapping->sides[i];
 
-		/* what scim keeps itself changes with what it writes */
-		if (side->by_text)
+		/* what scim keeps itself changes with what it writes; a row that the
+		 * resource's names does not tell which that is: reconciling finds it */
+		if (side->by_text || side->by)
 			continue;
 		find_capture(&captures, side->relid, side->relation,
 					 column_names(side->relid, &side->parent))->all = true;

@@ -13,9 +13,8 @@
 #include "provisioner_run.h"
 #include "../scim_guc.h"
 
-/* Rows that one transaction takes up, and keys of one page of a reconcile. */
+/* Rows that one transaction takes up. */
 #define MAX_CLAIM 200
-#define RECONCILE_PAGE 1000
 
 /*
  * In ten minutes so many rows, and more than this share of them refused for
@@ -51,8 +50,18 @@ stop(ScimSyncRun *run, const ScimSync *sync, const char *reason)
 {
 	if (!run->wanted)
 		return;
-	run->wanted = false;
+	run->wanted = run->trial = false;
+	/* afterwards it is judged by what comes then */
+	run->finished = run->parked = run->forbidden = 0;
 	scim_guard_quarantine(sync, reason);
+}
+
+/* Out of it. */
+static void
+end_quarantine(ScimSyncRun *run, const ScimSync *sync)
+{
+	run->trial = false;
+	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
 }
 
 /* Is it still a matter of single rows? */
@@ -82,6 +91,7 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 	switch (news->verdict)
 	{
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_BARRED:
 			if (scim_target_unreached(target, now) && run->wanted)
 				scim_run_tell(sync, news->reason);
 			return;
@@ -91,7 +101,7 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
 			return;
 		case SCIM_VERDICT_FORBIDDEN:
-			if (++run->forbidden >= MAX_FORBIDDEN || run->probing)
+			if (++run->forbidden >= MAX_FORBIDDEN || run->probing || run->trial)
 				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
 			return;
 		case SCIM_VERDICT_REFUSED:
@@ -113,11 +123,24 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 {
 	dlist_mutable_iter iter;
 	bool		linked = false;
+	bool		learned;
 
+	scim_writes_gather(run->id);
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (flight->phase != SCIM_PHASE_BULK || flight->response == NULL)
+			continue;
+		scim_bulk_distribute(run, view, flight, &learned);
+		if (learned)
+			p->refresh_at = now;
+	}
 	dlist_foreach_modify(iter, &run->flights)
 	{
 		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
 		ScimTargetNews news;
+		bool		writing = flight->key && strcmp(flight->method, "GET") != 0;
 		bool		over;
 
 		if (flight->response == NULL)
@@ -128,6 +151,8 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 			scim_list_take(p, run, view, &news, now);
 		if (flight->phase == SCIM_PHASE_TOKEN && !scim_target_take_token(p, run->target, news.page, now))
 			scim_target_block(run->target, now + TOKEN_WAIT_MS);
+		if (flight->phase == SCIM_PHASE_CONFIG && scim_bulk_take_config(run->target, view, news.verdict, news.page))
+			p->refresh_at = now;
 		scim_run_forget_answer(run, flight);
 		hear(run, view->sync, flight, &news, now);
 		if (news.learned)
@@ -137,10 +162,14 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		linked = linked || news.linked;
 		if (news.probed)
 		{
-			/* what comes next shows whether it is over */
-			scim_sync_set_state(view->sync->id, SCIM_SYNC_ACTIVE, NULL);
-			run->probing = false;
+			/* that it answers is not yet that it takes something */
+			run->probing = run->tried = false;
+			run->trial = true;
 		}
+		else if (run->trial && writing && news.verdict == SCIM_VERDICT_OK)
+			end_quarantine(run, view->sync);
+		else if (run->trial && news.parked)
+			stop(run, view->sync, view->sync->state_reason);
 		else if (run->probing && (flight->phase != SCIM_PHASE_TOKEN || news.page == NULL))
 			stop(run, view->sync, view->sync->state_reason);
 		if (over && flight->key)
@@ -148,6 +177,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (over || run->draining)
 			scim_run_forget_flight(p, run, flight);
 	}
+	scim_writes_end();
 	if (!linked)
 		return;
 	/* rows that refer to these can go on, also those of other syncs */
@@ -182,7 +212,8 @@ static void
 reconcile_rows(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
 	const char **keys;
-	int			n = scim_store_keys(&view->target, run->reconciled, RECONCILE_PAGE, &keys);
+	int			page = scim_watch_page(run, SCIM_RECONCILE_PAGE);
+	int			n = scim_store_keys(&view->target, run->reconciled, page, &keys);
 
 	if (run->reconciled == NULL)
 		begin_reconcile(p, run);
@@ -191,29 +222,37 @@ reconcile_rows(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 		scim_guard_stage_all(run->id);
 	if (n > 0)
 		scim_links_add(run->id, keys, n);
-	set_reconciled(p, run, n == RECONCILE_PAGE ? keys[n - 1] : NULL);
-	run->reconcile_links = n < RECONCILE_PAGE;
+	set_reconciled(p, run, n == page ? keys[n - 1] : NULL);
+	run->reconcile_links = n < page;
 }
 
 static void
 reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
+	int			page = scim_watch_page(run, SCIM_RECONCILE_PAGE);
 	int			n;
-	ScimLink   *links = scim_links_page(run->id, run->reconciled, RECONCILE_PAGE, &n);
+	ScimLink   *links = scim_links_page(run->id, run->reconciled, page, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
+	const char *last = n > 0 ? links[n - 1].key : NULL;
+	int			nread = 0;
 	int			nmarked = 0;
 
+	/* those that are pending are looked at anyway */
 	for (int i = 0; i < n; i++)
+		if (strcmp(links[i].state, "pending") != 0)
+			links[nread++] = links[i];
+	for (int i = 0; i < nread; i++)
 		keys[i] = links[i].key;
-	documents = scim_documents_read(view, keys, n);
-	for (int i = 0; i < n; i++)
+	documents = scim_watch_read(run, view, keys, nread);
+	scim_nests_store(view, documents, nread);
+	for (int i = 0; i < nread; i++)
 		if (scim_link_needs_look(&links[i], &documents[i]))
 			keys[nmarked++] = links[i].key;
 	if (nmarked > 0)
 		scim_links_mark(run->id, keys, nmarked);
-	set_reconciled(p, run, n == RECONCILE_PAGE ? links[n - 1].key : NULL);
-	if (n < RECONCILE_PAGE)
+	set_reconciled(p, run, n == page ? last : NULL);
+	if (n < page)
 	{
 		scim_links_forget_full(run->id, run->full_entries);
 		run->reconcile_links = false;
@@ -245,7 +284,7 @@ static bool
 take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room, int creates)
 {
 	/* in a reconcile nearly all rows are as they should be: then read many */
-	int			limit = run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM);
+	int			limit = scim_watch_page(run, run->idle_rows ? MAX_CLAIM : Min(room, MAX_CLAIM));
 	int			begun = 0;
 	int			n;
 	bool		rescan = false;
@@ -257,8 +296,10 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 
 	for (int i = 0; i < n; i++)
 		keys[i] = links[i].key;
-	documents = scim_documents_read(view, keys, n);
+	documents = scim_watch_read(run, view, keys, n);
+	scim_nests_store(view, documents, n);
 	memset(&guard, 0, sizeof(guard));
+	scim_writes_gather(run->id);
 	for (int i = 0; i < n; i++)
 	{
 		ScimDecision *decision;
@@ -277,6 +318,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 			continue;
 		}
 		begun++;
+		run->tried = true;
 		scim_link_intend(run->id, links[i].key,
 						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
 		flight = scim_flight_begin(p->context, &links[i], decision);
@@ -295,6 +337,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		}
 		scim_run_begin_flight(run, flight);
 	}
+	scim_writes_end();
 	if (rescan)
 		run->scan.state = SCIM_SCAN_NONE;
 	run->idle_rows = begun < n / 4;
@@ -349,7 +392,8 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 {
 	const ScimSyncView *view = scim_sync_view(sync);
 	int64		now = scim_run_now();
-	int			room = 2 * run->target->concurrency - run->nflights + run->nanswers;
+	int			most;
+	int			room;
 	bool		more = false;
 	bool		full = false;
 	int			creates;
@@ -367,7 +411,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		return;
 	}
 
-	if (scim_links_absorb(run->id, &full) > 0)
+	if (scim_links_absorb(run->id, sync->flatten_groups, &full) > 0)
 		more = true;
 	if (full)
 	{
@@ -382,6 +426,10 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	}
 	scim_list_want(p, run, view, now);
 	creates = new_rows(run, view, now);
+	most = run->trial ? 1 : 2 * run->target->concurrency;
+	if (run->target->bulk == SCIM_BULK_TRUE && !run->trial)
+		most = Max(most, 2 * Min(run->target->bulk_operations, SCIM_BULK_MOST));
+	room = most - run->nflights;
 	/* while the target must not be asked, rows are better read later */
 	if (room > 0 && run->target->blocked_until <= now && (creates > 0 || run->linked_at <= now))
 	{
@@ -389,9 +437,12 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = take_up(p, run, view, room, creates) || more;
 	}
 
+	if (run->drift != SCIM_DRIFT_NONE)
+		more = scim_drift_work(p, run, view) || more;
+
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
-	else if (run->nflights >= 2 * run->target->concurrency)
+	else if (run->nflights >= most)
 		run->due_at = PG_INT64_MAX;	/* an answer comes first */
 	else if (creates == 0)
 		run->due_at = full ? now : now + SCIM_LIST_MS;
@@ -401,10 +452,19 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	{
 		TimestampTz next = scim_links_next(run->id);
 
-		if (run->nflights == 0)
+		if (run->nflights == 0 && run->drift == SCIM_DRIFT_NONE)
+		{
 			run->scan.state = SCIM_SCAN_NONE;
+			/* what somebody has changed there is looked for when there is nothing else to do */
+			if (scim_drift_due(sync) <= GetCurrentTimestamp() && !run->trial)
+				scim_list_check(p, run, view, now);
+			next = Min(next, scim_drift_due(sync));
+		}
+		/* there is nothing to try it with */
+		if (run->trial && !run->tried)
+			end_quarantine(run, sync);
 		/* what is due and was not taken up is locked by somebody, for a moment */
 		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
-			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, LOCKED_MS);
+			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, run->drift == SCIM_DRIFT_NONE ? LOCKED_MS : SCIM_LIST_MS);
 	}
 }

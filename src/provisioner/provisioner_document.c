@@ -184,6 +184,13 @@ add_rule(ScimSyncView *view, const ScimAttr *attr)
 	rule->attrs[0] = attr;
 }
 
+static void
+add_to_rule(ScimMatchRule *rule, const ScimAttr *attr)
+{
+	rule->attrs = repalloc(rule->attrs, sizeof(ScimAttr *) * (rule->nattrs + 1));
+	rule->attrs[rule->nattrs++] = attr;
+}
+
 /* Does "eq" on this attribute work at the target? */
 static bool
 can_filter(const ScimServer *server, const ScimResourceType *type, const char *name)
@@ -232,6 +239,10 @@ set_match_rules(ScimSyncView *view)
 			break;
 		done = next->match;
 		add_rule(view, path_attr(sync, view->type, next->path, &unmapped));
+		/* those of one rank are one rule */
+		for (int i = 0; i < sync->nattributes; i++)
+			if (sync->attributes[i].match == done && &sync->attributes[i] != next)
+				add_to_rule(&view->rules[view->nrules - 1], path_attr(sync, view->type, sync->attributes[i].path, &unmapped));
 	}
 	if (view->nrules > 0)
 		return;
@@ -362,8 +373,8 @@ is_reference(const ScimAttr *attr)
 }
 
 /* The type that a value refers to: as it says itself, or as the schema says. */
-static const char *
-referred_type(const ScimAttr *attr, const json_t *value)
+const char *
+scim_referred_type(const ScimAttr *attr, const json_t *value)
 {
 	const ScimAttr *ref = scim_attr_sub(attr, "$ref", 4);
 	const json_t *type = json_object_get(value, "type");
@@ -394,7 +405,7 @@ translate_list(const ScimSyncView *view, const ScimAttr *attr, json_t *list, int
 		int			nkeys = 0;
 
 		for (size_t i = 0; i < n; i++)
-			if (pg_strcasecmp(referred_type(attr, json_array_get(list, i)), referee->type) == 0 &&
+			if (pg_strcasecmp(scim_referred_type(attr, json_array_get(list, i)), referee->type) == 0 &&
 				json_is_string(json_object_get(json_array_get(list, i), "value")))
 				keys[nkeys++] = json_string_value(json_object_get(json_array_get(list, i), "value"));
 		if (nkeys == 0)
@@ -405,7 +416,7 @@ translate_list(const ScimSyncView *view, const ScimAttr *attr, json_t *list, int
 		{
 			json_t	   *item = json_array_get(list, i);
 
-			if (kept[i] || pg_strcasecmp(referred_type(attr, item), referee->type) != 0 ||
+			if (kept[i] || pg_strcasecmp(scim_referred_type(attr, item), referee->type) != 0 ||
 				!json_is_string(json_object_get(item, "value")))
 				continue;
 			if (ids[nkeys])
@@ -465,7 +476,7 @@ translate_references(const ScimSyncView *view, json_t *document, int *waiting)
  * there.
  */
 static char *
-document_text(const ScimSyncView *view, const char *resource, int *waiting)
+document_text(const ScimSyncView *view, const char *resource, ScimNests *nests, ScimDocument *document)
 {
 	ScimCoreFrame frame;
 	ScimError	err;
@@ -485,7 +496,9 @@ document_text(const ScimSyncView *view, const char *resource, int *waiting)
 				set_default(view, value, &view->sync->attributes[i]);
 		for (int i = 0; i < view->type->ntop; i++)
 			limit_values(view, value, view->type->top[i]);
-		translate_references(view, value, waiting);
+		if (nests)
+			document->inner = scim_nests_flatten(view, nests, document->key, value);
+		translate_references(view, value, &document->waiting);
 	}
 	text = value ? scim_json_print(value, &len) : NULL;
 	scim_core_leave(&frame);
@@ -517,6 +530,7 @@ read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 	MemoryContext context = CurrentMemoryContext;
 	const char **ids = palloc(sizeof(char *) * n);
 	ScimStoreRow *rows;
+	ScimNests  *nests;
 	int			nrows;
 
 	for (int i = 0; i < n; i++)
@@ -524,18 +538,20 @@ read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 	scim_heap_begin((size_t) scim_request_memory * 1024);
 	scim_store_collect(&view->target, ids, n, view->sync->scope, view->selection, &rows, &nrows);
 	MemoryContextSwitchTo(context);
+	nests = scim_nests_read(view, rows, nrows, ids);
 	/* rows come in the order of the keys, some of which have none */
 	for (int i = 0, j = 0; i < n; i++)
 	{
 		documents[i].presence = SCIM_ROW_GONE;
 		documents[i].text = NULL;
 		documents[i].waiting = 0;
+		documents[i].inner = NIL;
 		documents[i].problem = NULL;
 		if (j >= nrows || rows[j].index != i)
 			continue;
 		documents[i].presence = rows[j].in_scope ? SCIM_ROW_IN_SCOPE : SCIM_ROW_OUT_OF_SCOPE;
 		if (rows[j].in_scope)
-			documents[i].text = document_text(view, rows[j].json, &documents[i].waiting);
+			documents[i].text = document_text(view, rows[j].json, nests, &documents[i]);
 		j++;
 	}
 }
@@ -635,6 +651,9 @@ scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule, const json_
 
 		if (value == NULL)
 			return NULL;
+		/* where a filter has no "and", the rest is looked for in what is returned */
+		if (i > 0 && !view->server->filter_and)
+			continue;
 		if (i > 0)
 			appendStringInfoString(&filter, " and ");
 		appendStringInfoString(&filter, scim_attr_path(view->type, attr, name, sizeof(name)));

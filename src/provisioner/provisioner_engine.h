@@ -71,6 +71,7 @@ typedef struct ScimDocument
 	const char *key;
 	ScimPresence presence;
 	char	   *text;			/* JSON; NULL unless in scope */
+	List	   *inner;			/* char *: keys of groups whose members are in it as its own */
 	int			waiting;		/* references to rows that are not at the target yet: left out */
 	const char *problem;		/* reading this row raised an error: SQLSTATE and message */
 } ScimDocument;
@@ -99,6 +100,26 @@ extern char *scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule
 /* Does a returned resource really match (C5)? */
 extern bool scim_match_holds(const ScimSyncView *view, const ScimMatchRule *rule,
 							 const json_t *document, const json_t *resource);
+
+/* The type that an item of a list of references refers to. */
+extern const char *scim_referred_type(const ScimAttr *attr, const json_t *item);
+
+/* ---- groups in groups (provisioner_flatten.c) ---- */
+
+typedef struct ScimNests ScimNests;
+
+/*
+ * All groups that these rows hold, directly or not, as the owner; NULL: the sync
+ * leaves groups as they are.  keys: what the rows were asked for by.
+ */
+extern ScimNests *scim_nests_read(const ScimSyncView *view, const ScimStoreRow *rows, int nrows, const char *const *keys);
+
+/* The members of a document become all that are in it; returns the groups among these. */
+extern List *scim_nests_flatten(const ScimSyncView *view, ScimNests *nests, const char *key, json_t *document);
+
+/* Keep which groups the documents were made of; have a change of one reach all that hold it. */
+extern void scim_nests_store(const ScimSyncView *view, const ScimDocument *documents, int n);
+extern void scim_nests_spread(int64 sync_id, Datum entries);
 
 /* ---- steps and PUT (provisioner_step.c) ---- */
 
@@ -162,7 +183,7 @@ typedef struct ScimLinkUpdate
 	TimestampTz refused_until;
 } ScimLinkUpdate;
 
-extern int	scim_links_absorb(int64 sync_id, bool *full);
+extern int	scim_links_absorb(int64 sync_id, bool spread, bool *full);
 extern void scim_links_add(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_mark(int64 sync_id, const char *const *keys, int n);
 extern ScimLink *scim_links_page(int64 sync_id, const char *after, int limit, int *n);
@@ -173,21 +194,35 @@ extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, int *n);
 /* The link of a key, made if it is not there, locked; raises 55006 if a request is in flight. */
 extern ScimLink *scim_link_lock(int64 sync_id, const char *key);
 extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n);
-extern void scim_link_intend(int64 sync_id, const char *key, const char *intent);
-extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
-extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
-extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
 extern void scim_links_recover(int64 sync_id, const char *const *flying, int n);
 extern void scim_attempts_forget(void);
+extern void scim_links_give_up_waiting(void);
 extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
 extern void scim_links_wake_waiting(const char *server);
 extern List *scim_links_partners(const ScimSync *sync, List **mappings);
 extern TimestampTz scim_links_next(int64 sync_id);
 extern bool scim_links_full_wanted(int64 sync_id);
 extern int	scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const char ***keys);
+extern TimestampTz scim_attempts_held(const char *server);
+
+/* ---- what becomes of links, and the log (provisioner_write.c) ---- */
+
+/*
+ * From here on what is written about this sync is gathered; it is written at the
+ * end, which comes in the same transaction.  Otherwise each call writes at once.
+ */
+extern void scim_writes_gather(int64 sync_id);
+extern void scim_writes_end(void);
+
+extern void scim_link_intend(int64 sync_id, const char *key, const char *intent);
+extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
+/* After the last answer: what is known now. */
+extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
+/* The key that a resource of the target belongs to, or NULL.  Knows what is gathered. */
+extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
+extern const char *scim_link_of_gone(int64 sync_id, const char *key, bool drop);
 extern void scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
 							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until);
-extern TimestampTz scim_attempts_held(const char *server);
 
 /* ---- decisions (provisioner_plan.c) ---- */
 
@@ -213,6 +248,7 @@ typedef struct ScimDecision
 	bool		compare;		/* UPDATE: a GET tells first what the target has */
 	bool		read_first;		/* PUT: the body is laid over what a GET brings */
 	bool		deactivates;	/* UPDATE: the row itself says active: false now */
+	bool		loses;			/* NONE: a resource that was out of use already is deleted in time */
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
 	bool		former;			/* CREATE: of a row that would be found otherwise now; likewise */
 	const char *wanted;			/* document that the target has afterwards */
@@ -247,8 +283,11 @@ extern char *scim_resource_path(const ScimSyncView *view, const char *remote_id)
  */
 extern bool scim_link_needs_look(const ScimLink *link, const ScimDocument *document);
 
-/* When a document that was refused is sent again although it is the same. */
-extern TimestampTz scim_escrow_time(int attempts, TimestampTz now);
+/*
+ * When a document that was refused is sent again although it is the same: after
+ * 6, 12, then each 24 hours; 0: not any more.
+ */
+extern TimestampTz scim_escrow_time(const ScimSync *sync, int attempts, TimestampTz now);
 
 /* Hex SHA-256 of a text. */
 extern char *scim_text_hash(const char *text);

@@ -12,6 +12,7 @@
 #include "utils/uuid.h"
 
 #include "provisioner_answer.h"
+#include "provisioner_guard.h"
 #include "../scim_guc.h"
 
 /* ---- begin and end ---- */
@@ -175,6 +176,23 @@ looked(ScimAnswer *ctx)
 	return scim_answer_try_later(ctx);
 }
 
+/* The row has no resource any more: it is matched, and made anew unless that happens all the time. */
+static bool
+lost(ScimAnswer *ctx)
+{
+	ScimFlight *flight = ctx->flight;
+
+	flight->link.remote_id = NULL;
+	flight->link.acked = "{}";
+	flight->link.doubt = 1;
+	if (flight->dry || scim_guard_may_recreate(ctx->view, flight->key))
+		return scim_answer_store(ctx, "pending", "its resource has gone from the target", ctx->now);
+	flight->link.staged = "recreate";
+	flight->link.approval = NULL;
+	return scim_answer_store(ctx, "staged",
+							 "its resource has gone from the target, like too many in this hour: making it anew waits for scim.approve()", 0);
+}
+
 /* The resource is not there (any more). */
 static bool
 vanished(ScimAnswer *ctx)
@@ -198,10 +216,7 @@ vanished(ScimAnswer *ctx)
 		case SCIM_PHASE_LOOK:
 			if (flight->action == SCIM_ACTION_DISABLE)
 				return scim_answer_succeed(ctx, "disabled");
-			flight->link.remote_id = NULL;
-			flight->link.acked = "{}";
-			flight->link.doubt = 1;
-			return scim_answer_store(ctx, "pending", "its resource has gone from the target", ctx->now);
+			return lost(ctx);
 		case SCIM_PHASE_MATCH:
 		case SCIM_PHASE_FIND:
 			/* some say so instead of an empty list */
@@ -211,6 +226,8 @@ vanished(ScimAnswer *ctx)
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
 		case SCIM_PHASE_TOKEN:
+		case SCIM_PHASE_BULK:
+		case SCIM_PHASE_CONFIG:
 			break;
 	}
 	return scim_answer_park(ctx, "parked", ctx->reason);
@@ -244,6 +261,8 @@ done(ScimAnswer *ctx)
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
 		case SCIM_PHASE_TOKEN:
+		case SCIM_PHASE_BULK:
+		case SCIM_PHASE_CONFIG:
 			break;
 	}
 	return true;
@@ -267,6 +286,7 @@ decide_next(ScimAnswer *ctx)
 			flight->sent = false;
 			return false;
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_BARRED:
 		case SCIM_VERDICT_UNAUTHORIZED:
 			/* not the row's fault */
 			return scim_answer_store(ctx, flight->link.state, ctx->reason,
@@ -304,6 +324,7 @@ scan_again(ScimAnswer *ctx)
 		case SCIM_VERDICT_DOUBT:
 		case SCIM_VERDICT_TRANSIENT:
 		case SCIM_VERDICT_UNREACHED:
+		case SCIM_VERDICT_BARRED:
 		case SCIM_VERDICT_UNAUTHORIZED:
 			if (++ctx->flight->link.attempts > SCIM_MAX_ATTEMPTS)
 				return false;
@@ -335,6 +356,8 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_PROBE] = "probe",
 		[SCIM_PHASE_SCAN] = "list",
 		[SCIM_PHASE_TOKEN] = "token",
+		[SCIM_PHASE_BULK] = "bulk",
+		[SCIM_PHASE_CONFIG] = "config",
 	};
 
 	return names[flight->phase];
@@ -407,7 +430,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 		news->too_large = response->outcome == SCIM_TRANSFER_TOO_LARGE || (ctx.verdict == SCIM_VERDICT_OK && ctx.body == NULL);
 		over = !scan_again(&ctx);
 	}
-	else if (flight->phase == SCIM_PHASE_TOKEN)
+	else if (flight->phase == SCIM_PHASE_TOKEN || flight->phase == SCIM_PHASE_CONFIG || flight->phase == SCIM_PHASE_BULK)
 	{
 		news->page = ctx.body;
 		over = true;

@@ -123,13 +123,14 @@ note_removal(const ScimSyncView *view, const char *key)
 void
 scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, const ScimLink *link, ScimDecision *decision)
 {
-	const char *action = decision->action == SCIM_ACTION_DELETE ? "delete" : "disable";
+	const char *action = decision->action == SCIM_ACTION_DELETE || decision->loses ? "delete" : "disable";
+	TimestampTz gone_at = decision->after.gone_at;
 	bool		staged;
 
-	if (decision->action != SCIM_ACTION_DISABLE && decision->action != SCIM_ACTION_DELETE && !decision->deactivates)
+	if (decision->action != SCIM_ACTION_DISABLE && decision->action != SCIM_ACTION_DELETE && !decision->deactivates && !decision->loses)
 		return;
 	/* whoever has decided about one removal has decided about the other */
-	staged = link->staged && strcmp(link->staged, "adopt") != 0;
+	staged = link->staged && strcmp(link->staged, "adopt") != 0 && strcmp(link->staged, "recreate") != 0;
 	if (staged && link->approval && strcmp(link->approval, "rejected") == 0)
 	{
 		scim_decide_nothing(decision, link, "linked", "rejected: it stays as it is", 0);
@@ -143,12 +144,14 @@ scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, const ScimLin
 	{
 		scim_decide_nothing(decision, link, "staged", link->reason, 0);
 		decision->after.staged = link->staged;
+		decision->after.gone_at = gone_at;
 		return;
 	}
 	if (decision->action == SCIM_ACTION_DELETE && view->server->delete_means == SCIM_DELETE_IRREVERSIBLE)
 	{
 		scim_decide_nothing(decision, link, "staged", "delete waits for scim.approve(): this target can't undo it", 0);
 		decision->after.staged = action;
+		decision->after.gone_at = gone_at;
 		return;
 	}
 	/* what follows a disable is no further loss, and was waited for */
@@ -164,6 +167,7 @@ scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, const ScimLin
 	scim_decide_nothing(decision, link, "staged",
 						psprintf("%s waits for scim.approve(): there were as many in this hour as the guard allows", action), 0);
 	decision->after.staged = action;
+	decision->after.gone_at = gone_at;
 }
 
 void
@@ -177,6 +181,28 @@ scim_guard_stage_all(int64 sync_id)
 							" reason = 'disable waits for scim.approve(): the source has no rows'"
 							" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'linked' AND intent IS NULL",
 							1, types, values, NULL, false, 0);
+}
+
+/* ---- resources that have gone ---- */
+
+bool
+scim_guard_may_recreate(const ScimSyncView *view, const char *key)
+{
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(view->sync->id), CStringGetTextDatum(key)};
+	bool		isnull;
+
+	(void) scim_own_execute("forget losses",
+							"DELETE FROM scim._losses WHERE sync_id OPERATOR(pg_catalog.=) $1"
+							" AND at OPERATOR(pg_catalog.<=) (pg_catalog.now() OPERATOR(pg_catalog.-) interval '1 hour')",
+							1, types, values, NULL, false, 0);
+	if (scim_own_execute("note loss", "INSERT INTO scim._losses (sync_id, source_key, at) VALUES ($1, $2, pg_catalog.now())",
+						 2, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._losses");
+	if (scim_own_execute("losses", "SELECT pg_catalog.count(*) FROM scim._losses WHERE sync_id OPERATOR(pg_catalog.=) $1",
+						 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not read scim._losses");
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) <= view->sync->recreate_count;
 }
 
 /* ---- quarantine ---- */
@@ -234,7 +260,7 @@ scim_secret_changed(PG_FUNCTION_ARGS)
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 
 	/* also for those that only wait for a secret, or that have to do without */
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(0);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return PointerGetDatum(NULL);
 

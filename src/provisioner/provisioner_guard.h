@@ -36,6 +36,14 @@ extern void scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, c
 /* Every linked row waits for approval: the source has become empty. */
 extern void scim_guard_stage_all(int64 sync_id);
 
+/* ---- resources that have gone ---- */
+
+/*
+ * The target has the row's resource no more, and that counts.  False: there
+ * were as many in this hour as are made anew without approval.
+ */
+extern bool scim_guard_may_recreate(const ScimSyncView *view, const char *key);
+
 /* ---- quarantine ---- */
 
 /* Set the state quarantined, and when the target is probed; a WARNING once per reason. */

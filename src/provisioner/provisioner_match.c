@@ -23,6 +23,9 @@
 /* Tries after "duplicate" of what is not found: an index may lag behind some seconds. */
 #define MAX_LAGS 6
 
+/* A row that somebody else creates is looked for again after this. */
+#define SKIPPED_AGAIN_MS (60 * 60 * 1000)
+
 bool
 scim_answer_find(ScimAnswer *ctx)
 {
@@ -199,6 +202,27 @@ scim_answer_compared(ScimAnswer *ctx)
 				 strcmp(flight->link.state, "disabled") == 0);
 }
 
+/*
+ * The resource belongs to a row that is gone, as after a change of its key: it
+ * is this row's now.  What the target has of it is read next.
+ */
+static bool
+take_over(ScimAnswer *ctx, const char *id, const char *owner)
+{
+	ScimFlight *flight = ctx->flight;
+	const char *state = scim_link_of_gone(ctx->view->sync->id, owner, !flight->dry);
+
+	if (state == NULL)
+		return false;
+	flight->link.remote_id = pstrdup(id);
+	flight->link.acked = "{}";
+	flight->link.doubt = 1;
+	flight->link.attempts = 0;
+	/* whom we have taken out of use we take back */
+	return scim_answer_store(ctx, strcmp(state, "disabled") == 0 ? "disabled" : "linked",
+							 psprintf("it was the resource of the row with key %s, which is gone", owner), ctx->now);
+}
+
 /* Exactly one resource matches: it is the row's, if it is no other row's. */
 static bool
 adopt(ScimAnswer *ctx, const json_t *resource)
@@ -210,6 +234,8 @@ adopt(ScimAnswer *ctx, const json_t *resource)
 	if (id == NULL)
 		return scim_answer_park(ctx, "conflict", "the resource that matches has no id");
 	owner = scim_link_of_remote(ctx->view->sync->id, id);
+	if (owner && strcmp(owner, flight->key) != 0 && take_over(ctx, id, owner))
+		return true;
 	if (owner && strcmp(owner, flight->key) != 0)
 	{
 		ctx->reason = psprintf("the resource that matches belongs to the row with key %s", owner);
@@ -256,7 +282,10 @@ not_found(ScimAnswer *ctx)
 	if (flight->former)
 		return scim_answer_store(ctx, "pending", NULL, ctx->now);
 	if (!flight->may_create)
-		return scim_answer_store(ctx, flight->absent ? NULL : "skipped", flight->link.reason, 0);
+		/* where others create, it may come */
+		return scim_answer_store(ctx, flight->absent ? NULL : "skipped", flight->link.reason,
+								 flight->absent || (ctx->view->sync->actions & SCIM_SYNC_CREATE) != 0 ? 0 :
+								 TimestampTzPlusMilliseconds(ctx->now, SKIPPED_AGAIN_MS));
 	if (!flight->dry)
 		scim_link_intend_create(ctx->view->sync->id, flight->key, flight->wanted);
 	return scim_answer_go_on(flight, SCIM_PHASE_CREATE, "POST", ctx->view->type->endpoint, flight->create_body);
@@ -305,6 +334,8 @@ scim_answer_matched(ScimAnswer *ctx)
 		return scim_answer_park(ctx, "conflict", psprintf("%d resources match", nfound));
 	if (nfound < (int) json_array_size(resources) && is_cut(ctx, resources))
 	{
+		if (rule->nattrs > 1 && !ctx->view->server->filter_and)
+			return scim_answer_park(ctx, "conflict", "more resources match a part of the rule than the target sends");
 		/* whoever is looked for, or a second one, may be on a page that was not sent */
 		ctx->reason = "asked for one by a filter, the target sends others";
 		return scim_answer_reformed(ctx, scim_adapt_learn_scan(ctx->view, ctx->reason));

@@ -164,9 +164,15 @@ one_row(FunctionCallInfo fcinfo, bool dry)
 	}
 	else if (secret)
 		fly(&ctx, link, decision, secret, dry);
-	/* what is still to be done, or can go on now, is the worker's */
+	/* what is still to be done, or can go on now, is the worker's, who remembers which rows this one was made of */
+	if (!dry && document->inner != NIL)
+	{
+		Datum		own = CStringGetTextDatum(ctx.key);
+
+		scim_sync_queue(sync->id, PointerGetDatum(construct_array(&own, 1, TEXTOID, -1, false, TYPALIGN_INT)), "update");
+	}
 	if (!dry)
-		scim_sync_wake_at_commit();
+		scim_sync_wake_at_commit(sync->id);
 
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
@@ -212,7 +218,7 @@ update_links(FunctionCallInfo fcinfo, const char *name, const char *sql, Oid typ
 	if (scim_own_execute(name, sql, 2, types, values, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._links");
 	n = (int64) SPI_processed;
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	return n;
@@ -234,7 +240,7 @@ scim_reject(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "reject",
 								 "UPDATE scim._links SET approval = 'rejected', next_at = NULL, reason = 'rejected',"
-								 " state = CASE staged WHEN 'adopt' THEN 'conflict' ELSE 'linked' END"
+								 " state = CASE WHEN staged IN ('adopt', 'recreate') THEN 'conflict' ELSE 'linked' END"
 								 OF_KEYS " AND state OPERATOR(pg_catalog.=) 'staged'", TEXTARRAYOID));
 }
 
@@ -243,6 +249,7 @@ scim_retry(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "retry",
 								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+								 " approval = CASE staged WHEN 'recreate' THEN 'approved' ELSE approval END,"
 								 " next_at = pg_catalog.clock_timestamp()"
 								 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.=) $2)"
 								 " AND intent IS NULL AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR refused IS NOT NULL OR $2 IS NOT NULL)",
@@ -338,7 +345,7 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 		scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
 	if (scope.watermark)
 		scim_sync_queue(sync->id, (Datum) 0, "full");
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -397,16 +404,16 @@ scim_wait_synced(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(2))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("say how long to wait")));
-	if (scim_sync_wake_is_pending())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this transaction has changes that are sent only after its commit"),
-				 errhint("Commit first.")));
 	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
 												  PG_GETARG_DATUM(2)));
 	SPI_connect();
 	scim_catalog_begin();
 	sync = scim_sync_of_caller(fcinfo);
+	if (scim_sync_wake_is_pending(sync->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this transaction has changes that are sent only after its commit"),
+				 errhint("Commit first.")));
 	while ((state = progress(sync->id, key)) == PROGRESS_GOING && GetCurrentTimestamp() < end)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_POLL_MS, PG_WAIT_EXTENSION);

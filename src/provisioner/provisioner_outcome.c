@@ -73,6 +73,18 @@ scim_answer_succeed(ScimAnswer *ctx, const char *state)
 				 flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : 0);
 }
 
+/* Tried again now and then, for some weeks. */
+static bool
+wait_for_hours(ScimAnswer *ctx, const char *state, const char *reason, int attempt)
+{
+	const ScimSync *sync = ctx->view->sync;
+	TimestampTz next = scim_escrow_time(sync, attempt, ctx->now);
+
+	if (next == 0)
+		reason = psprintf("given up after %d days: %s", sync->escrow_days, reason);
+	return scim_answer_store(ctx, next == 0 && strcmp(state, "conflict") != 0 ? "parked" : state, reason, next);
+}
+
 /* It will never take it like this: not again before hours, or another document. */
 bool
 scim_answer_park(ScimAnswer *ctx, const char *state, const char *reason)
@@ -82,7 +94,7 @@ scim_answer_park(ScimAnswer *ctx, const char *state, const char *reason)
 	ctx->news->parked = true;
 	flight->link.attempts++;
 	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
-	return scim_answer_store(ctx, state, reason, scim_escrow_time(flight->link.attempts, ctx->now));
+	return wait_for_hours(ctx, state, reason, flight->link.attempts);
 }
 
 /*
@@ -118,7 +130,7 @@ scim_answer_refused(ScimAnswer *ctx)
 	{
 		/* the others of the list are not its fault */
 		flight->link.refused = lappend(flight->link.refused, unconstify(char *, reference));
-		flight->link.refused_until = scim_escrow_time(1, ctx->now);
+		flight->link.refused_until = scim_escrow_time(ctx->view->sync, 1, ctx->now);
 		return scim_answer_store(ctx, flight->adopted ? "linked" : flight->link.state, refused_reason(flight), ctx->now);
 	}
 	return scim_answer_park(ctx, "parked", ctx->reason);
@@ -130,10 +142,9 @@ scim_answer_try_later(ScimAnswer *ctx)
 {
 	ScimLinkUpdate *link = &ctx->flight->link;
 
-	link->attempts++;
-	return scim_answer_store(ctx, link->state, ctx->reason,
-				 link->attempts > SCIM_MAX_ATTEMPTS ? scim_escrow_time(link->attempts - SCIM_MAX_ATTEMPTS, ctx->now) :
-				 later(ctx, link->attempts - 1));
+	if (++link->attempts > SCIM_MAX_ATTEMPTS)
+		return wait_for_hours(ctx, link->state, ctx->reason, link->attempts - SCIM_MAX_ATTEMPTS);
+	return scim_answer_store(ctx, link->state, ctx->reason, later(ctx, link->attempts - 1));
 }
 
 /* Nobody knows what a request has done. */

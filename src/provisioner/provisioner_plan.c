@@ -67,9 +67,13 @@ scim_resource_path(const ScimSyncView *view, const char *remote_id)
 /* ---- decisions ---- */
 
 TimestampTz
-scim_escrow_time(int attempts, TimestampTz now)
+scim_escrow_time(const ScimSync *sync, int attempts, TimestampTz now)
 {
 	int			hours = attempts <= 1 ? 6 : attempts == 2 ? 12 : 24;
+	int64		passed = attempts <= 1 ? 0 : attempts == 2 ? 6 : 18 + INT64CONST(24) * (attempts - 3);
+
+	if (passed + hours > INT64CONST(24) * sync->escrow_days)
+		return 0;
 
 	return TimestampTzPlusMilliseconds(now, hours * INT64CONST(3600000));
 }
@@ -192,7 +196,8 @@ scim_decide_disable(const ScimSyncView *view, const ScimLink *link, ScimDecision
 static bool
 says_inactive(const char *document)
 {
-	return document && json_is_false(scim_json_get(scim_document_parse(document), "active", NULL));
+	/* most documents need not be parsed for it */
+	return document && strstr(document, "false") && json_is_false(scim_json_get(scim_document_parse(document), "active", NULL));
 }
 
 static const char *
@@ -203,14 +208,13 @@ waiting_reason(const ScimDocument *document)
 
 /* How a document is looked for at the target; false: it can't be. */
 static bool
-set_search(const ScimSyncView *view, const char *document, ScimDecision *decision)
+set_search(const ScimSyncView *view, const json_t *document, ScimDecision *decision)
 {
-	const json_t *value = scim_document_parse(document);
 	bool		any = false;
 
 	for (int i = 0; i < view->nrules; i++)
 	{
-		decision->match_paths[i] = scim_match_path(view, &view->rules[i], value);
+		decision->match_paths[i] = scim_match_path(view, &view->rules[i], document);
 		any = any || decision->match_paths[i];
 	}
 	return any;
@@ -221,7 +225,7 @@ same_search(const ScimSyncView *view, const char *document, const ScimDecision *
 {
 	ScimDecision other;
 
-	(void) set_search(view, document, &other);
+	(void) set_search(view, scim_document_parse(document), &other);
 	for (int i = 0; i < view->nrules; i++)
 		if ((other.match_paths[i] == NULL) != (decision->match_paths[i] == NULL) ||
 			(other.match_paths[i] && strcmp(other.match_paths[i], decision->match_paths[i]) != 0))
@@ -244,7 +248,7 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 
 	/* a change that leaves the document as it was refused is no reason to send it */
 	if (link->dirty && link->wanted_hash && strcmp(link->wanted_hash, scim_text_hash(document->text)) == 0)
-		return scim_decide_nothing(decision, link, "parked", "refused by the target as it is", scim_escrow_time(link->attempts, now));
+		return scim_decide_nothing(decision, link, "parked", "refused by the target as it is", scim_escrow_time(sync, link->attempts, now));
 
 	if (link->remote_id)
 	{
@@ -292,14 +296,14 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		decision->reason = "inactive, and not at the target";
 	}
 	decision->action = SCIM_ACTION_CREATE;
-	any = set_search(view, document->text, decision);
+	any = set_search(view, wanted, decision);
 	if (link->doubt > 0 && link->wanted && !same_search(view, link->wanted, decision))
 	{
 		/* what a POST for it may have made has to be found before another is sent */
 		decision->former = true;
 		decision->may_create = false;
 		decision->reason = "the outcome of its creation is not known";
-		any = set_search(view, link->wanted, decision);
+		any = set_search(view, scim_document_parse(link->wanted), decision);
 	}
 	if (!any)
 		return scim_decide_nothing(decision, link, "parked", "it has no value of a matching attribute", 0);
@@ -340,13 +344,16 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 		return decision;
 	}
 
+	/* who only matches has nothing to take back */
+	if (sync->actions == 0)
+		return scim_decide_nothing(decision, link, NULL, gone ? "its row is gone" : "out of scope", 0);
+
+	if (gone)
+		decision->after.gone_at = link->gone_at ? link->gone_at : now;
 	if (gone && (sync->actions & SCIM_SYNC_DELETE) != 0 && view->server->delete_means != SCIM_DELETE_NONE)
 	{
-		TimestampTz since = link->gone_at ? link->gone_at : now;
-
-		delete_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(since),
+		delete_at = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(decision->after.gone_at),
 															IntervalPGetDatum(unconstify(Interval *, &sync->delete_after))));
-		decision->after.gone_at = since;
 		if (delete_at <= now)
 		{
 			decision->action = SCIM_ACTION_DELETE;
@@ -372,6 +379,8 @@ decide_absent(const ScimSyncView *view, const ScimLink *link, ScimPresence prese
 		   delete_at);
 	if (gone)
 		decision->after.gone_at = link->gone_at ? link->gone_at : now;
+	/* in time it is deleted, and nothing that the guard has counted comes before that */
+	decision->loses = inactive && delete_at != 0 && strcmp(link->state, "disabled") != 0;
 	return decision;
 }
 
@@ -389,6 +398,14 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 	}
 	if (document->problem)
 		return scim_decide_nothing(decision, link, "parked", document->problem, 0);
+	if (document->presence == SCIM_ROW_IN_SCOPE && link->staged && strcmp(link->staged, "recreate") == 0 &&
+		(link->approval == NULL || strcmp(link->approval, "approved") != 0))
+	{
+		scim_decide_nothing(decision, link, link->approval ? "conflict" : "staged", link->reason, 0);
+		decision->after.staged = link->staged;
+		decision->after.approval = link->approval;
+		return decision;
+	}
 	if (document->presence == SCIM_ROW_IN_SCOPE)
 		return decide_present(view, link, document, now, decision);
 	return decide_absent(view, link, document->presence, now, decision);

@@ -29,7 +29,7 @@ scim_retry_verdict(const ScimClientResponse *response)
 		case SCIM_TRANSFER_AMBIGUOUS:
 			return SCIM_VERDICT_DOUBT;
 		case SCIM_TRANSFER_REFUSED:
-			return SCIM_VERDICT_REFUSED;
+			return SCIM_VERDICT_BARRED;
 		case SCIM_TRANSFER_TOO_LARGE:
 			/* what it answered is unknown, also whether it did what was asked */
 			return response->status >= 200 && response->status < 300 ? SCIM_VERDICT_DOUBT : SCIM_VERDICT_TRANSIENT;
@@ -90,6 +90,7 @@ scim_retry_verdict_name(ScimVerdict verdict)
 		[SCIM_VERDICT_TOO_LARGE] = "too large",
 		[SCIM_VERDICT_UNSUPPORTED] = "unsupported",
 		[SCIM_VERDICT_REFUSED] = "refused",
+		[SCIM_VERDICT_BARRED] = "barred",
 	};
 
 	return names[verdict];

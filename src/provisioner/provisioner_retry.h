@@ -21,7 +21,8 @@ typedef enum ScimVerdict
 	SCIM_VERDICT_CHANGED,		/* 412 */
 	SCIM_VERDICT_TOO_LARGE,		/* 413 */
 	SCIM_VERDICT_UNSUPPORTED,	/* 405, 501 */
-	SCIM_VERDICT_REFUSED		/* other 4xx, 3xx, or refused by our own rules: no use to repeat it */
+	SCIM_VERDICT_REFUSED,		/* other 4xx, 3xx: no use to repeat it */
+	SCIM_VERDICT_BARRED			/* by our own rules, which are about the server and no row: nothing was sent */
 } ScimVerdict;
 
 extern ScimVerdict scim_retry_verdict(const ScimClientResponse *response);

@@ -12,6 +12,9 @@
 #include "provisioner_flight.h"
 #include "provisioner_scan.h"
 
+/* Keys of one page of a reconcile. */
+#define SCIM_RECONCILE_PAGE 1000
+
 /* While the target's list is read, rows are looked at as often. */
 #define SCIM_LIST_MS 1000
 
@@ -41,6 +44,10 @@ typedef struct ScimTargetRun
 	int			concurrency;	/* requests at the same time, at most, */
 	double		window;			/* and as many as go well */
 	int64		halved_at;		/* ms */
+	int			bulk;			/* ScimBulk */
+	bool		bulk_asked;		/* whether it offers that, by this process */
+	int			bulk_operations;
+	int			bulk_payload;	/* bytes */
 	long		pace_ms;		/* between requests, while the target has few left; 0: none */
 	int64		pace_until;		/* ms */
 	int64		sent_at;		/* ms */
@@ -48,6 +55,13 @@ typedef struct ScimTargetRun
 	int			unreached;		/* in a row */
 	int			in_flight;
 } ScimTargetRun;
+
+typedef enum ScimDriftState
+{
+	SCIM_DRIFT_NONE,
+	SCIM_DRIFT_READING,			/* the target's list is read for it */
+	SCIM_DRIFT_COMPARING
+} ScimDriftState;
 
 typedef struct ScimSyncRun
 {
@@ -58,12 +72,20 @@ typedef struct ScimSyncRun
 	dlist_head	flights;
 	int			nflights;
 	int			nanswers;		/* flights with an answer that nobody has looked at */
+	int			page;			/* rows to read in a transaction, after one took too long; 0: as many as there are room for */
+	int			good_pages;		/* so many of that size were read in time */
+	bool		has_read;		/* this transaction has */
+	char		slow_key[SCIM_SLOW_KEY];	/* row that takes too long by itself: it is left out once; "": none */
+	bool		skipped;		/* in this transaction */
+	int			ends;			/* of the process, by this sync, since something was read in time */
 	bool		idle_rows;		/* nearly all rows taken up last needed no request */
 	bool		claimed;		/* this process holds the lock of the sync */
 	bool		recovered;		/* what another process left in flight was looked at */
 	bool		wanted;			/* is among the active syncs */
 	bool		draining;		/* it has stopped: what is under way ends, and nothing begins */
 	bool		probing;		/* it is quarantined, and this is the probe */
+	bool		trial;			/* it is, and the probe went well: one row at a time, until one is written */
+	bool		tried;			/* and there was one */
 	int			forbidden;		/* 403 in a row */
 	int64		window_at;		/* ms: since when the next two count */
 	int			finished;		/* flights */
@@ -74,8 +96,12 @@ typedef struct ScimSyncRun
 	ScimScan	scan;			/* of the target's list */
 	int64		scan_at;		/* ms: FAILED: not again before; DONE: counts no longer */
 	int64		busy_until;		/* ms: another session reads it */
+	ScimDriftState drift;		/* the list was read to see what has changed there */
+	char	   *drift_after;	/* key up to which links were compared; NULL: none */
 	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
 	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
+	char	   *began_after;	/* where this transaction began, */
+	bool		began_links;	/* and in which half */
 } ScimSyncRun;
 
 struct ScimProvisioner
@@ -85,9 +111,27 @@ struct ScimProvisioner
 	dlist_head	syncs;
 	dlist_head	orphans;		/* flights whose answers nobody waits for any more */
 	int64		refresh_at;		/* ms: look again which syncs there are; 0: when woken */
+	int64		tidy_at;		/* ms: what has become old is looked for then */
 };
 
 extern int64 scim_run_now(void);
+
+/* ---- time (provisioner_watch.c) ---- */
+
+/* Round a transaction of this sync (0: of none): nothing in it goes on for ever. */
+extern void scim_watch_begin(int64 sync_id);
+extern void scim_watch_end(void);
+
+/* How many rows to read at once, at most "most"; and how that went.  False: less is of no use. */
+extern int	scim_watch_page(const ScimSyncRun *run, int most);
+extern ScimDocument *scim_watch_read(ScimSyncRun *run, const ScimSyncView *view, const char *const *keys, int n);
+extern void scim_watch_went_well(ScimSyncRun *run);
+extern bool scim_watch_took_long(ScimSyncRun *run);
+
+/* A process begins to work on a sync: one before it may have come to its end by that. */
+extern void scim_watch_remember(ScimSyncRun *run);
+/* Has this happened too often? */
+extern bool scim_watch_gives_up(ScimSyncRun *run);
 
 /* ---- targets (provisioner_target.c) ---- */
 
@@ -102,7 +146,7 @@ extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
 extern int	scim_target_creates(ScimTargetRun *target, int64 now);
 
 /* A request is about to be sent; its answer has come, or will not (NULL). */
-extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);
+extern void scim_target_sent(ScimTargetRun *target, int creates, int64 now);
 extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
 
 /*
@@ -145,8 +189,34 @@ extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncV
 /* Are rows without a resource to wait for it? */
 extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);
 
+/* Read it to see what has changed there; if another session reads it, later. */
+extern void scim_list_check(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now);
+
 /* Read no more of it. */
 extern void scim_list_stop(ScimSyncRun *run);
+
+/* ---- several changes in one request (provisioner_bulk.c) ---- */
+
+/* Operations of one request, whatever the target takes; memory to take its answer apart. */
+#define SCIM_BULK_MOST 500
+#define SCIM_BULK_HEAP ((size_t) 128 * 1024 * 1024)
+
+/* A flight that carries "first" and others like it; NULL: it goes alone. */
+extern ScimFlight *scim_bulk_gather(ScimProvisioner *p, ScimSyncRun *run, const ScimFlight *first, int64 now);
+
+/* The answer to it becomes one to each; *learned: the server is another one now. */
+extern void scim_bulk_distribute(ScimSyncRun *run, const ScimSyncView *view, ScimFlight *carrier, bool *learned);
+
+/* What ServiceProviderConfig says (NULL: nothing).  True: the server is another one now. */
+extern bool scim_bulk_take_config(ScimTargetRun *target, const ScimSyncView *view, ScimVerdict verdict, const json_t *config);
+
+/* ---- what has changed at the target (provisioner_drift.c) ---- */
+
+/* When that is looked for next; DT_NOEND: never. */
+extern TimestampTz scim_drift_due(const ScimSync *sync);
+
+/* While it is looked for: the next page of links.  True: there is more to compare now. */
+extern bool scim_drift_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view);
 
 /* ---- one sync (provisioner_cycle.c) ---- */
 

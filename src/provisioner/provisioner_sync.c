@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 
 #include "provisioner_internal.h"
@@ -27,11 +28,12 @@ static const char *const action_names[] = {"create", "update", "delete"};
 /* Disables and deletes in an hour that nobody has to approve. */
 #define DEFAULT_GUARD_COUNT 20
 #define DEFAULT_GUARD_PERCENT 5
+#define DEFAULT_RECREATE_COUNT 5
 
 #define SYNC_COLUMNS \
 	"s.id, s.name, s.mapping_id, m.name, s.server, m.owner::pg_catalog.oid, s.scope, s.actions," \
 	" s.delete_after, s.attributes::pg_catalog.text, s.state, s.state_reason, s.options::pg_catalog.text, s.home," \
-	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false)" \
+	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false), coalesce(s.drift_at, s.created)" \
 	" FROM scim._syncs s JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) s.mapping_id"
 
 /* Position of a word in a list of n, or -1. */
@@ -65,11 +67,6 @@ scim_sync_parse_actions(Datum array)
 					 errdetail("Actions are create, update and delete.")));
 		flags |= 1 << index;
 	}
-	if (flags == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("a sync needs an action"),
-				 errdetail("Actions are create, update and delete.")));
 	return flags;
 }
 
@@ -202,6 +199,38 @@ option_error(const ScimSync *sync, const char *option, const char *problem)
 			 errmsg("option \"%s\" of sync \"%s\" %s", option, sync->name, problem)));
 }
 
+static int
+parse_count(const ScimSync *sync, const char *name, const json_t *value, int least, const char *problem)
+{
+	if (!json_is_integer(value) || json_integer_value(value) < least || json_integer_value(value) > INT_MAX)
+		option_error(sync, name, problem);
+	return (int) json_integer_value(value);
+}
+
+static int64
+parse_seconds(const ScimSync *sync, const char *name, const json_t *value)
+{
+	Interval   *interval;
+	double		seconds;
+
+	if (!json_is_string(value))
+		option_error(sync, name, "is an interval");
+	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(json_string_value(value)),
+													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	seconds = interval->time / (double) USECS_PER_SEC + (interval->day + interval->month * 30.0) * SECS_PER_DAY;
+	if (!(seconds >= 1 && seconds < 1e9))
+		option_error(sync, name, "is an interval of a second at least");
+	return (int64) seconds;
+}
+
+static bool
+parse_flag(const ScimSync *sync, const char *name, const json_t *value)
+{
+	if (!json_is_boolean(value))
+		option_error(sync, name, "is true or false");
+	return json_is_true(value);
+}
+
 static void
 parse_option(ScimSync *sync, const char *name, const json_t *value)
 {
@@ -214,11 +243,11 @@ parse_option(ScimSync *sync, const char *name, const json_t *value)
 		sync->adopt = index;
 	}
 	else if (strcmp(name, "guard_count") == 0)
-	{
-		if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > INT_MAX)
-			option_error(sync, name, "is a number of rows");
-		sync->guard_count = (int) json_integer_value(value);
-	}
+		sync->guard_count = parse_count(sync, name, value, 0, "is a number of rows");
+	else if (strcmp(name, "recreate_count") == 0)
+		sync->recreate_count = parse_count(sync, name, value, 0, "is a number of resources");
+	else if (strcmp(name, "escrow_days") == 0)
+		sync->escrow_days = parse_count(sync, name, value, 1, "is a number of days");
 	else if (strcmp(name, "guard_percent") == 0)
 	{
 		if (!json_is_number(value) || json_number_value(value) < 0 || json_number_value(value) > 100)
@@ -226,13 +255,15 @@ parse_option(ScimSync *sync, const char *name, const json_t *value)
 		sync->guard_percent = json_number_value(value);
 	}
 	else if (strcmp(name, "create_inactive") == 0)
-	{
-		if (!json_is_boolean(value))
-			option_error(sync, name, "is true or false");
-		sync->create_inactive = json_is_true(value);
-	}
+		sync->create_inactive = parse_flag(sync, name, value);
+	else if (strcmp(name, "drift_interval") == 0)
+		sync->drift_seconds = parse_seconds(sync, name, value);
+	else if (strcmp(name, "drift_repair") == 0)
+		sync->drift_repair = parse_flag(sync, name, value);
+	else if (strcmp(name, "flatten_groups") == 0)
+		sync->flatten_groups = parse_flag(sync, name, value);
 	else
-		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent and create_inactive");
+		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive, flatten_groups, drift_interval and drift_repair");
 }
 
 void
@@ -245,7 +276,10 @@ scim_sync_parse_options(ScimSync *sync, const char *json)
 	sync->adopt = SCIM_ADOPT_AUTO;
 	sync->guard_count = DEFAULT_GUARD_COUNT;
 	sync->guard_percent = DEFAULT_GUARD_PERCENT;
-	sync->create_inactive = false;
+	sync->create_inactive = sync->flatten_groups = sync->drift_repair = false;
+	sync->drift_seconds = 0;
+	sync->recreate_count = DEFAULT_RECREATE_COUNT;
+	sync->escrow_days = SCIM_ESCROW_DAYS;
 	memset(&err, 0, sizeof(err));
 	options = scim_json_parse(json, strlen(json), &err);
 	if (!json_is_object(options))
@@ -293,6 +327,7 @@ make_sync(int row)
 	scim_sync_parse_options(sync, column_text(row, 13));
 	sync->home = column_text(row, 14);
 	sync->probe_due = DatumGetBool(column_value(row, 15));
+	sync->drift_at = DatumGetTimestampTz(column_value(row, 16));
 	return sync;
 }
 

@@ -24,7 +24,6 @@
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 #include "utils/snapmgr.h"
-#include "utils/timeout.h"
 #include "utils/timestamp.h"
 
 #include "provisioner_guard.h"
@@ -35,8 +34,17 @@
 /* Why a sync stops that was not started in this database. */
 #define ELSEWHERE "it was started in another server or database, of which this may be a copy"
 
+/* Why one stops that never comes to an end. */
+#define ENDLESS "code of its mapping goes on after its time, again and again"
+
 /* A sync whose transaction has failed waits. */
 #define BROKEN_WAIT_MS 10000
+
+/* One that took too long is tried with less, soon. */
+#define SLOW_WAIT_MS 500
+
+/* How often what has become old is looked for. */
+#define TIDY_MS 30000
 
 /* Largest answers: a resource, a list. */
 #define MAX_ANSWER (4 * 1024 * 1024)
@@ -82,8 +90,11 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 {
 	if (flight->response == NULL)
 		return;
-	scim_client_release(flight->response);
+	if (!flight->part)
+		scim_client_release(flight->response);
+	flight->part = false;
 	flight->response = NULL;
+	flight->carrier = NULL;
 	/* its request is over, or the target would be thought to answer it again */
 	flight->sent = false;
 	run->nanswers--;
@@ -92,8 +103,18 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 void
 scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight)
 {
-	bool		under_way = flight->sent && flight->response == NULL;
+	bool		under_way = flight->sent && flight->response == NULL && flight->carrier == NULL;
+	ListCell   *lc;
 
+	if (flight->carrier)
+		flight->carrier->carried = list_delete_ptr(flight->carrier->carried, flight);
+	foreach(lc, flight->carried)
+	{
+		ScimFlight *carried = (ScimFlight *) lfirst(lc);
+
+		carried->carrier = NULL;
+		carried->sent = false;
+	}
 	dlist_delete(&flight->node);
 	run->nflights--;
 	scim_run_forget_answer(run, flight);
@@ -130,10 +151,13 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
 	run->scan.state = SCIM_SCAN_NONE;
+	run->drift = SCIM_DRIFT_NONE;
 	run->reconcile_links = false;
 	if (run->reconciled)
 		pfree(run->reconciled);
-	run->reconciled = NULL;
+	if (run->began_after)
+		pfree(run->began_after);
+	run->reconciled = run->began_after = NULL;
 }
 
 /* What is being read of the target's list is of no use any more. */
@@ -149,6 +173,7 @@ forget_scan(ScimProvisioner *p, ScimSyncRun *run)
 		if (flight->phase == SCIM_PHASE_SCAN)
 			scim_run_forget_flight(p, run, flight);
 	}
+	run->drift = SCIM_DRIFT_NONE;
 	run->scan.state = SCIM_SCAN_NONE;
 }
 
@@ -227,6 +252,7 @@ sync_run(ScimProvisioner *p, int64 id)
 	}
 	run = MemoryContextAllocZero(p->context, sizeof(ScimSyncRun));
 	run->id = id;
+	scim_watch_remember(run);
 	dlist_init(&run->flights);
 	dlist_push_tail(&p->syncs, &run->node);
 	return run;
@@ -321,10 +347,19 @@ refresh_syncs(ScimProvisioner *p)
 			scim_run_tell(sync, problem);
 			continue;
 		}
+		if (scim_watch_gives_up(run))
+		{
+			scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, ENDLESS);
+			ereport(WARNING,
+					(errmsg("scim: sync \"%s\" is paused: %s", sync->name, ENDLESS),
+					 errhidestmt(true), errhidecontext(true)));
+			continue;
+		}
 		if (!claim_sync(run))
 			continue;
-		run->probing = sync->state == SCIM_SYNC_QUARANTINED;
-		if (!run->probing)
+		run->trial = run->trial && sync->state == SCIM_SYNC_QUARANTINED;
+		run->probing = sync->state == SCIM_SYNC_QUARANTINED && !run->trial;
+		if (sync->state != SCIM_SYNC_QUARANTINED)
 			scim_run_tell(sync, NULL);
 		run->wanted = true;
 		/* what was forgotten when it stopped has left intents */
@@ -360,13 +395,13 @@ fire_constraints(void)
 }
 
 static void
-begin_transaction(void)
+begin_transaction(const ScimSyncRun *run)
 {
 	SetCurrentStatementStartTimestamp();
 	StartTransactionCommand();
 	/* documents and what the queue says of them have to be of one moment */
 	XactIsoLevel = XACT_REPEATABLE_READ;
-	enable_timeout_after(STATEMENT_TIMEOUT, scim_statement_timeout);
+	scim_watch_begin(run ? run->id : 0);
 	PushActiveSnapshot(GetTransactionSnapshot());
 	SPI_connect();
 	scim_catalog_begin();
@@ -381,7 +416,7 @@ end_transaction(ScimIdentity *identity)
 	scim_catalog_end();
 	SPI_finish();
 	PopActiveSnapshot();
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	scim_watch_end();
 	CommitTransactionCommand();
 	scim_identity_restore(identity);
 }
@@ -396,12 +431,21 @@ abort_transaction(ScimProvisioner *p, ScimSyncRun *failed, ScimIdentity *identit
 {
 	dlist_iter	iter;
 
-	disable_timeout(STATEMENT_TIMEOUT, false);
+	scim_watch_end();
 	AbortCurrentTransaction();
 	scim_identity_restore(identity);
 	scim_core_reset();
 	if (failed)
+	{
+		/* pages before this one were committed */
+		char	   *reconciled = failed->began_after;
+		bool		links = failed->began_links;
+
+		failed->began_after = NULL;
 		forget_flights(p, failed);
+		failed->reconciled = reconciled;
+		failed->reconcile_links = links;
+	}
 	StartTransactionCommand();
 	dlist_foreach(iter, &p->syncs)
 	{
@@ -446,7 +490,11 @@ static void
 step_refresh(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 {
 	refresh_syncs(p);
+	if (p->tidy_at > scim_run_now())
+		return;
+	p->tidy_at = scim_run_now() + TIDY_MS;
 	scim_attempts_forget();
+	scim_links_give_up_waiting();
 }
 
 static void
@@ -461,11 +509,15 @@ step_work(ScimProvisioner *p, ScimSyncRun *run, ScimIdentity *identity)
 		forget_flights(p, run);
 		return;
 	}
-	if (sync->state != SCIM_SYNC_ACTIVE && !(sync->state == SCIM_SYNC_QUARANTINED && run->probing))
+	if (sync->state != SCIM_SYNC_ACTIVE && !(sync->state == SCIM_SYNC_QUARANTINED && (run->probing || run->trial)))
 	{
 		run->wanted = false;
 		run->draining = true;
 	}
+	if (run->began_after)
+		pfree(run->began_after);
+	run->began_after = run->reconciled ? MemoryContextStrdup(p->context, run->reconciled) : NULL;
+	run->began_links = run->reconcile_links;
 	scim_identity_assume(identity, sync->owner, false);
 	if (run->draining)
 		scim_cycle_drain(p, run, sync);
@@ -496,7 +548,7 @@ transact(ScimProvisioner *p, ScimSyncRun *run, WorkStep step, const char *what, 
 	memset(&identity, 0, sizeof(identity));
 	PG_TRY();
 	{
-		begin_transaction();
+		begin_transaction(run);
 		step(p, run, &identity);
 		end_transaction(&identity);
 	}
@@ -562,14 +614,19 @@ scim_provisioner_work(ScimProvisioner *p, bool woken)
 		{
 			bool		again = sqlstate == ERRCODE_T_R_SERIALIZATION_FAILURE || sqlstate == ERRCODE_T_R_DEADLOCK_DETECTED;
 
-			run->due_at = scim_run_now() + (again ? 10 : BROKEN_WAIT_MS);
+			run->due_at = scim_run_now() + (again ? 10 :
+											sqlstate == ERRCODE_QUERY_CANCELED && scim_watch_took_long(run) ? SLOW_WAIT_MS : BROKEN_WAIT_MS);
 			if (failure == NULL)
 				failure = MemoryContextStrdup(p->context, psprintf("its work fails with SQLSTATE %s", unpack_sql_state(sqlstate)));
 			if (!again)
 				(void) transact(p, run, step_tell, "telling why a sync does not work", &sqlstate);
 		}
-		else if (!run->wanted)
-			stop_sync(p, run);
+		else
+		{
+			scim_watch_went_well(run);
+			if (!run->wanted)
+				stop_sync(p, run);
+		}
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(saved);
@@ -609,10 +666,17 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 				continue;
 			if (!scim_target_has_token(run->target, now))
 				flight = ask_token(p, run, now);
+			else
+			{
+				ScimFlight *carrier = scim_bulk_gather(p, run, flight, now);
+
+				if (carrier)
+					flight = carrier;
+			}
 			flight->sent = true;
 			flight->token_number = run->target->access_number;
 			flight->target = run->target;
-			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE, now);
+			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE ? 1 : flight->creates, now);
 			*tag = flight;
 			if (flight->phase == SCIM_PHASE_TOKEN)
 			{
@@ -624,7 +688,7 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 			request->path = flight->path;
 			request->body = flight->body;
 			request->body_len = flight->body ? strlen(flight->body) : 0;
-			request->max_body = strchr(flight->path, '?') ? MAX_LIST_ANSWER : MAX_ANSWER;
+			request->max_body = strchr(flight->path, '?') || flight->carried ? MAX_LIST_ANSWER : MAX_ANSWER;
 			*target = &run->target->wire;
 			return true;
 		}

@@ -55,6 +55,7 @@ typedef struct ScimQuery
 	bool		descending;
 	int64		count;			/* clipped by the caller; 0: totals only */
 	int64		start_index;	/* from 1; of no meaning with keyset */
+	bool		by_marks;		/* start_index may be that of some seconds ago (store_page.c) */
 	/* paging by position (RFC 9865) */
 	bool		keyset;
 	const ScimPosition *from;	/* what comes after it (backward: before); NULL: from the end */
@@ -116,19 +117,34 @@ extern void scim_store_collect(const ScimEndpointType *target, const char *const
  */
 extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys);
 
-/*
- * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
- * err: a reference that is not there (strict), ...
- */
-extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err);
+/* A deleted resource of the built-in store, taken out of scim._deleted to come back. */
+typedef struct ScimRevival
+{
+	const char *id;
+	const char *created;		/* texts of what its columns held, and of the next version */
+	const char *version;
+	const char *resource;		/* JSON: what it was */
+} ScimRevival;
+
+/* The one of this id; false: there is none. */
+extern bool scim_store_take_deleted(const ScimEndpointType *target, const char *id, ScimRevival *revival);
 
 /*
- * Store the difference of two states of a resource that is locked; what neither
- * holds stays as it is; members as a set difference in "delta" (may be NULL), which "before" and "after" then do not
+ * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
+ * err: a reference that is not there (strict), ...  "revival": what it is to
+ * be again; NULL: a new one, or what the endpoint's options bring back.
+ */
+extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival,
+							   ScimError *err);
+
+/*
+ * Store the difference of two states of a resource that is locked, both as far
+ * as "known" selects (what it does not stays as it is); members as a set
+ * difference in "delta" (may be NULL), which "before" and "after" then do not
  * hold.  *changed: something was written (and version moved).
  */
 extern bool scim_store_update(const ScimEndpointType *target, const char *id,
-							  const json_t *before, const json_t *after,
+							  const ScimSelection *known, const json_t *before, const json_t *after,
 							  ScimAttr *delta_attr, const ScimDelta *delta,
 							  bool *changed, ScimError *err);
 

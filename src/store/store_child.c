@@ -183,6 +183,28 @@ add_params(ScimSql *sql, const char **column, int n, bool single)
 	return first;
 }
 
+bool
+scim_store_element_texts(const ScimMapping *m, const ScimChild *child, int sub, const json_t **elements, int n,
+						 bool stored, const char **column)
+{
+	const ScimSource *src = &child->srcs[sub];
+	const ScimAttr *leaf = child->subs[sub] ? child->subs[sub] : child->attr;
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		const json_t *value = child->subs[sub] ? json_object_get(elements[i], leaf->name) : elements[i];
+
+		column[i] = stored ? scim_store_stored_text(m, leaf, src, value) :
+			scim_store_time_text(leaf, src, scim_store_value_text(value));
+		any = any || column[i] != NULL;
+		/* an unspecified primary is false (RFC 7643 2.4) */
+		if (column[i] == NULL && stored && src->not_null && src->cls == SCIM_SQL_BOOLEAN)
+			column[i] = "false";
+	}
+	return any;
+}
+
 static void
 element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const json_t **elements, int n,
 			   bool stored, bool single, ElementParams *out)
@@ -195,24 +217,11 @@ element_params(ScimSql *sql, const ScimMapping *m, const ScimChild *child, const
 	for (int j = 0; j < child->nsubs; j++)
 	{
 		const ScimSource *src = &child->srcs[j];
-		const ScimAttr *leaf = child->subs[j] ? child->subs[j] : child->attr;
-		bool		any = false;
 
 		if (src->expr == NULL || (stored && src->column == NULL))
 			continue;
-		for (int i = 0; i < n; i++)
-		{
-			const json_t *value = child->subs[j] ? json_object_get(elements[i], child->subs[j]->name) : elements[i];
-
-			column[i] = stored ? scim_store_stored_text(m, leaf, src, value) :
-				scim_store_time_text(leaf, src, scim_store_value_text(value));
-			any = any || column[i] != NULL;
-			/* an unspecified primary is false (RFC 7643 2.4) */
-			if (column[i] == NULL && stored && src->not_null && src->cls == SCIM_SQL_BOOLEAN)
-				column[i] = "false";
-		}
 		/* where no value is given, the column's default counts */
-		if (stored && !any && src->has_default)
+		if (!scim_store_element_texts(m, child, j, elements, n, stored, column) && stored && src->has_default)
 			continue;
 		out->params[j] = add_params(sql, column, n, single);
 		if (out->first == 0)
@@ -410,7 +419,7 @@ scim_store_clear_child(const ScimEndpointType *target, const char *id, const Sci
 
 void
 scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
-					   const ScimReference *cleared, const ScimReference *columns, const char *id)
+					   const char *cleared, const ScimReference *columns, const char *id)
 {
 	const ScimMapping *m = target->mapping;
 	ScimSql		sql;
@@ -419,10 +428,7 @@ scim_store_delete_rows(const ScimEndpointType *target, const char *relation, con
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	if (cleared)
-	{
-		appendStringInfo(&sql.text, "UPDATE %s c SET ", relation);
-		scim_sql_clear(&sql, cleared);
-	}
+		appendStringInfo(&sql.text, "UPDATE %s c SET %s", relation, cleared);
 	else
 		appendStringInfo(&sql.text, "DELETE FROM %s c", relation);
 	appendStringInfo(&sql.text, " WHERE %s OPERATOR(pg_catalog.=) %s", columns->row, scim_sql_key(m, scim_sql_id(&sql, m, id)));
@@ -495,8 +501,28 @@ scim_store_child_delete(const ScimEndpointType *target, const char *id, const Sc
 }
 
 bool
-scim_store_child_insert(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh)
+scim_store_children_insert(const ScimEndpointType *target, const char *id, ScimChildRows *fresh, int n)
 {
-	insert_elements(target, id, fresh->child, fresh->elements, fresh->n);
-	return fresh->n > 0;
+	ScimChildRows *together = palloc(sizeof(ScimChildRows) * Max(n, 1));
+	bool		any = false;
+
+	for (int i = 0; i < n; i++)
+	{
+		int			ntogether = 0;
+
+		if (fresh[i].n == 0)
+			continue;
+		any = true;
+		/* those of the same table, which then are done */
+		for (int j = i; j < n; j++)
+			if (fresh[j].n > 0 && fresh[j].child->relid == fresh[i].child->relid)
+				together[ntogether++] = fresh[j];
+		if (!scim_store_insert_rows(target, id, together, ntogether))
+			for (int j = 0; j < ntogether; j++)
+				insert_elements(target, id, together[j].child, together[j].elements, together[j].n);
+		for (int j = i + 1; j < n; j++)
+			if (fresh[j].child->relid == fresh[i].child->relid)
+				fresh[j].n = 0;
+	}
+	return any;
 }

@@ -9,8 +9,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 #include "store_internal.h"
 #include "../core/core_value.h"
@@ -133,6 +137,73 @@ code_of(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const
 	return NULL;				/* keep compiler quiet */
 }
 
+/* The label of an enum that a value is, in whatever case the attribute allows. */
+static const char *
+label_of(const ScimMapping *m, const ScimAttr *attr, const json_t *value)
+{
+	for (int i = 0; i < attr->ncanonical; i++)
+		if (json_is_string(value) && scim_value_compare(attr, scim_store_json_string(attr->canonical[i]), value) == 0)
+			return attr->canonical[i];
+	refuse_value(m, attr, "the value is none of its canonical values");
+	return NULL;				/* keep compiler quiet */
+}
+
+/* Does a number fit its column? */
+static void
+check_integer(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const json_t *value)
+{
+	Oid			base = json_is_integer(value) && src->cls == SCIM_SQL_INTEGER ? getBaseType(src->typid) : InvalidOid;
+	int64		number = OidIsValid(base) ? (int64) json_integer_value(value) : 0;
+
+	if ((base == INT2OID && number != (int16) number) || (base == INT4OID && number != (int32) number))
+		refuse_value(m, attr, "the number is too large");
+}
+
+/*
+ * Does a text make a value of its column's type?  The error of a statement would
+ * not say which attribute it is about.
+ */
+static void
+check_input(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool fits = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		Oid			function;
+		Oid			param;
+
+		getTypeInputInfo(src->typid, &function, &param);
+		(void) OidInputFunctionCall(function, unconstify(char *, text), param, -1);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		category = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
+		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			ReThrowError(edata);
+		fits = false;
+	}
+	PG_END_TRY();
+	if (!fits)
+		refuse_value(m, attr, "the value does not fit its attribute");
+}
+
 const char *
 scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const json_t *value)
 {
@@ -145,6 +216,11 @@ scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSou
 	if (src->time == SCIM_TIME_SECONDS || src->time == SCIM_TIME_MILLISECONDS)
 		return epoch_text(src, text);
 	check_length(m, attr, src, text);
+	if (src->typtype == TYPTYPE_ENUM && attr->ncanonical > 0)
+		return label_of(m, attr, value);
+	check_integer(m, attr, src, value);
+	if (attr->type != SCIM_TYPE_DATETIME && json_is_string(value) && (src->typtype == TYPTYPE_DOMAIN || src->cls == SCIM_SQL_UUID || src->cls == SCIM_SQL_OTHER))
+		check_input(m, attr, src, text);
 	return scim_store_time_text(attr, src, text);
 }
 
@@ -169,11 +245,17 @@ find_column(ScimColumns *list, const char *column)
 	return NULL;
 }
 
-/* A column that two attributes share is set by the first of them. */
-void
-scim_columns_add(ScimColumns *list, const char *column, const char *value)
+static void
+add_column(ScimColumns *list, const char *column, const char *value, bool derived)
 {
-	if (find_column(list, column))
+	ScimColumnItem *item = find_column(list, column);
+
+	if (item && item->derived && !derived)
+	{
+		item->value = value;
+		item->derived = item->written = false;
+	}
+	if (item)
 		return;
 	if (list->n == list->capacity)
 	{
@@ -181,15 +263,59 @@ scim_columns_add(ScimColumns *list, const char *column, const char *value)
 		list->items = repalloc(list->items, sizeof(ScimColumnItem) * list->capacity);
 	}
 	list->items[list->n].column = column;
+	list->items[list->n].kind = SCIM_COLUMN_SQL;
 	list->items[list->n].cast = NULL;
+	list->items[list->n].derived = derived;
+	list->items[list->n].written = false;
 	list->items[list->n++].value = value;
+}
+
+/*
+ * Set a column by an expression over a value.  Where several attributes have a
+ * say in one column (bits of a number), each sees it as the last has left it.
+ */
+static void
+write_column(ScimColumns *list, const ScimWrite *write, const char *value, bool derived)
+{
+	ScimColumnItem *item = find_column(list, write->column);
+
+	list->over_row = true;
+	if (item && item->written)
+		item->value = psprintf("(SELECT (%s\n) FROM (SELECT %s AS value, (%s)::%s AS %s) v)", write->expr, value, item->value,
+							   write->type_name, write->column);
+	else if (item == NULL)
+	{
+		add_column(list, write->column, psprintf("(SELECT (%s\n) FROM (SELECT %s AS value) v)", write->expr, value), derived);
+		list->items[list->n - 1].written = true;
+	}
+}
+
+/* A column that two attributes share is set by the first of them. */
+void
+scim_columns_add(ScimColumns *list, const char *column, const char *value)
+{
+	add_column(list, column, value, false);
+}
+
+void
+scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
+					   ScimColumnKind kind, const char *text)
+{
+	int			n = list->n;
+
+	scim_columns_add(list, column, value);
+	if (list->n == n)
+		return;
+	list->items[n].kind = kind;
+	list->items[n].attnum = attnum;
+	list->items[n].text = text;
 }
 
 void
 scim_columns_settings(ScimColumns *list, const ScimSetting *settings, int n)
 {
 	for (int i = 0; i < n; i++)
-		scim_columns_add(list, settings[i].column, settings[i].expr);
+		add_column(list, settings[i].column, settings[i].expr, true);
 	list->over_row = list->over_row || n > 0;
 }
 
@@ -234,7 +360,8 @@ put_json(ScimColumns *list, const ScimSource *src, const json_t *value)
 		item = &list->items[list->n - 1];
 		item->cast = src->column_type;
 	}
-	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d) x)",
+	/* OFFSET 0: pulled up, each step would stand twice in the next, and the last as often as there are subsets */
+	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d OFFSET 0) x)",
 						   parameter ? put_sql("x.d", src->json_path, src->njson, parameter) :
 						   psprintf("(%s OPERATOR(pg_catalog.#-) %s)", object_sql("x.d"), scim_mapping_path_sql(src->json_path, src->njson)),
 						   item->value);
@@ -276,6 +403,42 @@ set_reference(ScimColumns *list, const ScimSource *src, const char *id)
 						 id ? psprintf("%s::%s", scim_sql_key_part(src->ref_target, i, param), columns->types[i]) : "NULL");
 }
 
+/* What a new row has in a column that no attribute gives; NULL: nothing is said. */
+static const char *
+inserted_sql(const ScimColumns *list, const ScimMapping *m, const ScimSource *src)
+{
+	AttrNumber	attnum = src->inner ? src->inner->attnum : src->attnum;
+
+	if (src->side)
+		return list->key > 0 ? scim_side_inserted(m, src->side, attnum, list->key, list->scope) : NULL;
+	for (int i = 0; i < m->ninserts; i++)
+		if (m->inserts[i].attnum == attnum)
+			return m->inserts[i].expr;
+	return NULL;
+}
+
+/* An expression over a new row sees what the mapping puts there. */
+static void
+start_column(ScimColumns *list, const ScimMapping *m, const ScimWrite *write)
+{
+	for (int i = 0; i < m->ninserts; i++)
+		if (m->inserts[i].attnum == write->attnum && find_column(list, write->column) == NULL)
+		{
+			add_column(list, write->column, m->inserts[i].expr, true);
+			list->items[list->n - 1].written = true;
+		}
+}
+
+/* Does an expression say what goes into the column itself? */
+static bool
+is_written(const ScimSource *src)
+{
+	for (int i = 0; i < src->nwrites; i++)
+		if (strcmp(src->writes[i].column, src->column) == 0)
+			return true;
+	return false;
+}
+
 void
 scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAttr *attr, const ScimSource *src,
 				 const json_t *value)
@@ -288,22 +451,25 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		set_reference(list, src, scim_store_value_text(value));
 	if (src->json_path && src->column)
 		put_json(list, src, value);
-	else if (src->column)
+	else if (src->column && !is_written(src))
 	{
 		text = scim_store_stored_text(m, attr, src, value);
 		if (text == NULL && src->not_null && src->has_default && list->update)
 			scim_columns_add(list, src->column, "DEFAULT");
+		else if (text == NULL && src->not_null && list->update && inserted_sql(list, m, src))
+			scim_columns_add(list, src->column, inserted_sql(list, m, src));
 		else
-			scim_columns_add(list, src->column, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
-														 scim_sql_text(list->sql, text), src->column_type));
+			scim_columns_add_known(list, src->column, src->attnum, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
+													   scim_sql_text(list->sql, text), src->column_type),
+								   src->negated ? SCIM_COLUMN_SQL : SCIM_COLUMN_TEXT, text);
 	}
 	for (int i = 0; i < src->nwrites; i++)
 	{
 		text = scim_store_time_text(attr, src, scim_store_value_text(value));
-		scim_columns_add(list, src->writes[i].column,
-						 psprintf("(SELECT (%s\n) FROM (SELECT $%d::%s AS value) v)", src->writes[i].expr,
-								  scim_sql_text(list->sql, text), src->value_type));
-		list->over_row = true;
+		if (!list->update && src->side == NULL)
+			start_column(list, m, &src->writes[i]);
+		write_column(list, &src->writes[i], psprintf("$%d::%s", scim_sql_text(list->sql, text), src->value_type),
+					 src->column != NULL && strcmp(src->writes[i].column, src->column) != 0);
 	}
 }
 

@@ -167,15 +167,16 @@ compare_texts(PredicateContext *ctx, ScimFilterOp op, const SqlValue *v, const c
 }
 
 /*
- * The fold of the table's own index: lower(), or citext's.  Equality is left to
- * it; the other operators compare the lower-case text by bytes.
+ * The fold of the table's own index: lower(), upper(), or citext's.  Equality is left to
+ * it; the other operators compare the folded text by bytes.
  */
 static void
 compare_as_stored(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
 {
 	const ScimSource *src = v->src;
-	const char *lowered = psprintf("pg_catalog.lower(%s)", as_text(v));
+	const char *function = src->fold ? src->fold : "pg_catalog.lower";
 	const char *bare = src->raw ? src->raw : v->expr;
+	const char *folded = src->folded ? psprintf("%s::pg_catalog.text", src->folded) : psprintf("%s(%s)", function, as_text(v));
 	Datum		operand;
 
 	if (f->op == SCIM_OP_EQ && src->citext)
@@ -187,12 +188,12 @@ compare_as_stored(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
 	}
 	if (f->op == SCIM_OP_EQ)
 	{
-		appendStringInfo(&ctx->sql->text, "(pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d))", bare,
-						 scim_sql_text(ctx->sql, f->operand.text));
+		appendStringInfo(&ctx->sql->text, "(%s OPERATOR(pg_catalog.=) %s($%d))", src->folded ? src->folded : psprintf("%s(%s)", function, bare),
+						 function, scim_sql_text(ctx->sql, f->operand.text));
 		return;
 	}
-	operand = DirectFunctionCall1Coll(lower, DEFAULT_COLLATION_OID, CStringGetTextDatum(f->operand.text));
-	compare_texts(ctx, f->op, v, psprintf("%s COLLATE \"C\"", lowered), TextDatumGetCString(operand),
+	operand = DirectFunctionCall1Coll(strcmp(function, "pg_catalog.upper") == 0 ? upper : lower, DEFAULT_COLLATION_OID, CStringGetTextDatum(f->operand.text));
+	compare_texts(ctx, f->op, v, psprintf("%s COLLATE \"C\"", folded), TextDatumGetCString(operand),
 				  VARSIZE_ANY_EXHDR(DatumGetPointer(operand)));
 }
 
@@ -215,7 +216,7 @@ compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, c
 		return;
 	}
 
-	if (fold && v->src && (v->src->lower || v->src->citext))
+	if (fold && v->src && (v->src->fold || v->src->citext))
 	{
 		compare_as_stored(ctx, v, f);
 		return;

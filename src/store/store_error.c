@@ -38,6 +38,14 @@ attributes_of(const ScimEndpoint *endpoint, const ErrorData *edata)
 	return NULL;
 }
 
+/* The attribute that the built-in store's trigger found taken; NULL: it was not that. */
+static const char *
+taken_attribute(const ErrorData *edata)
+{
+	return edata->schema_name && strcmp(edata->schema_name, "scim") == 0 &&
+		edata->table_name && strcmp(edata->table_name, "_unique_values") == 0 ? edata->column_name : NULL;
+}
+
 /* A policy refused the row, not a grant the statement. */
 static bool
 is_row_security(const ErrorData *edata)
@@ -75,7 +83,9 @@ scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError
 	{
 		case ERRCODE_UNIQUE_VIOLATION:
 		case ERRCODE_EXCLUSION_VIOLATION:
-			attributes = attributes_of(endpoint, edata);
+			attributes = taken_attribute(edata);
+			if (attributes == NULL)
+				attributes = attributes_of(endpoint, edata);
 			scim_fail(err, 409, SCIM_UNIQUENESS, "%s is taken", attributes ? attributes : "a value that must be unique");
 			return;
 		case ERRCODE_NOT_NULL_VIOLATION:

@@ -127,13 +127,6 @@ scim_sql_refers(const ScimMapping *to, const ScimReference *columns, int id)
 	return psprintf("%s OPERATOR(pg_catalog.=) %s", columns->row, scim_key_row_sql(parts, to->key.n));
 }
 
-void
-scim_sql_clear(ScimSql *sql, const ScimReference *columns)
-{
-	for (int i = 0; i < columns->n; i++)
-		appendStringInfo(&sql->text, "%s%s = NULL", i > 0 ? ", " : "", columns->columns[i]);
-}
-
 const char *
 scim_sql_columns(const ScimReference *columns, const char *alias)
 {

@@ -267,16 +267,28 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	return revived + SPI_processed;
 }
 
+const char *
+scim_store_removal(const ScimChild *child)
+{
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (child->nremoves == 0)
+	{
+		for (int i = 0; i < child->parent.n; i++)
+			appendStringInfo(&text, "%s%s = NULL", i > 0 ? ", " : "", child->parent.columns[i]);
+		return text.data;
+	}
+	append_settings(&text, child->removes, child->nremoves);
+	return text.data;
+}
+
 /* The statement that makes links go: deleted, marked, or with no parent any more. */
 static int
 begin_removal(ScimSql *sql, const ScimChild *child)
 {
 	if (child->by_column)
-	{
-		appendStringInfo(&sql->text, "UPDATE %s c SET ", child->relation);
-		scim_sql_clear(sql, &child->parent);
-		appendStringInfoString(&sql->text, " WHERE ");
-	}
+		appendStringInfo(&sql->text, "UPDATE %s c SET %s WHERE ", child->relation, scim_store_removal(child));
 	else if (child->nremoves > 0)
 	{
 		appendStringInfo(&sql->text, "UPDATE %s c SET ", child->relation);

@@ -26,12 +26,16 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/visibilitymap.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "nodes/primnodes.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -42,9 +46,7 @@
 #include "utils/snapmgr.h"
 
 #include "store_internal.h"
-
-/* A scope has few columns; beyond this it is SQL. */
-#define MAX_KEYS 8
+#include "store_table.h"
 
 /* A column that is compared, and with what. */
 typedef struct ScanColumn
@@ -60,8 +62,8 @@ typedef struct ScanIndex
 	Oid			relid;
 	Oid			index;			/* InvalidOid: there is none */
 	int			nkeys;			/* scan keys, in the order of the index */
-	ScanKeyData keys[MAX_KEYS + 1];
-	ScanColumn	columns[MAX_KEYS];	/* of those keys that have an argument */
+	ScanKeyData keys[SCIM_SCAN_KEYS + 1];
+	ScanColumn	columns[SCIM_SCAN_KEYS];	/* of those keys that have an argument */
 	int			narguments;
 	AttrNumber	order;			/* of a child: its order column, or 0 */
 	Oid			order_type;
@@ -87,100 +89,16 @@ typedef struct ScimScans
 
 /* ---- what can be read like this ---- */
 
-/* Types whose text is that of a cast, whatever the settings. */
-static bool
-is_plain_type(Oid type)
-{
-	switch (type)
-	{
-		case TEXTOID:
-		case VARCHAROID:
-		case BOOLOID:
-		case UUIDOID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-			return true;
-		default:
-			return false;
-	}
-}
-
-static bool
-is_key_type(Oid type)
-{
-	return is_plain_type(type) && type != BOOLOID;
-}
-
-/* The value of a text as the key's type. */
-static Datum
-key_datum(Oid type, const char *text)
-{
-	switch (type)
-	{
-		case UUIDOID:
-			return DirectFunctionCall1(uuid_in, CStringGetDatum(text));
-		case INT2OID:
-			return DirectFunctionCall1(int2in, CStringGetDatum(text));
-		case INT4OID:
-			return DirectFunctionCall1(int4in, CStringGetDatum(text));
-		case INT8OID:
-			return DirectFunctionCall1(int8in, CStringGetDatum(text));
-		default:
-			return CStringGetTextDatum(text);
-	}
-}
-
-/* A column of an open relation by its quoted name; false: it is not to be had here. */
-static bool
-named_column(Relation rel, const char *quoted, AttrNumber *attnum, Oid *type)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	for (int i = 0; quoted && i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (att->attisdropped || strcmp(quote_identifier(NameStr(att->attname)), quoted) != 0)
-			continue;
-		*attnum = att->attnum;
-		*type = att->atttypid;
-		return true;
-	}
-	return false;
-}
-
-/* Is that column there, of that type, and in the row itself? */
-static bool
-is_stored(TupleDesc desc, AttrNumber attnum, Oid type)
-{
-	Form_pg_attribute att;
-
-	if (attnum <= 0 || attnum > desc->natts)
-		return false;
-	att = TupleDescAttr(desc, attnum - 1);
-	return !att->attisdropped && att->atttypid == type &&
-		(att->attgenerated == '\0' || att->attgenerated == ATTRIBUTE_GENERATED_STORED);
-}
-
 /* Is what is read of a source the column itself, and no expression over it? */
 static bool
 is_column(const ScimSource *src, const char *alias, TupleDesc desc)
 {
 	Form_pg_attribute att;
 
-	if (src->expr == NULL || !is_stored(desc, src->attnum, src->typid))
+	if (src->expr == NULL || !scim_table_stores(desc, src->attnum, src->typid))
 		return false;
 	att = TupleDescAttr(desc, src->attnum - 1);
 	return strcmp(src->expr, psprintf("%s.%s", alias, quote_identifier(NameStr(att->attname)))) == 0;
-}
-
-/* A plain table, and nothing that only a statement would do. */
-static bool
-is_plain_table(Relation rel)
-{
-	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass &&
-		!rel->rd_rel->relrowsecurity && rel->rd_rules == NULL && !RELATION_IS_OTHER_TEMP(rel);
 }
 
 static bool
@@ -296,24 +214,17 @@ find_index(Relation rel, const ScanColumn *columns, int n, AttrNumber next, bool
 static bool
 parent_scope(const ScimMapping *m, Relation rel, ScanColumn *columns, int *n)
 {
-	if (m->nscope >= MAX_KEYS)
+	if (m->nscope >= SCIM_SCAN_KEYS)
 		return false;
 	for (*n = 0; *n < m->nscope; (*n)++)
 	{
 		ScanColumn *column = &columns[*n];
 
-		if (!named_column(rel, m->scope_columns[*n], &column->attnum, &column->type) || !is_key_type(column->type))
+		if (!scim_table_column(rel, m->scope_columns[*n], &column->attnum, &column->type) || !scim_table_key_type(column->type))
 			return false;
 		column->scope = *n;
 	}
 	return true;
-}
-
-/* Is the key a column, and its text the id? */
-static bool
-is_one_column(const ScimKey *key)
-{
-	return key->n == 1 && !key->by_expression && key->id.attnum != 0;
 }
 
 /*
@@ -325,21 +236,21 @@ child_columns(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 			  const char *by, const ScimSource *key, ScanColumn *columns, int *n)
 {
 	*n = 0;
-	if (!is_one_column(&m->key))
+	if (!scim_key_is_column(&m->key))
 		return false;
 	for (int i = 0; i < m->nscope; i++)
 	{
 		if (child->scope[i] == NULL)
 			continue;
 		columns[*n].scope = i;
-		if (!named_column(rel, child->scope[i], &columns[*n].attnum, &columns[*n].type) ||
+		if (!scim_table_column(rel, child->scope[i], &columns[*n].attnum, &columns[*n].type) ||
 			columns[*n].type != scope[i].type)
 			return false;
 		(*n)++;
 	}
 	columns[*n].scope = -1;
-	if (!named_column(rel, by, &columns[*n].attnum, &columns[*n].type) ||
-		columns[*n].type != key->typid || !is_key_type(key->typid))
+	if (!scim_table_column(rel, by, &columns[*n].attnum, &columns[*n].type) ||
+		columns[*n].type != key->typid || !scim_table_key_type(key->typid))
 		return false;
 	(*n)++;
 	return true;
@@ -369,7 +280,7 @@ find_fixed(const ScimChild *child, Relation rel, ScanIndex *result)
 		return true;
 	result->fixed_text = child->fixed_texts[0];
 	result->fixed_len = strlen(result->fixed_text);
-	return named_column(rel, child->fixed_columns[0], &result->fixed, &type) && type == TEXTOID &&
+	return scim_table_column(rel, child->fixed_columns[0], &result->fixed, &type) && type == TEXTOID &&
 		get_collation_isdeterministic(TupleDescAttr(RelationGetDescr(rel), result->fixed - 1)->attcollation);
 }
 
@@ -378,12 +289,12 @@ static bool
 child_is_plain(const ScimChild *child, TupleDesc desc)
 {
 	if (child->kind == SCIM_CHILD_LINK || child->kind == SCIM_CHILD_PENDING)
-		return is_column(&child->ref, "c", desc) && is_key_type(child->ref.typid);
+		return is_column(&child->ref, "c", desc) && scim_table_key_type(child->ref.typid);
 	if (child->kind != SCIM_CHILD_VALUES || (child->order != NULL && !child->order_is_integer))
 		return false;
 	for (int i = 0; i < child->nsubs; i++)
 		if (child->srcs[i].expr != NULL &&
-			(!is_column(&child->srcs[i], "c", desc) || !is_plain_type(child->srcs[i].typid)))
+			(!is_column(&child->srcs[i], "c", desc) || !scim_table_plain_type(child->srcs[i].typid)))
 			return false;
 	return true;
 }
@@ -391,7 +302,7 @@ child_is_plain(const ScimChild *child, TupleDesc desc)
 static void
 prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *child, MemoryContext context, ScanIndex *result)
 {
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	AttrNumber	next = 0;
 	Relation	rel;
 	int			n;
@@ -406,10 +317,10 @@ prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 	}
 	if (child->kind != SCIM_CHILD_VALUES)
 		next = child->ref.attnum;
-	else if (named_column(rel, child->order, &result->order, &result->order_type))
+	else if (scim_table_column(rel, child->order, &result->order, &result->order_type))
 		next = result->order;
 	/* values without an order would have to be sorted */
-	if (next != 0 && is_plain_table(rel) &&
+	if (next != 0 && scim_table_is_plain(rel) &&
 		child_columns(m, scope, child, rel, child->parent.columns[0], &m->key.id, columns, &n))
 		find_index(rel, columns, n, next, child->kind != SCIM_CHILD_VALUES, context, result);
 	table_close(rel, NoLock);
@@ -442,9 +353,9 @@ note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, Sc
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			place = state->col_slots;
 
-	if (!is_one_column(&m->key) || !note_column(scans, desc, SCIM_COL_KEY, &m->key.id) || !is_key_type(m->key.id.typid))
+	if (!scim_key_is_column(&m->key) || !note_column(scans, desc, SCIM_COL_KEY, &m->key.id) || !scim_table_key_type(m->key.id.typid))
 		return false;
-	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !is_key_type(m->version->typid)))
+	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !scim_table_key_type(m->version->typid)))
 		return false;
 	if (m->created && m->created->side == NULL && !note_column(scans, desc, state->col_created, m->created))
 		return false;
@@ -468,10 +379,10 @@ static void
 prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *link, MemoryContext context, ScanIndex *result)
 {
 	Relation	rel = table_open(link->relid, AccessShareLock);
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	int			n;
 
-	if (!link->by_column && is_plain_table(rel) && child_columns(m, scope, link, rel, link->refs.columns[0], &m->key.id, columns, &n))
+	if (!link->by_column && scim_table_is_plain(rel) && child_columns(m, scope, link, rel, link->refs.columns[0], &m->key.id, columns, &n))
 		find_index(rel, columns, n, 0, false, context, result);
 	table_close(rel, NoLock);
 }
@@ -483,7 +394,7 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	ScimScans  *scans = palloc0(sizeof(ScimScans));
 	Relation	rel = table_open(m->relid, AccessShareLock);
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	int			n;
 
 	scans->columns = palloc0(sizeof(ScanColumnRead) * state->ncolumns);
@@ -494,7 +405,7 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 			prepare_child(m, columns, &m->children[i], context, &scans->children[i]);
 		if (state->groups_child >= 0)
 			prepare_groups(m, columns, m->children[state->groups_child].user_link, context, &scans->groups);
-		if (counts_all_resources(m) && is_plain_table(rel) && note_columns(m, state, rel, scans))
+		if (counts_all_resources(m) && scim_table_is_plain(rel) && note_columns(m, state, rel, scans))
 		{
 			columns[n].scope = -1;
 			columns[n].attnum = m->key.id.attnum;
@@ -518,32 +429,21 @@ scans_of(const ScimMapping *m)
 
 /* ---- scanning ---- */
 
-/* A scan that is open. */
-typedef struct OpenScan
-{
-	Relation	rel;
-	Relation	index;
-	IndexScanDesc desc;
-	TupleTableSlot *slot;
-	ScanKeyData keys[MAX_KEYS + 1];
-	int			nkeys;
-} OpenScan;
-
 /*
  * Open a relation and its index, if the current user may read all of it and
  * nothing has come in the way since the index was chosen.
  */
 static bool
-open_scan(const ScanIndex *how, OpenScan *scan)
+open_scan(const ScanIndex *how, LOCKMODE lock, ScimOpenScan *scan)
 {
 	List	   *indexes;
 	bool		usable;
 
 	if (!OidIsValid(how->index) || ExecutorCheckPerms_hook != NULL)
 		return false;
-	scan->rel = table_open(how->relid, AccessShareLock);
+	scan->rel = table_open(how->relid, lock);
 	scan->index = NULL;
-	usable = is_plain_table(scan->rel) &&
+	usable = scim_table_is_plain(scan->rel) &&
 		pg_class_aclcheck(how->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
 	if (usable)
 	{
@@ -566,13 +466,13 @@ open_scan(const ScanIndex *how, OpenScan *scan)
 
 /* The keys with the scope's values; the key itself comes with each start. */
 static void
-begin_scan(const ScimEndpointType *target, const ScanIndex *how, OpenScan *scan)
+begin_scan(const ScimEndpointType *target, const ScanIndex *how, int nkeys, ScimOpenScan *scan)
 {
-	scan->nkeys = how->nkeys;
+	scan->nkeys = nkeys;
 	memcpy(scan->keys, how->keys, sizeof(ScanKeyData) * how->nkeys);
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope >= 0)
-			scan->keys[i].sk_argument = key_datum(how->columns[i].type, target->scope[how->columns[i].scope]);
+			scan->keys[i].sk_argument = scim_table_datum(how->columns[i].type, target->scope[how->columns[i].scope]);
 	scan->slot = table_slot_create(scan->rel, NULL);
 	scan->desc = scim_index_beginscan(scan->rel, scan->index, GetActiveSnapshot(), scan->nkeys);
 }
@@ -582,14 +482,14 @@ key_of(const ScimMapping *m, ScimParentRow *row)
 {
 	if (!row->has_key)
 	{
-		row->key = key_datum(m->key.id.typid, row->id);
+		row->key = scim_table_datum(m->key.id.typid, row->id);
 		row->has_key = true;
 	}
 	return row->key;
 }
 
 static void
-start_at(const ScanIndex *how, OpenScan *scan, Datum key)
+start_at(const ScanIndex *how, ScimOpenScan *scan, Datum key)
 {
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope < 0)
@@ -598,14 +498,14 @@ start_at(const ScanIndex *how, OpenScan *scan, Datum key)
 }
 
 static bool
-next_row(OpenScan *scan)
+next_row(ScimOpenScan *scan)
 {
 	CHECK_FOR_INTERRUPTS();
 	return index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
 }
 
-static void
-end_scan(OpenScan *scan)
+void
+scim_scan_end(ScimOpenScan *scan)
 {
 	index_endscan(scan->desc);
 	ExecDropSingleTupleTableSlot(scan->slot);
@@ -620,11 +520,11 @@ static bool
 child_fits(const ScimChild *child, const ScanIndex *how, TupleDesc desc)
 {
 	if (child->kind != SCIM_CHILD_VALUES)
-		return is_stored(desc, child->ref.attnum, child->ref.typid);
+		return scim_table_stores(desc, child->ref.attnum, child->ref.typid);
 	for (int i = 0; i < child->nsubs; i++)
-		if (child->srcs[i].expr && !is_stored(desc, child->srcs[i].attnum, child->srcs[i].typid))
+		if (child->srcs[i].expr && !scim_table_stores(desc, child->srcs[i].attnum, child->srcs[i].typid))
 			return false;
-	return is_stored(desc, how->order, how->order_type) && (how->fixed == 0 || is_stored(desc, how->fixed, TEXTOID));
+	return scim_table_stores(desc, how->order, how->order_type) && (how->fixed == 0 || scim_table_stores(desc, how->fixed, TEXTOID));
 }
 
 static int64
@@ -754,9 +654,9 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 	const ScimMapping *m = target->mapping;
 	const ScanIndex *how = &scans_of(m)->children[index];
 	ScanGroup	group;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return false;
 	if (!make_group(m, index, can, use, RelationGetDescr(scan.rel), &group))
 	{
@@ -764,7 +664,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 		table_close(scan.rel, NoLock);
 		return false;
 	}
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
@@ -778,7 +678,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 			scim_store_add_row(&rows[i], make_child_row(group.children[group.last], group.how[group.last], scan.slot));
 		}
 	}
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	for (int i = 0; i < group.n; i++)
 		use[group.children[i] - m->children] = false;
 	return true;
@@ -789,18 +689,18 @@ scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int
 {
 	const ScimMapping *m = target->mapping;
 	const ScanIndex *how = &scans_of(m)->groups;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		any = false;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return true;
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n && !any; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
 		any = next_row(&scan);
 	}
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return any;
 }
 
@@ -810,7 +710,7 @@ static bool
 parent_fits(const ScimScans *scans, int n, TupleDesc desc)
 {
 	for (int i = 0; i < n; i++)
-		if (scans->columns[i].attnum != 0 && !is_stored(desc, scans->columns[i].attnum, scans->columns[i].type))
+		if (scans->columns[i].attnum != 0 && !scim_table_stores(desc, scans->columns[i].attnum, scans->columns[i].type))
 			return false;
 	return true;
 }
@@ -859,13 +759,13 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 			CStringGetTextDatum(scim_store_datum_text(m->version, row->values[state->col_version]));
 }
 
-/* Open the scan of a mapping's own relation. */
+/* Open the scan of a mapping's own relation, by so many of its keys. */
 static bool
-open_parents(const ScimEndpointType *target, OpenScan *scan)
+open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, ScimOpenScan *scan)
 {
 	const ScimScans *scans = scans_of(target->mapping);
 
-	if (!open_scan(&scans->parent, scan))
+	if (!open_scan(&scans->parent, lock, scan))
 		return false;
 	if (!parent_fits(scans, scim_store_state(target->mapping)->ncolumns, RelationGetDescr(scan->rel)))
 	{
@@ -873,17 +773,17 @@ open_parents(const ScimEndpointType *target, OpenScan *scan)
 		table_close(scan->rel, NoLock);
 		return false;
 	}
-	begin_scan(target, &scans->parent, scan);
+	begin_scan(target, &scans->parent, nkeys, scan);
 	return true;
 }
 
 /* The row with this id. */
 static bool
-next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow *row)
+next_parent(const ScimMapping *m, ScimOpenScan *scan, const char *id, ScimParentRow *row)
 {
 	const ScimScans *scans = scans_of(m);
 
-	start_at(&scans->parent, scan, key_datum(m->key.id.typid, id));
+	start_at(&scans->parent, scan, scim_table_datum(m->key.id.typid, id));
 	if (!next_row(scan))
 		return false;
 	fill_parent(m, scim_store_state(m), scans, scan->rel, scan->slot, row);
@@ -893,14 +793,103 @@ next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow 
 ScimScanned
 scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
 {
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		found;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return SCIM_SCAN_NOT;
 	found = next_parent(target->mapping, &scan, id, row);
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return found ? SCIM_SCAN_FOUND : SCIM_SCAN_NONE;
+}
+
+/* After waiting for another's change: has the row still the key that was looked for? */
+static bool
+has_keys(const ScimOpenScan *scan)
+{
+	for (int i = 0; i < scan->nkeys; i++)
+	{
+		ScanKeyData *key = (ScanKeyData *) &scan->keys[i];
+		AttrNumber	attnum = scan->index->rd_index->indkey.values[key->sk_attno - 1];
+		bool		isnull;
+		Datum		value = slot_getattr(scan->slot, attnum, &isnull);
+
+		if (isnull || !DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation, value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+/* Lock the row in the slot, which then is the row as it is now; false: it is gone. */
+static bool
+lock_row(ScimOpenScan *scan)
+{
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	ItemPointerData tid = scan->slot->tts_tid;
+	TM_FailureData failure;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(scan->rel, &tid, GetActiveSnapshot(), scan->slot, GetCurrentCommandId(false),
+							 LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure))
+	{
+		case TM_Ok:
+			return !failure.traversed || has_keys(scan);
+		case TM_Updated:
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not serialize access due to concurrent update")));
+			return false;
+		case TM_SelfModified:
+			return false;
+		default:
+			elog(ERROR, "a row cannot be locked");
+	}
+}
+
+bool
+scim_scan_parent(const ScimEndpointType *target, const char *id, LOCKMODE lock, bool *found, ScimOpenScan *scan)
+{
+	const ScanIndex *how = &scans_of(target->mapping)->parent;
+
+	if (!open_parents(target, how->nkeys, lock, scan))
+		return false;
+	start_at(how, scan, scim_table_datum(target->mapping->key.id.typid, id));
+	*found = next_row(scan);
+	return true;
+}
+
+/* As SELECT ... FOR NO KEY UPDATE does. */
+ScimScanned
+scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
+{
+	const ScimMapping *m = target->mapping;
+	const ScimScans *scans = scans_of(m);
+	ScimScanned result = SCIM_SCAN_NOT;
+	ScimOpenScan	scan;
+
+	if (!m->lockable || XactReadOnly)
+		return SCIM_SCAN_NOT;
+	scim_store_push_snapshot();
+	if (open_parents(target, scans->parent.nkeys, RowShareLock, &scan))
+	{
+		if (pg_class_aclcheck(RelationGetRelid(scan.rel), GetUserId(), ACL_UPDATE) == ACLCHECK_OK)
+		{
+			result = SCIM_SCAN_NONE;
+			start_at(&scans->parent, &scan, scim_table_datum(m->key.id.typid, id));
+			while (result == SCIM_SCAN_NONE && next_row(&scan))
+				if (lock_row(&scan))
+				{
+					fill_parent(m, scim_store_state(m), scans, scan.rel, scan.slot, row);
+					result = SCIM_SCAN_FOUND;
+				}
+		}
+		scim_scan_end(&scan);
+	}
+	PopActiveSnapshot();
+	return result;
 }
 
 bool
@@ -912,13 +901,70 @@ scim_store_can_scan_parents(const ScimMapping *m)
 bool
 scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows)
 {
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		found = true;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return false;
 	for (int i = 0; i < n && found; i++)
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return found;
+}
+
+/* ---- how many there are ---- */
+
+/* The keys of the scope's columns, where the index begins with them; or 0. */
+static int
+scope_keys(const ScanIndex *how)
+{
+	int			n = how->narguments - 1;
+
+	return n > 0 && how->columns[n].scope < 0 ? n : 0;
+}
+
+bool
+scim_store_can_count(const ScimEndpointType *target)
+{
+	const ScimMapping *m = target->mapping;
+
+	return scim_store_can_scan_parents(m) && m->key.id.not_null && scope_keys(&scans_of(m)->parent) > 0;
+}
+
+/*
+ * As an index-only scan does: the table is looked at only where not all rows of
+ * a page are known to be visible.
+ */
+int64
+scim_store_scan_count(const ScimEndpointType *target)
+{
+	const ScanIndex *how = &scans_of(target->mapping)->parent;
+	Buffer		visible = InvalidBuffer;
+	ScimOpenScan	scan;
+	ItemPointer tid;
+	int64		n = 0;
+
+	if (!open_parents(target, scope_keys(how), AccessShareLock, &scan))
+		return -1;
+	if (scan.rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+	{
+		scim_scan_end(&scan);
+		return -1;
+	}
+	index_rescan(scan.desc, scan.keys, scan.nkeys, NULL, 0);
+	while ((tid = index_getnext_tid(scan.desc, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (VM_ALL_VISIBLE(scan.rel, ItemPointerGetBlockNumber(tid), &visible))
+		{
+			PredicateLockPage(scan.rel, ItemPointerGetBlockNumber(tid), GetActiveSnapshot());
+			n++;
+		}
+		else if (index_fetch_heap(scan.desc, scan.slot))
+			n++;
+	}
+	if (BufferIsValid(visible))
+		ReleaseBuffer(visible);
+	scim_scan_end(&scan);
+	return n;
 }

@@ -63,6 +63,47 @@ is_due(const ScimColumns *list, const ScimSource *src)
 	return !list->update && src->side == NULL && src->null_text && !src->has_default;
 }
 
+/*
+ * Does a singular attribute that has a value live in the same column?  What is
+ * missing then takes nothing away.
+ */
+static bool
+is_held_by_scalar(const ScimChange *change, const ScimSource *src)
+{
+	const ScimMapping *m = change->target->mapping;
+
+	for (int i = 0; src->column && src->json_path == NULL && i < m->nscalars; i++)
+	{
+		const ScimSource *other = &m->scalars[i].src;
+
+		if (other == src || other->side != src->side || scim_change_scalar(m->type, change->after, m->scalars[i].attr) == NULL)
+			continue;
+		if (other->column && other->json_path == NULL && strcmp(other->column, src->column) == 0)
+			return true;
+		/* of a row that comes back all is written */
+		for (int j = 0; change->all && j < other->nwrites; j++)
+			if (strcmp(other->writes[j].column, src->column) == 0)
+				return true;
+	}
+	return false;
+}
+
+/*
+ * A value that becomes another, in all places of one row that it goes to.
+ * "due": it is set in any case.
+ */
+static void
+change_places(ScimColumns *list, const ScimChange *change, const ScimSide *side, const ScimAttr *attr, const ScimSource *src,
+			  bool due, bool same, const json_t *new_value)
+{
+	if (src->side == side && scim_source_writable(src) && (due || is_due(list, src) || change->all || !same) &&
+		!(new_value == NULL && is_held_by_scalar(change, src)))
+		scim_columns_set(list, change->target, attr, src, new_value);
+	for (int i = 0; i < src->ncopies; i++)
+		if (src->copies[i].side == side && (change->all || !same))
+			scim_columns_set(list, change->target, attr, &src->copies[i], new_value);
+}
+
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
 void
 scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side)
@@ -76,12 +117,11 @@ scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide 
 		const json_t *new_value = scim_change_scalar(type, change->after, scalar->attr);
 		const json_t *old_value = change->before ? scim_change_scalar(type, change->before, scalar->attr) : NULL;
 
-		if (new_value == NULL && !list->update)
+		if (new_value == NULL && (!list->update || change->all))
 			new_value = scalar->src.initial;
-		if (scalar->src.side != side || !scim_source_writable(&scalar->src) || scalar->attr->mutability == SCIM_READ_ONLY ||
-			(!is_due(list, &scalar->src) && !change->all && same_value(scalar->attr, &scalar->src, old_value, new_value)))
-			continue;
-		scim_columns_set(list, change->target, scalar->attr, &scalar->src, new_value);
+		if (scalar->attr->mutability != SCIM_READ_ONLY)
+			change_places(list, change, side, scalar->attr, &scalar->src, false,
+						  same_value(scalar->attr, &scalar->src, old_value, new_value), new_value);
 	}
 	for (int i = 0; i < m->nslots; i++)
 	{
@@ -94,12 +134,11 @@ scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide 
 		{
 			const ScimAttr *leaf = slot->subs[j] ? slot->subs[j] : slot->attr;
 			const json_t *new_value = scim_change_slot_value(slot, j, new_element);
+			const json_t *old_value = scim_change_slot_value(slot, j, old_element);
 
-			if (slot->srcs[j].side != side || !scim_source_writable(&slot->srcs[j]) ||
-				(!(is_due(list, &slot->srcs[j]) || (slot->flag && !list->update)) && !change->all && (slot->flag ? new_value == scim_change_slot_value(slot, j, old_element) :
-								  same_value(leaf, &slot->srcs[j], scim_change_slot_value(slot, j, old_element), new_value))))
-				continue;
-			scim_columns_set(list, change->target, leaf, &slot->srcs[j], new_value);
+			/* a flag is stored as false, too */
+			change_places(list, change, side, leaf, &slot->srcs[j], slot->flag && !list->update,
+						  slot->flag ? new_value == old_value : same_value(leaf, &slot->srcs[j], old_value, new_value), new_value);
 		}
 	}
 }
@@ -142,10 +181,12 @@ is_link(const ScimMapping *m, const ScimAttr *attr)
 
 /*
  * All child relations: values by difference, links as sets.  "skip" is the
- * attribute that a delta takes care of.
+ * attribute that a delta takes care of; what "known" (NULL: all is) leaves out
+ * stays as it is.
  */
 static bool
-update_children(const ScimChange *change, const char *id, const ScimAttr *skip, bool *changed, ScimError *err)
+update_children(const ScimChange *change, const char *id, const ScimSelection *known, const ScimAttr *skip,
+				bool *changed, ScimError *err)
 {
 	const ScimEndpointType *target = change->target;
 	const ScimMapping *m = target->mapping;
@@ -156,7 +197,7 @@ update_children(const ScimChange *change, const char *id, const ScimAttr *skip, 
 	{
 		ScimAttr   *attr = m->type->top[i];
 
-		if (!attr->multi || attr == skip || !is_link(m, attr))
+		if (!attr->multi || attr == skip || !is_link(m, attr) || (known && !known->has[attr->ord]))
 			continue;
 		*changed = scim_store_replace_links(target, id, attr, change->before || change->all,
 											scim_store_multi(m->type, change->after, attr), err) || *changed;
@@ -171,8 +212,7 @@ update_children(const ScimChange *change, const char *id, const ScimAttr *skip, 
 			scim_store_clear_child(target, id, &m->children[i]);
 		*changed = scim_store_child_delete(target, id, &m->children[i], change->before, change->after, &fresh[nfresh++]) || *changed;
 	}
-	for (int i = 0; i < nfresh; i++)
-		*changed = scim_store_child_insert(target, id, &fresh[i]) || *changed;
+	*changed = scim_store_children_insert(target, id, fresh, nfresh) || *changed;
 	return true;
 }
 
@@ -199,9 +239,9 @@ static void
 add_touches(ScimColumns *list, const ScimMapping *m)
 {
 	if (m->last_modified && m->last_modified->column)
-		scim_columns_add(list, m->last_modified->column, scim_store_now_sql(m->last_modified));
+		scim_columns_add_known(list, m->last_modified->column, m->last_modified->attnum, scim_store_now_sql(m->last_modified), SCIM_COLUMN_NOW, NULL);
 	if (m->version && m->version->column)
-		scim_columns_add(list, m->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr));
+		scim_columns_add_known(list, m->version->column, m->version->attnum, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr), SCIM_COLUMN_NEXT, NULL);
 	scim_columns_settings(list, m->touches, m->ntouches);
 }
 
@@ -243,6 +283,8 @@ update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumn
 			return;
 		scim_columns_add(list, column, psprintf("r.%s", column));
 	}
+	if (scim_store_update_row(change->target, id, list))
+		return;
 	appendStringInfo(&sql->text, "UPDATE %s r SET ", m->relation);
 	scim_columns_append_set(list);
 	append_where_key(sql, m, id, scope);
@@ -274,12 +316,22 @@ add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 		scim_columns_add(list, src->column, value);
 }
 
+/* What a resource of the built-in store that comes back has from before. */
+static void
+add_revival(ScimColumns *list, const ScimMapping *m, const ScimRevival *revival)
+{
+	scim_columns_add(list, m->key.id.column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->id), m->key.id.type_name));
+	scim_columns_add(list, m->created->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->created), m->created->type_name));
+	scim_columns_add(list, m->version->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->version), m->version->type_name));
+}
+
 static char *
-insert_parent(const ScimChange *change)
+insert_parent(const ScimChange *change, const ScimRevival *revival)
 {
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
 	ScimColumns list;
+	char	   *id;
 	int			scope;
 
 	scim_sql_init(&sql);
@@ -287,13 +339,22 @@ insert_parent(const ScimChange *change)
 	scope = scim_sql_scope_params(&sql, change->target);
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
-			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+			scim_columns_add_known(&list, m->scope_columns[i], m->scope_attnums[i], psprintf("$%d::%s", scope + i, m->scope_types[i]),
+								   SCIM_COLUMN_TEXT, change->target->scope[i]);
+	if (revival)
+		add_revival(&list, m, revival);
 	scim_change_columns(&list, change, NULL);
 	add_inline_columns(&list, change);
 	scim_columns_settings(&list, m->inserts, m->ninserts);
 	add_missing(&list, m->created, m->created ? scim_store_now_sql(m->created) : NULL);
 	add_missing(&list, m->last_modified, m->last_modified ? scim_store_now_sql(m->last_modified) : NULL);
 	add_missing(&list, m->version, "1");
+	for (int i = 0; i < m->nsides; i++)
+		if (scim_side_is_made_first(change, &m->sides[i]))
+			scim_columns_add(&list, m->sides[i].by, psprintf("$%d::%s", scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
+	id = scim_store_insert_row(change->target, &list);
+	if (id)
+		return id;
 	scim_columns_append_insert(&list, m->relation);
 	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.id.expr);
 	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */
@@ -321,8 +382,9 @@ append_same_value(ScimSql *sql, const ScimChange *change, const ScimAttr *attr)
 
 	if (text == NULL)
 		return false;
-	if (src->lower)
-		appendStringInfo(&sql->text, "pg_catalog.lower(%s) OPERATOR(pg_catalog.=) pg_catalog.lower($%d)", column, scim_sql_text(sql, text));
+	if (src->fold)
+		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) %s($%d)", src->folded ? src->folded : psprintf("%s(%s)", src->fold, column),
+						 src->fold, scim_sql_text(sql, text));
 	else if (src->cls == SCIM_SQL_TEXT && !attr->case_exact && src->ncodes == 0)
 		appendStringInfo(&sql->text, "scim.fold(%s::pg_catalog.text) COLLATE \"C\" OPERATOR(pg_catalog.=) scim.fold($%d)", column, scim_sql_text(sql, text));
 	else
@@ -484,25 +546,32 @@ adopt(const ScimChange *change)
 /* ---- the store's functions ---- */
 
 char *
-scim_store_insert(const ScimEndpointType *target, const json_t *wanted, ScimError *err)
+scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
 	ScimChange		change = {target, NULL, wanted, false};
 	char	   *id;
+	ScimRevival namesake;
 	bool		changed = false;
+	bool		made = false;
 
 	require_ability(m, m->insertable, "created");
 	if (!scim_store_check_places(target, wanted, err) || !check_unique(&change, NULL, err))
 		return NULL;
+	if (revival == NULL && scim_store_take_namesake(target, wanted, &namesake))
+		revival = &namesake;
 	id = revive(&change);
 	if (id == NULL)
 		id = adopt(&change);
 	if (id == NULL)
-		id = insert_parent(&change);
-	scim_side_update(&change, id);
+	{
+		id = insert_parent(&change, revival);
+		made = true;
+	}
+	scim_side_update(&change, id, made);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
-	update_children(&change, id, NULL, &changed, err);
+	update_children(&change, id, NULL, NULL, &changed, err);
 	if (err->status)
 		return NULL;
 	/* the last of all: what triggers make of the others is part of it */
@@ -518,7 +587,7 @@ scim_store_takes_part(const ScimEndpointType *target)
 
 bool
 scim_store_update(const ScimEndpointType *target, const char *id,
-				  const json_t *before, const json_t *after,
+				  const ScimSelection *known, const json_t *before, const json_t *after,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
@@ -534,10 +603,10 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
 	if (err->status == 0)
-		update_children(&change, id, delta_attr, changed, err);
+		update_children(&change, id, known, delta_attr, changed, err);
 	if (err->status == 0)
 	{
-		*changed = scim_side_update(&change, id) || *changed;
+		*changed = scim_side_update(&change, id, false) || *changed;
 		scim_sql_init(&sql);
 		scim_columns_init(&list, &sql, true);
 		scope = scim_sql_scope_params(&sql, target);
@@ -557,8 +626,9 @@ scim_store_update(const ScimEndpointType *target, const char *id,
  * so that two deletions do not wait for each other.
  */
 static void
-touch_referrers(const ScimEndpointType *target, const char *id, const ScimMapping *holder, const ScimChild *link)
+touch_referrers(const ScimEndpointType *target, const char *id, const ScimChild *link)
 {
+	const ScimMapping *holder = target->mapping;
 	const ScimKey *key = &holder->key;
 	ScimSql		sql;
 	ScimColumns list;
@@ -577,7 +647,7 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimMappin
 	scim_sql_scope(&sql, holder, "r", scope);
 	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY (SELECT %s FROM %s c WHERE %s",
 					 key->row, scim_sql_columns(&link->parent, "c"), link->relation,
-					 scim_sql_refers(target->mapping, &link->refs, scim_sql_id(&sql, target->mapping, id)));
+					 scim_sql_refers(link->target, &link->refs, scim_sql_id(&sql, link->target, id)));
 	scim_sql_child_scope(&sql, holder, link, "c", scope);
 	appendStringInfoString(&sql.text, ") ORDER BY ");
 	for (int i = 0; i < key->n; i++)
@@ -617,10 +687,10 @@ delete_dependents(const ScimEndpointType *target, const char *id)
 		const ScimChild *child = &m->children[i];
 
 		if (child->kind == SCIM_CHILD_GROUPS)
-			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? &child->user_link->parent : NULL, &child->user_link->refs, id);
+			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? scim_store_removal(child->user_link) : NULL, &child->user_link->refs, id);
 		else if (child->kind != SCIM_CHILD_INLINE)
 		{
-			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? &child->parent : NULL, &child->parent, id);
+			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? scim_store_removal(child) : NULL, &child->parent, id);
 			if (child->kind == SCIM_CHILD_LINK && child->target == m && !child->by_column)
 				scim_store_delete_rows(target, child->relation, child->scope, NULL, &child->refs, id);
 		}
@@ -628,7 +698,7 @@ delete_dependents(const ScimEndpointType *target, const char *id)
 	for (int i = 0; i < m->nbesides; i++)
 		scim_store_delete_rows(target, m->besides[i].relation, m->besides[i].scope, NULL, &m->besides[i].parent, id);
 	for (int i = 0; i < m->nsides; i++)
-		if (&m->sides[i] != m->state)
+		if (&m->sides[i] != m->state && m->sides[i].by == NULL)
 			scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, &m->sides[i].parent, id);
 }
 
@@ -636,22 +706,30 @@ bool
 scim_store_delete(const ScimEndpointType *target, const char *id)
 {
 	const ScimMapping *m = target->mapping;
+	bool		cascade = m->delete_policy == SCIM_DELETE_CASCADE && !m->membership;
+	const char **named = palloc0(sizeof(char *) * Max(m->nsides, 1));
 	ScimSql		sql;
+	char	   *kept = NULL;
 	int			scope;
+	bool		found;
 
 	if (!scim_key_id_valid(&m->key, id))
 		return false;
+	if (scim_store_keeps_deleted(target))
+		kept = scim_store_read_deleted(target, id);
 	require_ability(m, m->delete_policy == SCIM_DELETE_MARK ? m->updatable : m->delete_policy != SCIM_DELETE_REFUSE && m->deletable, "deleted");
-	for (int i = 0; i < m->nchildren; i++)
+	for (int i = 0; i < target->endpoint->ntypes; i++)
 	{
-		const ScimChild *child = &m->children[i];
+		const ScimEndpointType *holder = &target->endpoint->types[i];
 
-		if (child->kind == SCIM_CHILD_GROUPS)
-			touch_referrers(target, id, child->target, child->user_link);
-		else if (child->kind == SCIM_CHILD_LINK && child->target == m)
-			touch_referrers(target, id, m, child);
+		for (int j = 0; j < holder->mapping->nchildren; j++)
+			if (holder->mapping->children[j].kind == SCIM_CHILD_LINK && holder->mapping->children[j].target == m)
+				touch_referrers(holder, id, &holder->mapping->children[j]);
 	}
-	if (m->delete_policy == SCIM_DELETE_CASCADE && !m->membership)
+	for (int i = 0; cascade && i < m->nsides; i++)
+		if (m->sides[i].by)
+			named[i] = scim_side_named(target, &m->sides[i], id);
+	if (cascade)
 		delete_dependents(target, id);
 	scim_state_delete(target, id);
 	scim_sql_init(&sql);
@@ -660,7 +738,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	{
 		/* the resource may be one of other scopes, too */
 		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->membership->relation);
-		scim_side_append(&sql, m, m->membership, id, scope);
+		scim_side_append(&sql, m, m->membership, scim_sql_id(&sql, m, id), scope);
 		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 	}
 	else if (m->delete_policy == SCIM_DELETE_MARK)
@@ -681,5 +759,12 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 		append_where_key(&sql, m, id, scope);
 		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 	}
-	return SPI_processed > 0;
+	found = SPI_processed > 0;
+	/* what the row named can go when it has gone */
+	for (int i = 0; found && i < m->nsides; i++)
+		if (named[i])
+			scim_side_delete_named(target, &m->sides[i], named[i]);
+	if (found && kept)
+		scim_store_keep_deleted(target, id, kept);
+	return found;
 }

@@ -33,6 +33,7 @@
 #include "utils/timestamp.h"
 
 #include "compat.h"
+#include "provisioner/provisioner.h"
 #include "scim_guc.h"
 #include "worker/worker_internal.h"
 
@@ -58,6 +59,7 @@ typedef struct WorkerSlot
 	TimestampTz attempt_at;		/* when the last start began to connect */
 	pg_atomic_uint64 requests;
 	pg_atomic_uint64 unauthorized;
+	ScimSyncMemory memory;		/* of sync workers */
 	char		note[WORKER_NOTE_LEN];
 } WorkerSlot;
 
@@ -168,6 +170,7 @@ scim_worker_attach(const ScimWorkerArgs *args)
 		{
 			my_slot->stop = false;
 			my_slot->attempt_at = 0;
+			memset(&my_slot->memory, 0, sizeof(my_slot->memory));
 			my_slot->note[0] = '\0';
 			pg_atomic_write_u64(&my_slot->requests, 0);
 			pg_atomic_write_u64(&my_slot->unauthorized, 0);
@@ -188,6 +191,8 @@ scim_worker_attach(const ScimWorkerArgs *args)
 	LWLockRelease(table->lock);
 	if (my_slot == NULL)
 		return false;
+	if (my_slot->kind == WORKER_SYNC)
+		scim_sync_memory = &my_slot->memory;
 	on_shmem_exit(release_slot, (Datum) 0);
 	return true;
 }
