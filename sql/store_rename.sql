@@ -188,6 +188,22 @@ ALTER TABLE ren.unit RENAME up TO over;
 ALTER TABLE ren.unit_tag RENAME unit TO "Unit";
 SELECT answer FROM pg_temp.get('unit', '/Users');
 SELECT key, attributes FROM scim.mappings WHERE name = 'ren_unit';
+SET ROLE scim_regress_rename;
+CREATE TABLE ren.name (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, first text, made text);
+CREATE TABLE ren.copy (org int, unit int, upper_name text, PRIMARY KEY (org, unit));
+ALTER TABLE ren.unit ADD low text, ADD name_id int REFERENCES ren.name;
+RESET ROLE;
+SELECT scim.alter_mapping('ren_unit', '{"userName": {"column": "name", "fold": "lower", "folded": "low", "copies": [{"table": "ren.copy", "parent": ["org", "unit"], "column": "upper_name"}]},
+	"name.givenName": {"table": "ren.name", "parent": "id", "by": "name_id", "column": "first", "insert": {"made": "''x''"}}}');
+ALTER TABLE ren.unit RENAME low TO lower_name;
+ALTER TABLE ren.unit RENAME name_id TO called;
+ALTER TABLE ren.name RENAME id TO no;
+ALTER TABLE ren.name RENAME made TO source;
+ALTER TABLE ren.copy RENAME upper_name TO again;
+ALTER TABLE ren.copy RENAME TO copies;
+SELECT attributes -> 'userName' AS user_name, attributes -> 'name.givenName' AS given FROM scim.mappings WHERE name = 'ren_unit';
+SELECT status FROM scim.handle('unit', 'PATCH', '/Users/2', '{}', '{"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [{"op": "add", "value": {"userName": "B", "name": {"givenName": "Bea"}}}]}');
+SELECT name, lower_name, called, n.*, c.* FROM ren.unit u, ren.name n, ren.copies c WHERE u."Number" = 2;
 -- a column of the scope is the endpoint's
 BEGIN;
 ALTER TABLE ren.unit RENAME org TO firm;

@@ -303,11 +303,14 @@ is_one_of(const char *name, const char *const *names)
 static json_t *
 walk_member(Walk *walk, Oid relid, const json_t *object, const char *name, const json_t *value, bool row)
 {
-	static const char *const columns[] = {"column", "parent", "pending", "order", NULL};
+	static const char *const columns[] = {"column", "folded", "parent", "pending", "order", NULL};
 	static const char *const settings[] = {"write", "remove", "revive", "set", "touch", NULL};
 
 	if (is_one_of(name, columns) || (strcmp(name, "ref") == 0 && json_object_get(object, "table")))
 		return walk_column(walk, relid, value);
+	/* (of "revive" it is an attribute) */
+	if (strcmp(name, "by") == 0 && json_object_get(object, "table"))
+		return walk_column(walk, walk->relid, value);
 	if (strcmp(name, "columns") == 0)
 		return walk_columns(walk, relid, value);
 	if (strcmp(name, "read") == 0 && json_is_string(value))
@@ -322,7 +325,7 @@ walk_member(Walk *walk, Oid relid, const json_t *object, const char *name, const
 		return walk_settings(walk, relid, relid, value);
 	if (strcmp(name, "filter") == 0)
 		walk_expression(walk, relid, value);
-	if (row && strcmp(name, "beside") == 0 && json_is_array(value))
+	if (strcmp(name, row ? "beside" : "copies") == 0 && json_is_array(value))
 	{
 		json_t	   *list = empty_array();
 
