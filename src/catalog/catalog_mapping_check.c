@@ -304,6 +304,10 @@ check_children(Check *check)
 			if (m->delete_policy == SCIM_DELETE_ROW && !m->membership)
 				report(check, "warning", m->sides[i].relation, psprintf("nothing deletes rows of %s with their resource", m->sides[i].relation),
 					   "options => '{\"delete\": \"cascade\"}'");
+			if (get_rel_relkind(m->relid) != RELKIND_VIEW &&
+				!OidIsValid(scim_mapping_index(m, m->relid, "r", psprintf("r.%s", m->sides[i].by), NULL, true)))
+				report(check, "notice", m->sides[i].relation, psprintf("several resources can have the row that column %s names: what changes it for one does for all", m->sides[i].by),
+					   "Declare the column UNIQUE.");
 			continue;
 		}
 		check_dependent(check, m->sides[i].relation, m->sides[i].relid, m->relid);

@@ -189,7 +189,10 @@ own_mapping(const char *name, bool drop)
 	return row;
 }
 
-/* The endpoints that use a mapping have to be able to serve it still. */
+/*
+ * The endpoints that use a mapping have to be able to serve it still.  (One
+ * whose owner is gone serves nothing, whatever the mapping is.)
+ */
 void
 scim_mapping_check_endpoints(const char *mapping)
 {
@@ -200,7 +203,8 @@ scim_mapping_check_endpoints(const char *mapping)
 
 	values[0] = CStringGetTextDatum(mapping);
 	if (scim_own_execute("endpoints of mapping",
-						 "SELECT e.name FROM scim._endpoints e WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings) ORDER BY e.name",
+						 "SELECT e.name FROM scim._endpoints e, pg_catalog.pg_roles r"
+						 " WHERE $1 OPERATOR(pg_catalog.=) ANY (e.mappings) AND r.oid OPERATOR(pg_catalog.=) e.owner ORDER BY e.name",
 						 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._endpoints");
 	for (uint64 i = 0; i < SPI_processed; i++)

@@ -63,6 +63,14 @@ typedef enum ScimServerAuth
 	SCIM_AUTH_OAUTH2			/* a token that token_url gives for client_id and the secret */
 } ScimServerAuth;
 
+/* Are several changes sent in one request? */
+typedef enum ScimBulk
+{
+	SCIM_BULK_ASK,				/* as its ServiceProviderConfig says */
+	SCIM_BULK_TRUE,
+	SCIM_BULK_FALSE
+} ScimBulk;
+
 typedef enum ScimErrorFormat
 {
 	SCIM_ERROR_SCIM,			/* RFC 7644 3.12 */
@@ -120,6 +128,9 @@ typedef struct ScimServer
 	int			burst;			/* requests at once before the rate counts */
 	int			creates_per_hour;	/* 0: no limit */
 	int			concurrency;	/* requests at the same time */
+	int			bulk;			/* ScimBulk */
+	int			bulk_max_operations;
+	int			bulk_max_payload;	/* bytes */
 	bool		create_sends_invite;	/* each creation mails a person */
 } ScimServer;
 

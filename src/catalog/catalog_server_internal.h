@@ -7,6 +7,9 @@
 
 #include "catalog_server.h"
 
+/* Value of an option that leaves it to the target to show. */
+#define SCIM_ASK "ask"
+
 /* Where a setting of a server comes from. */
 typedef struct ScimServerSetting
 {

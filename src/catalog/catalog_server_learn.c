@@ -55,7 +55,8 @@ scim_server_learn(const ScimServer *server, const char *capability, const char *
 	ListCell   *lc;
 
 	foreach(lc, found->options)
-		if (strcmp(lfirst_node(DefElem, lc)->defname, capability) == 0)
+		if (strcmp(lfirst_node(DefElem, lc)->defname, capability) == 0 &&
+			strcmp(defGetString(lfirst_node(DefElem, lc)), SCIM_ASK) != 0)
 			return false;
 	values[0] = CStringGetTextDatum(server->name);
 	values[1] = CStringGetTextDatum(server->origin);
@@ -69,7 +70,9 @@ scim_server_learn(const ScimServer *server, const char *capability, const char *
 						 " ON CONFLICT (server, capability) DO UPDATE SET origin = excluded.origin, value = excluded.value,"
 						 " evidence = excluded.evidence, at = excluded.at"
 						 " WHERE l.origin OPERATOR(pg_catalog.<>) excluded.origin OR l.value OPERATOR(pg_catalog.=) excluded.value"
-						 " OR (l.capability OPERATOR(pg_catalog.=) 'members_per_request'"
+						 /* what it says of itself counts until it shows otherwise */
+						 " OR (l.capability OPERATOR(pg_catalog.=) 'bulk' AND excluded.value OPERATOR(pg_catalog.=) 'false')"
+						 " OR (l.capability IN ('members_per_request', 'bulk_max_operations', 'bulk_max_payload')"
 						 " AND l.value::pg_catalog.int4 OPERATOR(pg_catalog.>) excluded.value::pg_catalog.int4)"
 						 " RETURNING true",
 						 5, types, values, NULL, false, 0) != SPI_OK_INSERT_RETURNING)

@@ -69,6 +69,7 @@ static const char *const remove_words[] = {"filter", "value", NULL};
 static const char *const disable_words[] = {"disables", "unlinks", "deletes", NULL};
 static const char *const delete_words[] = {"deletes", "disables", "irreversible", "none", NULL};
 static const char *const reactivation_words[] = {"same_id", "new_id", "impossible", NULL};
+static const char *const bulk_words[] = {SCIM_ASK, "true", "false", NULL};
 static const char *const error_words[] = {"scim", "list", "other", NULL};
 
 #define FIELD(name) offsetof(ScimServer, name)
@@ -108,6 +109,9 @@ static const Option table[] = {
 	{"burst", OPTION_INT, FIELD(burst), "10", 1, 100000},
 	{"creates_per_hour", OPTION_INT, FIELD(creates_per_hour), "0", 0, 10000000},
 	{"concurrency", OPTION_INT, FIELD(concurrency), "8", 1, 500},
+	{"bulk", OPTION_ENUM, FIELD(bulk), SCIM_ASK, 0, 0, bulk_words},
+	{"bulk_max_operations", OPTION_INT, FIELD(bulk_max_operations), "100", 1, 100000},
+	{"bulk_max_payload", OPTION_INT, FIELD(bulk_max_payload), "1048576", 1, 1073741824},
 	{"create_sends_invite", OPTION_BOOL, FIELD(create_sends_invite), "false"},
 };
 
@@ -468,7 +472,9 @@ scim_server_resolve(const char *server_name, List *options, List **settings)
 		const char *option = setting(options, table[i].name);
 		const char *shown = setting(learned, table[i].name);
 		const char *said = setting(profile, table[i].name);
-		const char *value = option != NULL ? option : shown != NULL ? shown : said != NULL ? said : table[i].boot;
+		/* "ask": whatever the profile says, it is for the target to show */
+		bool		asked = option != NULL && strcmp(option, SCIM_ASK) == 0 && shown != NULL;
+		const char *value = asked ? shown : option != NULL ? option : shown != NULL ? shown : said != NULL ? said : table[i].boot;
 
 		read_value(server, &table[i], value);
 		if (settings != NULL)
@@ -477,7 +483,7 @@ scim_server_resolve(const char *server_name, List *options, List **settings)
 
 			s->name = table[i].name;
 			s->value = value;
-			s->source = option != NULL ? "option" : shown != NULL ? "learned" : said != NULL ? "profile" : "default";
+			s->source = option != NULL && !asked ? "option" : shown != NULL ? "learned" : said != NULL ? "profile" : "default";
 			*settings = lappend(*settings, s);
 		}
 	}

@@ -156,6 +156,8 @@ scim_search_page(ScimCall *call, ScimListing *listing)
 	if (call->params.cursor)
 		return cursor_params(call, query);
 	query->start_index = 1;
+	/* in SQL, what has just been written counts */
+	query->by_marks = call->own_transaction;
 	if (!integer_param(call, "startIndex", call->params.start_index, &query->start_index) ||
 		!integer_param(call, "count", call->params.count, &count))
 		return false;

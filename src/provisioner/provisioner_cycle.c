@@ -123,7 +123,19 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 {
 	dlist_mutable_iter iter;
 	bool		linked = false;
+	bool		learned;
 
+	scim_writes_gather(run->id);
+	dlist_foreach_modify(iter, &run->flights)
+	{
+		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
+
+		if (flight->phase != SCIM_PHASE_BULK || flight->response == NULL)
+			continue;
+		scim_bulk_distribute(run, view, flight, &learned);
+		if (learned)
+			p->refresh_at = now;
+	}
 	dlist_foreach_modify(iter, &run->flights)
 	{
 		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
@@ -139,6 +151,8 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 			scim_list_take(p, run, view, &news, now);
 		if (flight->phase == SCIM_PHASE_TOKEN && !scim_target_take_token(p, run->target, news.page, now))
 			scim_target_block(run->target, now + TOKEN_WAIT_MS);
+		if (flight->phase == SCIM_PHASE_CONFIG && scim_bulk_take_config(run->target, view, news.verdict, news.page))
+			p->refresh_at = now;
 		scim_run_forget_answer(run, flight);
 		hear(run, view->sync, flight, &news, now);
 		if (news.learned)
@@ -163,6 +177,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (over || run->draining)
 			scim_run_forget_flight(p, run, flight);
 	}
+	scim_writes_end();
 	if (!linked)
 		return;
 	/* rows that refer to these can go on, also those of other syncs */
@@ -219,18 +234,24 @@ reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 	ScimLink   *links = scim_links_page(run->id, run->reconciled, page, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
+	const char *last = n > 0 ? links[n - 1].key : NULL;
+	int			nread = 0;
 	int			nmarked = 0;
 
+	/* those that are pending are looked at anyway */
 	for (int i = 0; i < n; i++)
+		if (strcmp(links[i].state, "pending") != 0)
+			links[nread++] = links[i];
+	for (int i = 0; i < nread; i++)
 		keys[i] = links[i].key;
-	documents = scim_watch_read(run, view, keys, n);
-	scim_nests_store(view, documents, n);
-	for (int i = 0; i < n; i++)
+	documents = scim_watch_read(run, view, keys, nread);
+	scim_nests_store(view, documents, nread);
+	for (int i = 0; i < nread; i++)
 		if (scim_link_needs_look(&links[i], &documents[i]))
 			keys[nmarked++] = links[i].key;
 	if (nmarked > 0)
 		scim_links_mark(run->id, keys, nmarked);
-	set_reconciled(p, run, n == page ? links[n - 1].key : NULL);
+	set_reconciled(p, run, n == page ? last : NULL);
 	if (n < page)
 	{
 		scim_links_forget_full(run->id, run->full_entries);
@@ -278,6 +299,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	documents = scim_watch_read(run, view, keys, n);
 	scim_nests_store(view, documents, n);
 	memset(&guard, 0, sizeof(guard));
+	scim_writes_gather(run->id);
 	for (int i = 0; i < n; i++)
 	{
 		ScimDecision *decision;
@@ -315,6 +337,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		}
 		scim_run_begin_flight(run, flight);
 	}
+	scim_writes_end();
 	if (rescan)
 		run->scan.state = SCIM_SCAN_NONE;
 	run->idle_rows = begun < n / 4;
@@ -369,6 +392,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 {
 	const ScimSyncView *view = scim_sync_view(sync);
 	int64		now = scim_run_now();
+	int			most;
 	int			room;
 	bool		more = false;
 	bool		full = false;
@@ -402,7 +426,10 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	}
 	scim_list_want(p, run, view, now);
 	creates = new_rows(run, view, now);
-	room = (run->trial ? 1 : 2 * run->target->concurrency) - run->nflights;
+	most = run->trial ? 1 : 2 * run->target->concurrency;
+	if (run->target->bulk == SCIM_BULK_TRUE && !run->trial)
+		most = Max(most, 2 * Min(run->target->bulk_operations, SCIM_BULK_MOST));
+	room = most - run->nflights;
 	/* while the target must not be asked, rows are better read later */
 	if (room > 0 && run->target->blocked_until <= now && (creates > 0 || run->linked_at <= now))
 	{
@@ -410,9 +437,12 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = take_up(p, run, view, room, creates) || more;
 	}
 
+	if (run->drift != SCIM_DRIFT_NONE)
+		more = scim_drift_work(p, run, view) || more;
+
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
-	else if (run->nflights >= 2 * run->target->concurrency)
+	else if (run->nflights >= most)
 		run->due_at = PG_INT64_MAX;	/* an answer comes first */
 	else if (creates == 0)
 		run->due_at = full ? now : now + SCIM_LIST_MS;
@@ -422,13 +452,19 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	{
 		TimestampTz next = scim_links_next(run->id);
 
-		if (run->nflights == 0)
+		if (run->nflights == 0 && run->drift == SCIM_DRIFT_NONE)
+		{
 			run->scan.state = SCIM_SCAN_NONE;
+			/* what somebody has changed there is looked for when there is nothing else to do */
+			if (scim_drift_due(sync) <= GetCurrentTimestamp() && !run->trial)
+				scim_list_check(p, run, view, now);
+			next = Min(next, scim_drift_due(sync));
+		}
 		/* there is nothing to try it with */
 		if (run->trial && !run->tried)
 			end_quarantine(run, sync);
 		/* what is due and was not taken up is locked by somebody, for a moment */
 		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
-			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, LOCKED_MS);
+			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, run->drift == SCIM_DRIFT_NONE ? LOCKED_MS : SCIM_LIST_MS);
 	}
 }

@@ -226,6 +226,8 @@ vanished(ScimAnswer *ctx)
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
 		case SCIM_PHASE_TOKEN:
+		case SCIM_PHASE_BULK:
+		case SCIM_PHASE_CONFIG:
 			break;
 	}
 	return scim_answer_park(ctx, "parked", ctx->reason);
@@ -259,6 +261,8 @@ done(ScimAnswer *ctx)
 		case SCIM_PHASE_PROBE:
 		case SCIM_PHASE_SCAN:
 		case SCIM_PHASE_TOKEN:
+		case SCIM_PHASE_BULK:
+		case SCIM_PHASE_CONFIG:
 			break;
 	}
 	return true;
@@ -352,6 +356,8 @@ scim_flight_phase_name(const ScimFlight *flight)
 		[SCIM_PHASE_PROBE] = "probe",
 		[SCIM_PHASE_SCAN] = "list",
 		[SCIM_PHASE_TOKEN] = "token",
+		[SCIM_PHASE_BULK] = "bulk",
+		[SCIM_PHASE_CONFIG] = "config",
 	};
 
 	return names[flight->phase];
@@ -424,7 +430,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 		news->too_large = response->outcome == SCIM_TRANSFER_TOO_LARGE || (ctx.verdict == SCIM_VERDICT_OK && ctx.body == NULL);
 		over = !scan_again(&ctx);
 	}
-	else if (flight->phase == SCIM_PHASE_TOKEN)
+	else if (flight->phase == SCIM_PHASE_TOKEN || flight->phase == SCIM_PHASE_CONFIG || flight->phase == SCIM_PHASE_BULK)
 	{
 		news->page = ctx.body;
 		over = true;

@@ -30,7 +30,9 @@ typedef enum ScimPhase
 	SCIM_PHASE_DELETE,
 	SCIM_PHASE_PROBE,			/* of a sync in quarantine: of no row */
 	SCIM_PHASE_SCAN,			/* a page of the target's list: of no row */
-	SCIM_PHASE_TOKEN			/* a token, from its endpoint: of no row */
+	SCIM_PHASE_TOKEN,			/* a token, from its endpoint: of no row */
+	SCIM_PHASE_BULK,			/* the requests of other flights in one */
+	SCIM_PHASE_CONFIG			/* what the target says that it can do: of no row */
 } ScimPhase;
 
 typedef struct ScimFlight
@@ -68,6 +70,11 @@ typedef struct ScimFlight
 	const char *path;
 	const char *body;
 	bool		sent;
+	struct ScimFlight *carrier; /* that the request travels with, or NULL */
+	bool		alone;			/* it must not, any more */
+	bool		part;			/* response is a part of the carrier's, in this context */
+	List	   *carried;		/* BULK: ScimFlight */
+	int			creates;		/* BULK: creations among them */
 	int			token_number;	/* of the token that it was sent with */
 	ScimClientResponse *response;	/* not looked at yet; the worker's */
 } ScimFlight;
@@ -84,7 +91,7 @@ typedef struct ScimTargetNews
 	bool		learned;		/* the server is another one now */
 	bool		rescan;			/* what was read of the target's list is out of date */
 	bool		too_large;		/* SCAN: the page is larger than an answer may be */
-	const json_t *page;			/* SCAN, TOKEN: the answer; NULL: none */
+	const json_t *page;			/* SCAN, TOKEN, CONFIG: the answer; NULL: none */
 } ScimTargetNews;
 
 /* A flight that begins what was decided; in a context of its own below "parent". */

@@ -44,6 +44,10 @@ typedef struct ScimTargetRun
 	int			concurrency;	/* requests at the same time, at most, */
 	double		window;			/* and as many as go well */
 	int64		halved_at;		/* ms */
+	int			bulk;			/* ScimBulk */
+	bool		bulk_asked;		/* whether it offers that, by this process */
+	int			bulk_operations;
+	int			bulk_payload;	/* bytes */
 	long		pace_ms;		/* between requests, while the target has few left; 0: none */
 	int64		pace_until;		/* ms */
 	int64		sent_at;		/* ms */
@@ -51,6 +55,13 @@ typedef struct ScimTargetRun
 	int			unreached;		/* in a row */
 	int			in_flight;
 } ScimTargetRun;
+
+typedef enum ScimDriftState
+{
+	SCIM_DRIFT_NONE,
+	SCIM_DRIFT_READING,			/* the target's list is read for it */
+	SCIM_DRIFT_COMPARING
+} ScimDriftState;
 
 typedef struct ScimSyncRun
 {
@@ -85,6 +96,8 @@ typedef struct ScimSyncRun
 	ScimScan	scan;			/* of the target's list */
 	int64		scan_at;		/* ms: FAILED: not again before; DONE: counts no longer */
 	int64		busy_until;		/* ms: another session reads it */
+	ScimDriftState drift;		/* the list was read to see what has changed there */
+	char	   *drift_after;	/* key up to which links were compared; NULL: none */
 	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
 	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
 	char	   *began_after;	/* where this transaction began, */
@@ -133,7 +146,7 @@ extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
 extern int	scim_target_creates(ScimTargetRun *target, int64 now);
 
 /* A request is about to be sent; its answer has come, or will not (NULL). */
-extern void scim_target_sent(ScimTargetRun *target, bool create, int64 now);
+extern void scim_target_sent(ScimTargetRun *target, int creates, int64 now);
 extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
 
 /*
@@ -176,8 +189,34 @@ extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncV
 /* Are rows without a resource to wait for it? */
 extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);
 
+/* Read it to see what has changed there; if another session reads it, later. */
+extern void scim_list_check(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now);
+
 /* Read no more of it. */
 extern void scim_list_stop(ScimSyncRun *run);
+
+/* ---- several changes in one request (provisioner_bulk.c) ---- */
+
+/* Operations of one request, whatever the target takes; memory to take its answer apart. */
+#define SCIM_BULK_MOST 500
+#define SCIM_BULK_HEAP ((size_t) 128 * 1024 * 1024)
+
+/* A flight that carries "first" and others like it; NULL: it goes alone. */
+extern ScimFlight *scim_bulk_gather(ScimProvisioner *p, ScimSyncRun *run, const ScimFlight *first, int64 now);
+
+/* The answer to it becomes one to each; *learned: the server is another one now. */
+extern void scim_bulk_distribute(ScimSyncRun *run, const ScimSyncView *view, ScimFlight *carrier, bool *learned);
+
+/* What ServiceProviderConfig says (NULL: nothing).  True: the server is another one now. */
+extern bool scim_bulk_take_config(ScimTargetRun *target, const ScimSyncView *view, ScimVerdict verdict, const json_t *config);
+
+/* ---- what has changed at the target (provisioner_drift.c) ---- */
+
+/* When that is looked for next; DT_NOEND: never. */
+extern TimestampTz scim_drift_due(const ScimSync *sync);
+
+/* While it is looked for: the next page of links.  True: there is more to compare now. */
+extern bool scim_drift_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view);
 
 /* ---- one sync (provisioner_cycle.c) ---- */
 

@@ -126,7 +126,7 @@ recent_creates(const char *server)
 	if (scim_own_execute("recent creates",
 						 "SELECT pg_catalog.count(*)::pg_catalog.float8 FROM scim._attempts a"
 						 " JOIN scim._syncs s ON s.id OPERATOR(pg_catalog.=) a.sync_id"
-						 " WHERE s.server OPERATOR(pg_catalog.=) $1 AND a.method OPERATOR(pg_catalog.=) 'POST'"
+						 " WHERE s.server OPERATOR(pg_catalog.=) $1 AND a.action OPERATOR(pg_catalog.=) 'create'"
 						 " AND a.at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '1 hour')",
 						 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._attempts");
@@ -187,6 +187,9 @@ scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *se
 	target->creates_per_second = server->creates_per_hour / 3600.0;
 	target->creates_burst = server->creates_per_hour;
 	target->rate = server->rate_per_second;
+	target->bulk = server->bulk;
+	target->bulk_operations = server->bulk_max_operations;
+	target->bulk_payload = server->bulk_max_payload;
 	target->burst = Max(server->burst, 1);
 	return target;
 }
@@ -238,13 +241,12 @@ scim_target_creates(ScimTargetRun *target, int64 now)
 }
 
 void
-scim_target_sent(ScimTargetRun *target, bool create, int64 now)
+scim_target_sent(ScimTargetRun *target, int creates, int64 now)
 {
 	target->in_flight++;
 	target->tokens -= 1;
 	target->sent_at = now;
-	if (create)
-		target->creates -= 1;
+	target->creates -= creates;
 }
 
 void

@@ -87,6 +87,9 @@ scim_track_renew(ScimMappingRow *row)
 	const ScimMapping *mapping;
 	bool		before;
 
+	/* keeps its own state, and has no owner to look at it as */
+	if (row->builtin)
+		return false;
 	scim_capture_forget(NULL, row);
 	before = SPI_processed > 0;
 	mapping = scim_mapping_resolve(row);

@@ -90,8 +90,11 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 {
 	if (flight->response == NULL)
 		return;
-	scim_client_release(flight->response);
+	if (!flight->part)
+		scim_client_release(flight->response);
+	flight->part = false;
 	flight->response = NULL;
+	flight->carrier = NULL;
 	/* its request is over, or the target would be thought to answer it again */
 	flight->sent = false;
 	run->nanswers--;
@@ -100,8 +103,18 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 void
 scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight)
 {
-	bool		under_way = flight->sent && flight->response == NULL;
+	bool		under_way = flight->sent && flight->response == NULL && flight->carrier == NULL;
+	ListCell   *lc;
 
+	if (flight->carrier)
+		flight->carrier->carried = list_delete_ptr(flight->carrier->carried, flight);
+	foreach(lc, flight->carried)
+	{
+		ScimFlight *carried = (ScimFlight *) lfirst(lc);
+
+		carried->carrier = NULL;
+		carried->sent = false;
+	}
 	dlist_delete(&flight->node);
 	run->nflights--;
 	scim_run_forget_answer(run, flight);
@@ -138,6 +151,7 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
 	run->scan.state = SCIM_SCAN_NONE;
+	run->drift = SCIM_DRIFT_NONE;
 	run->reconcile_links = false;
 	if (run->reconciled)
 		pfree(run->reconciled);
@@ -159,6 +173,7 @@ forget_scan(ScimProvisioner *p, ScimSyncRun *run)
 		if (flight->phase == SCIM_PHASE_SCAN)
 			scim_run_forget_flight(p, run, flight);
 	}
+	run->drift = SCIM_DRIFT_NONE;
 	run->scan.state = SCIM_SCAN_NONE;
 }
 
@@ -651,10 +666,17 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 				continue;
 			if (!scim_target_has_token(run->target, now))
 				flight = ask_token(p, run, now);
+			else
+			{
+				ScimFlight *carrier = scim_bulk_gather(p, run, flight, now);
+
+				if (carrier)
+					flight = carrier;
+			}
 			flight->sent = true;
 			flight->token_number = run->target->access_number;
 			flight->target = run->target;
-			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE, now);
+			scim_target_sent(run->target, flight->phase == SCIM_PHASE_CREATE ? 1 : flight->creates, now);
 			*tag = flight;
 			if (flight->phase == SCIM_PHASE_TOKEN)
 			{
@@ -666,7 +688,7 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 			request->path = flight->path;
 			request->body = flight->body;
 			request->body_len = flight->body ? strlen(flight->body) : 0;
-			request->max_body = strchr(flight->path, '?') ? MAX_LIST_ANSWER : MAX_ANSWER;
+			request->max_body = strchr(flight->path, '?') || flight->carried ? MAX_LIST_ANSWER : MAX_ANSWER;
 			*target = &run->target->wire;
 			return true;
 		}

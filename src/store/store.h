@@ -55,6 +55,7 @@ typedef struct ScimQuery
 	bool		descending;
 	int64		count;			/* clipped by the caller; 0: totals only */
 	int64		start_index;	/* from 1; of no meaning with keyset */
+	bool		by_marks;		/* start_index may be that of some seconds ago (store_page.c) */
 	/* paging by position (RFC 9865) */
 	bool		keyset;
 	const ScimPosition *from;	/* what comes after it (backward: before); NULL: from the end */

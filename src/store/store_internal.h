@@ -62,6 +62,7 @@ typedef struct ScimStoreState
 	struct ScimPlans *plans;	/* text hash -> plan */
 	struct ScimScans *scans;	/* which rows need no plan; NULL: not looked yet */
 	struct ScimInserts *inserts;	/* the same of new rows */
+	struct ScimPages *pages;	/* what is remembered of lists */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
 	const char *select_list;	/* of the parent: see ScimColumn */
 	int			ncolumns;
@@ -127,11 +128,18 @@ typedef enum ScimScanned
 /* The row with this id, a valid text of a key. */
 extern ScimScanned scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
 
+/* The same, locked: as it is now, which a snapshot of before may not see. */
+extern ScimScanned scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row);
+
 /* May rows come by their id without a statement? */
 extern bool scim_store_can_scan_parents(const ScimMapping *mapping);
 
 /* The rows with these ids, each of which is there; false: a statement has to do it. */
 extern bool scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows);
+
+/* May all rows of a scope be counted without a statement, and how many there are (-1: a statement has to). */
+extern bool scim_store_can_count(const ScimEndpointType *target);
+extern int64 scim_store_scan_count(const ScimEndpointType *target);
 
 /* May the rows of this child relation come without a statement? */
 extern bool scim_store_can_scan(const ScimMapping *mapping, int child);
@@ -172,8 +180,15 @@ extern const char *scim_store_sort_text(ScimSql *sql, const ScimEndpointType *ta
 
 /* ---- reading (store_read.c), for the lists of several types ---- */
 
-/* One state for all statements of a read, with what this transaction wrote: to be popped. */
-extern void scim_store_push_snapshot(void);
+/*
+ * One state for all statements of a read, with what this transaction wrote: to
+ * be popped.  Returns how many transactions had ended then; 0: not known.
+ */
+extern uint64 scim_store_push_snapshot(void);
+/* The rows of SPI's result, up to "n" of them; "backward": the last one first. */
+extern ScimParentRow *scim_store_parent_rows(const ScimEndpointType *target, int n, bool backward);
+/* The rows of the child relations of some parents, as far as selected. */
+extern void scim_store_read_children(const ScimEndpointType *target, const ScimSelection *selection, ScimParentRow *rows, int n);
 /* Append " FROM ... WHERE scope AND filter". */
 extern void scim_store_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, int scope_param);
 /* How many resources match (snapshot: the active one). */
@@ -186,10 +201,22 @@ extern void scim_store_get_many(const ScimEndpointType *target, const ScimSelect
 
 /* ---- values to be stored (store_column.c) ---- */
 
+/* What a column is set to, where it takes no statement to say it. */
+typedef enum ScimColumnKind
+{
+	SCIM_COLUMN_SQL,			/* it does */
+	SCIM_COLUMN_TEXT,			/* "text", by the input function of its type */
+	SCIM_COLUMN_NOW,
+	SCIM_COLUMN_NEXT			/* one more than it was */
+} ScimColumnKind;
+
 /* One column of a statement and the SQL it is set to. */
 typedef struct ScimColumnItem
 {
 	const char *column;			/* quoted */
+	ScimColumnKind kind;
+	AttrNumber	attnum;			/* unless it takes SQL */
+	const char *text;			/* NULL: null */
 	const char *value;
 	const char *cast;			/* type that the whole value is cast to, or NULL */
 	bool		derived;		/* from an attribute that lives elsewhere: its own goes before */
@@ -204,11 +231,16 @@ typedef struct ScimColumns
 	int			capacity;
 	bool		update;			/* of a row that is there */
 	bool		over_row;		/* a value is an expression over the row */
+	int			key;			/* of a row beside the resource that is there: parameters of its id */
+	int			scope;			/* and of the first of the scope */
 } ScimColumns;
 
 extern void scim_columns_init(ScimColumns *list, ScimSql *sql, bool update);
 /* Set a column to SQL, unless it is in the list. */
 extern void scim_columns_add(ScimColumns *list, const char *column, const char *value);
+/* The same, with what it means: "text" of SCIM_COLUMN_TEXT. */
+extern void scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
+								   ScimColumnKind kind, const char *text);
 extern void scim_columns_settings(ScimColumns *list, const ScimSetting *settings, int n);
 /* Set all columns that a value of a source lives in; NULL: unassigned. */
 extern void scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAttr *attr,
@@ -251,8 +283,16 @@ extern const json_t *scim_change_slot_value(const ScimSlot *slot, int i, const j
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
 extern void scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side);
 
+/* Insert the resource's row without a statement (store_insert.c): its id; NULL: a statement has to do it. */
+extern char *scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list);
+
+/* Change a row that is locked without a statement (store_update.c); false: one has to do it. */
+extern bool scim_store_update_row(const ScimEndpointType *target, const char *id, const ScimColumns *list);
+
 /* ---- rows of other tables (store_side.c) ---- */
 
+/* What a column of a new row is set to, of a resource that is there; NULL: the mapping does not say. */
+extern const char *scim_side_inserted(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, int key, int scope);
 /* "c.parent = $key AND ...": a side row, for statements on it. */
 extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
 /* A row that the resource's row is to name: is one made for a new resource?  Make it; its key. */

@@ -1,6 +1,6 @@
 /*
  * store_read.c
- *		Rows of a mapping read as resources: by id, and by page.
+ *		Rows of a mapping read as resources: by id (store_page.c: by page).
  *
  * Rows of plain tables come without a statement where a scan of an index is
  * enough (store_scan.c): a row by its id, and child rows.  The rest is two
@@ -337,9 +337,8 @@ select_groups(const ScimEndpointType *target, const ScimChild *child, ScimParent
 	collect_rows(m, rows, child);
 }
 
-/* The rows of the child relations of some parents, as far as selected. */
-static void
-read_children(const ScimEndpointType *target, const ScimSelection *selection, ScimParentRow *rows, int n)
+void
+scim_store_read_children(const ScimEndpointType *target, const ScimSelection *selection, ScimParentRow *rows, int n)
 {
 	const ScimMapping *m = target->mapping;
 	ScimStoreState *state = scim_store_state(m);
@@ -365,11 +364,15 @@ read_children(const ScimEndpointType *target, const ScimSelection *selection, Sc
 
 /* ---- parent rows ---- */
 
-void
+uint64
 scim_store_push_snapshot(void)
 {
+	Snapshot	snapshot;
+
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
+	snapshot = GetTransactionSnapshot();
+	PushActiveSnapshot(snapshot);
+	return snapshot->snapXactCompletionCount;
 }
 
 static void
@@ -463,6 +466,8 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 		scim_store_push_snapshot();
 		scanned = scim_store_scan_parent(target, id, &row);
 	}
+	else if ((scanned = scim_store_lock_parent(target, id, &row)) == SCIM_SCAN_FOUND)
+		scim_store_push_snapshot();
 	if (scanned == SCIM_SCAN_NONE ||
 		(scanned == SCIM_SCAN_NOT && !select_parent(target, id, lock, &row)))
 	{
@@ -479,7 +484,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	}
 	if (out)
 	{
-		read_children(target, selection, &row, 1);
+		scim_store_read_children(target, selection, &row, 1);
 		scim_store_emit(target, selection, &row, base_url, out);
 	}
 	PopActiveSnapshot();
@@ -502,93 +507,6 @@ scim_store_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *
 	}
 }
 
-/*
- * The statement of a page, of its rows or only of their keys.  With keyset the
- * sort key comes along as the last column, and a row more than the page, which
- * tells whether there are any.
- */
-static void
-build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, bool keys_only)
-{
-	const ScimMapping *m = target->mapping;
-	int			scope;
-
-	scim_sql_init(sql);
-	scope = scim_sql_scope_params(sql, target);
-	/* not as text: rows that OFFSET skips would be cast, too */
-	if (keys_only)
-		appendStringInfo(&sql->text, "SELECT %s", m->key.expr);
-	else
-		appendStringInfo(&sql->text, "SELECT %s", scim_store_state(m)->select_list);
-	if (query->keyset)
-		appendStringInfo(&sql->text, ", %s", scim_store_sort_text(sql, target, query, scope));
-	scim_store_where(sql, target, query, scope);
-	if (query->from)
-		scim_store_beyond(sql, target, query, scope);
-	scim_store_order(sql, target, query, scope);
-	appendStringInfo(&sql->text, " LIMIT $%d::pg_catalog.int8",
-					 scim_sql_text(sql, psprintf(INT64_FORMAT, query->count + (query->keyset ? 1 : 0))));
-	if (!query->keyset && query->start_index > 1)
-		appendStringInfo(&sql->text, " OFFSET $%d::pg_catalog.int8",
-						 scim_sql_text(sql, psprintf(INT64_FORMAT, query->start_index - 1)));
-}
-
-int64
-scim_store_count(const ScimEndpointType *target, const ScimQuery *query)
-{
-	ScimSql		sql;
-	bool		isnull;
-
-	scim_sql_init(&sql);
-	appendStringInfoString(&sql.text, "SELECT pg_catalog.count(*)");
-	scim_store_where(&sql, target, query, scim_sql_scope_params(&sql, target));
-	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 1);
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-}
-
-/* Is there anything that comes before (backward) or after a position? */
-static bool
-anything_beyond(const ScimEndpointType *target, const ScimQuery *query, const ScimPosition *from, bool backward)
-{
-	ScimQuery	beyond = *query;
-	ScimSql		sql;
-	int			scope;
-
-	beyond.from = from;
-	beyond.backward = backward;
-	scim_sql_init(&sql);
-	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfoString(&sql.text, "SELECT 1");
-	scim_store_where(&sql, target, &beyond, scope);
-	scim_store_beyond(&sql, target, &beyond, scope);
-	appendStringInfoString(&sql.text, " LIMIT 1");
-	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 1);
-	return SPI_processed > 0;
-}
-
-/* What surrounds a page that was read by position. */
-static void
-look_around(const ScimEndpointType *target, const ScimQuery *query, const ScimParentRow *rows,
-			char *const *sort_keys, bool more, ScimPage *page)
-{
-	bool	   *ahead = query->backward ? &page->more_before : &page->more_after;
-	bool	   *behind = query->backward ? &page->more_after : &page->more_before;
-
-	*ahead = more;
-	if (page->n == 0)
-	{
-		/* all that was there has gone since */
-		*behind = query->from != NULL && page->total > 0;
-		return;
-	}
-	page->first.id = rows[0].id;
-	page->first.sort_key = sort_keys[0];
-	page->last.id = rows[page->n - 1].id;
-	page->last.sort_key = sort_keys[page->n - 1];
-	*behind = query->from != NULL &&
-		anything_beyond(target, query, query->backward ? &page->last : &page->first, !query->backward);
-}
-
 void
 scim_store_check_size(const StringInfo out)
 {
@@ -599,9 +517,8 @@ scim_store_check_size(const StringInfo out)
 				 errhint("Ask for fewer resources (count) or attributes.")));
 }
 
-/* The rows of SPI's result, up to "n" of them; "backward": the last one first. */
-static ScimParentRow *
-parent_rows(const ScimEndpointType *target, int n, bool backward)
+ScimParentRow *
+scim_store_parent_rows(const ScimEndpointType *target, int n, bool backward)
 {
 	TupleDesc	desc = SPI_tuptable->tupdesc;
 	ScimParentRow *rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
@@ -611,106 +528,6 @@ parent_rows(const ScimEndpointType *target, int n, bool backward)
 		deform_parent(desc, SPI_tuptable->vals[i], &rows[backward ? n - 1 - i : i]);
 	scim_state_fill(target, rows, n);
 	return rows;
-}
-
-/* The texts of a column of SPI's result, as far as it is of the page, in the page's order. */
-static char **
-page_texts(const ScimQuery *query, int column)
-{
-	int			n = (int) Min((int64) SPI_processed, query->count);
-	char	  **texts = palloc(sizeof(char *) * Max(n, 1));
-
-	for (int i = 0; i < n; i++)
-		texts[query->backward ? n - 1 - i : i] =
-			SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, column + 1);
-	return texts;
-}
-
-/* Run the statement of a page; returns how many rows there are. */
-static int
-select_page(const ScimEndpointType *target, const ScimQuery *query, bool keys_only, char ***sort_keys)
-{
-	ScimSql		sql;
-
-	build_page(&sql, target, query, keys_only);
-	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 0);
-	*sort_keys = query->keyset ? page_texts(query, keys_only ? 1 : scim_store_state(target->mapping)->ncolumns) : NULL;
-	return (int) SPI_processed;
-}
-
-/*
- * The rows of a page, and with keyset their sort keys; returns how many there
- * are, with the one behind the page.  Where rows come by their key without a
- * statement, the statement says only which: then its plan has few columns to
- * set up, and the rows that OFFSET skips are not even read.
- */
-static int
-read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow **rows, char ***sort_keys)
-{
-	int			found;
-	int			n;
-
-	if (scim_store_can_scan_parents(target->mapping))
-	{
-		char	  **ids;
-
-		found = select_page(target, query, true, sort_keys);
-		n = (int) Min(found, query->count);
-		ids = page_texts(query, 0);
-		*rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
-		if (scim_store_scan_parents(target, ids, n, *rows))
-		{
-			scim_state_fill(target, *rows, n);
-			return found;
-		}
-	}
-
-	found = select_page(target, query, false, sort_keys);
-	*rows = parent_rows(target, (int) Min(found, query->count), query->backward);
-	return found;
-}
-
-void
-scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
-				const ScimSelection *selection, StringInfo out, ScimPage *page)
-{
-	const char *base_url = scim_endpoint_base_url(target->endpoint);
-	ScimParentRow *rows;
-	char	  **sort_keys;
-	int			found;
-	int			n;
-
-	memset(page, 0, sizeof(*page));
-	scim_store_push_snapshot();
-	if (query->count <= 0)
-	{
-		page->total = scim_store_count(target, query);
-		PopActiveSnapshot();
-		return;
-	}
-
-	found = read_page(target, query, &rows, &sort_keys);
-	n = page->n = (int) Min(found, query->count);
-
-	/* a page that is not full is the last one: no need to count */
-	if (query->keyset ? query->from == NULL && found <= query->count :
-		n < query->count && (n > 0 || query->start_index <= 1))
-		page->total = n + (query->keyset ? 0 : query->start_index - 1);
-	else
-		page->total = scim_store_count(target, query);
-	if (query->keyset)
-		look_around(target, query, rows, sort_keys, found > n, page);
-
-	if (n > 0)
-		read_children(target, selection, rows, n);
-	for (int i = 0; i < n; i++)
-	{
-		if (i > 0)
-			appendStringInfoChar(out, ',');
-		scim_store_emit(target, selection, &rows[i], base_url, out);
-		scim_store_check_size(out);
-	}
-	PopActiveSnapshot();
 }
 
 void
@@ -732,9 +549,9 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 					 m->key.expr, scim_sql_text_array(&sql, ids, n), m->key.type_name);
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
 	found = (int) SPI_processed;
-	rows = parent_rows(target, found, false);
+	rows = scim_store_parent_rows(target, found, false);
 	if (found > 0)
-		read_children(target, selection, rows, found);
+		scim_store_read_children(target, selection, rows, found);
 	for (int i = 0; i < n; i++)
 	{
 		StringInfoData text;
@@ -862,7 +679,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 	}
 	scim_state_fill(target, rows, nrows);
 	if (nrows > 0)
-		read_children(target, selection, rows, nrows);
+		scim_store_read_children(target, selection, rows, nrows);
 	for (int i = 0, j = 0; i < *nresult; i++)
 	{
 		StringInfoData json;
@@ -902,27 +719,4 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 		(*keys)[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 	PopActiveSnapshot();
 	return n;
-}
-
-/* ---- what a list query does ---- */
-
-/*
- * The statement of a list query and its plan, for scim.explain.
- */
-List *
-scim_store_explain(const ScimEndpointType *target, const ScimQuery *query)
-{
-	ScimSql		sql;
-	List	   *lines = NIL;
-	StringInfoData explain;
-
-	build_page(&sql, target, query, scim_store_can_scan_parents(target->mapping));
-	lines = lappend(lines, pstrdup(sql.text.data));
-	initStringInfo(&explain);
-	appendStringInfo(&explain, "EXPLAIN %s", sql.text.data);
-	if (SPI_execute_with_args(explain.data, sql.nparams, sql.types, sql.values, sql.nulls, false, 0) != SPI_OK_UTILITY)
-		elog(ERROR, "EXPLAIN failed");
-	for (uint64 i = 0; i < SPI_processed; i++)
-		lines = lappend(lines, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-	return lines;
 }

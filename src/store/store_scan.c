@@ -26,12 +26,16 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/visibilitymap.h"
+#include "access/xact.h"
 #include "catalog/pg_am.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "storage/bufmgr.h"
+#include "storage/predicate.h"
 #include "nodes/primnodes.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
@@ -43,9 +47,6 @@
 
 #include "store_internal.h"
 #include "store_table.h"
-
-/* A scope has few columns; beyond this it is SQL. */
-#define MAX_KEYS 8
 
 /* A column that is compared, and with what. */
 typedef struct ScanColumn
@@ -61,8 +62,8 @@ typedef struct ScanIndex
 	Oid			relid;
 	Oid			index;			/* InvalidOid: there is none */
 	int			nkeys;			/* scan keys, in the order of the index */
-	ScanKeyData keys[MAX_KEYS + 1];
-	ScanColumn	columns[MAX_KEYS];	/* of those keys that have an argument */
+	ScanKeyData keys[SCIM_SCAN_KEYS + 1];
+	ScanColumn	columns[SCIM_SCAN_KEYS];	/* of those keys that have an argument */
 	int			narguments;
 	AttrNumber	order;			/* of a child: its order column, or 0 */
 	Oid			order_type;
@@ -213,7 +214,7 @@ find_index(Relation rel, const ScanColumn *columns, int n, AttrNumber next, bool
 static bool
 parent_scope(const ScimMapping *m, Relation rel, ScanColumn *columns, int *n)
 {
-	if (m->nscope >= MAX_KEYS)
+	if (m->nscope >= SCIM_SCAN_KEYS)
 		return false;
 	for (*n = 0; *n < m->nscope; (*n)++)
 	{
@@ -299,7 +300,7 @@ child_is_plain(const ScimChild *child, TupleDesc desc)
 static void
 prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *child, MemoryContext context, ScanIndex *result)
 {
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	AttrNumber	next = 0;
 	Relation	rel;
 	int			n;
@@ -376,7 +377,7 @@ static void
 prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *link, MemoryContext context, ScanIndex *result)
 {
 	Relation	rel = table_open(link->relid, AccessShareLock);
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	int			n;
 
 	if (!link->by_column && scim_table_is_plain(rel) && child_columns(m, scope, link, rel, link->ref.column, &m->key, columns, &n))
@@ -391,7 +392,7 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	ScimScans  *scans = palloc0(sizeof(ScimScans));
 	Relation	rel = table_open(m->relid, AccessShareLock);
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	int			n;
 
 	scans->columns = palloc0(sizeof(ScanColumnRead) * state->ncolumns);
@@ -426,30 +427,19 @@ scans_of(const ScimMapping *m)
 
 /* ---- scanning ---- */
 
-/* A scan that is open. */
-typedef struct OpenScan
-{
-	Relation	rel;
-	Relation	index;
-	IndexScanDesc desc;
-	TupleTableSlot *slot;
-	ScanKeyData keys[MAX_KEYS + 1];
-	int			nkeys;
-} OpenScan;
-
 /*
  * Open a relation and its index, if the current user may read all of it and
  * nothing has come in the way since the index was chosen.
  */
 static bool
-open_scan(const ScanIndex *how, OpenScan *scan)
+open_scan(const ScanIndex *how, LOCKMODE lock, ScimOpenScan *scan)
 {
 	List	   *indexes;
 	bool		usable;
 
 	if (!OidIsValid(how->index) || ExecutorCheckPerms_hook != NULL)
 		return false;
-	scan->rel = table_open(how->relid, AccessShareLock);
+	scan->rel = table_open(how->relid, lock);
 	scan->index = NULL;
 	usable = scim_table_is_plain(scan->rel) &&
 		pg_class_aclcheck(how->relid, GetUserId(), ACL_SELECT) == ACLCHECK_OK;
@@ -474,9 +464,9 @@ open_scan(const ScanIndex *how, OpenScan *scan)
 
 /* The keys with the scope's values; the key itself comes with each start. */
 static void
-begin_scan(const ScimEndpointType *target, const ScanIndex *how, OpenScan *scan)
+begin_scan(const ScimEndpointType *target, const ScanIndex *how, int nkeys, ScimOpenScan *scan)
 {
-	scan->nkeys = how->nkeys;
+	scan->nkeys = nkeys;
 	memcpy(scan->keys, how->keys, sizeof(ScanKeyData) * how->nkeys);
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope >= 0)
@@ -497,7 +487,7 @@ key_of(const ScimMapping *m, ScimParentRow *row)
 }
 
 static void
-start_at(const ScanIndex *how, OpenScan *scan, Datum key)
+start_at(const ScanIndex *how, ScimOpenScan *scan, Datum key)
 {
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope < 0)
@@ -506,14 +496,14 @@ start_at(const ScanIndex *how, OpenScan *scan, Datum key)
 }
 
 static bool
-next_row(OpenScan *scan)
+next_row(ScimOpenScan *scan)
 {
 	CHECK_FOR_INTERRUPTS();
 	return index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
 }
 
-static void
-end_scan(OpenScan *scan)
+void
+scim_scan_end(ScimOpenScan *scan)
 {
 	index_endscan(scan->desc);
 	ExecDropSingleTupleTableSlot(scan->slot);
@@ -662,9 +652,9 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 	const ScimMapping *m = target->mapping;
 	const ScanIndex *how = &scans_of(m)->children[index];
 	ScanGroup	group;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return false;
 	if (!make_group(m, index, can, use, RelationGetDescr(scan.rel), &group))
 	{
@@ -672,7 +662,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 		table_close(scan.rel, NoLock);
 		return false;
 	}
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
@@ -686,7 +676,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 			scim_store_add_row(&rows[i], make_child_row(group.children[group.last], group.how[group.last], scan.slot));
 		}
 	}
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	for (int i = 0; i < group.n; i++)
 		use[group.children[i] - m->children] = false;
 	return true;
@@ -697,18 +687,18 @@ scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int
 {
 	const ScimMapping *m = target->mapping;
 	const ScanIndex *how = &scans_of(m)->groups;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		any = false;
 
-	if (!open_scan(how, &scan))
+	if (!open_scan(how, AccessShareLock, &scan))
 		return true;
-	begin_scan(target, how, &scan);
+	begin_scan(target, how, how->nkeys, &scan);
 	for (int i = 0; i < n && !any; i++)
 	{
 		start_at(how, &scan, key_of(m, &rows[i]));
 		any = next_row(&scan);
 	}
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return any;
 }
 
@@ -767,13 +757,13 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 			CStringGetTextDatum(scim_store_datum_text(m->version, row->values[state->col_version]));
 }
 
-/* Open the scan of a mapping's own relation. */
+/* Open the scan of a mapping's own relation, by so many of its keys. */
 static bool
-open_parents(const ScimEndpointType *target, OpenScan *scan)
+open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, ScimOpenScan *scan)
 {
 	const ScimScans *scans = scans_of(target->mapping);
 
-	if (!open_scan(&scans->parent, scan))
+	if (!open_scan(&scans->parent, lock, scan))
 		return false;
 	if (!parent_fits(scans, scim_store_state(target->mapping)->ncolumns, RelationGetDescr(scan->rel)))
 	{
@@ -781,13 +771,13 @@ open_parents(const ScimEndpointType *target, OpenScan *scan)
 		table_close(scan->rel, NoLock);
 		return false;
 	}
-	begin_scan(target, &scans->parent, scan);
+	begin_scan(target, &scans->parent, nkeys, scan);
 	return true;
 }
 
 /* The row with this id. */
 static bool
-next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow *row)
+next_parent(const ScimMapping *m, ScimOpenScan *scan, const char *id, ScimParentRow *row)
 {
 	const ScimScans *scans = scans_of(m);
 
@@ -801,14 +791,103 @@ next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow 
 ScimScanned
 scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
 {
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		found;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return SCIM_SCAN_NOT;
 	found = next_parent(target->mapping, &scan, id, row);
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return found ? SCIM_SCAN_FOUND : SCIM_SCAN_NONE;
+}
+
+/* After waiting for another's change: has the row still the key that was looked for? */
+static bool
+has_keys(const ScimOpenScan *scan)
+{
+	for (int i = 0; i < scan->nkeys; i++)
+	{
+		ScanKeyData *key = (ScanKeyData *) &scan->keys[i];
+		AttrNumber	attnum = scan->index->rd_index->indkey.values[key->sk_attno - 1];
+		bool		isnull;
+		Datum		value = slot_getattr(scan->slot, attnum, &isnull);
+
+		if (isnull || !DatumGetBool(FunctionCall2Coll(&key->sk_func, key->sk_collation, value, key->sk_argument)))
+			return false;
+	}
+	return true;
+}
+
+/* Lock the row in the slot, which then is the row as it is now; false: it is gone. */
+static bool
+lock_row(ScimOpenScan *scan)
+{
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	ItemPointerData tid = scan->slot->tts_tid;
+	TM_FailureData failure;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(scan->rel, &tid, GetActiveSnapshot(), scan->slot, GetCurrentCommandId(false),
+							 LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure))
+	{
+		case TM_Ok:
+			return !failure.traversed || has_keys(scan);
+		case TM_Updated:
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not serialize access due to concurrent update")));
+			return false;
+		case TM_SelfModified:
+			return false;
+		default:
+			elog(ERROR, "a row cannot be locked");
+	}
+}
+
+bool
+scim_scan_parent(const ScimEndpointType *target, const char *id, LOCKMODE lock, bool *found, ScimOpenScan *scan)
+{
+	const ScanIndex *how = &scans_of(target->mapping)->parent;
+
+	if (!open_parents(target, how->nkeys, lock, scan))
+		return false;
+	start_at(how, scan, scim_table_datum(target->mapping->key.typid, id));
+	*found = next_row(scan);
+	return true;
+}
+
+/* As SELECT ... FOR NO KEY UPDATE does. */
+ScimScanned
+scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
+{
+	const ScimMapping *m = target->mapping;
+	const ScimScans *scans = scans_of(m);
+	ScimScanned result = SCIM_SCAN_NOT;
+	ScimOpenScan	scan;
+
+	if (!m->lockable || XactReadOnly)
+		return SCIM_SCAN_NOT;
+	scim_store_push_snapshot();
+	if (open_parents(target, scans->parent.nkeys, RowShareLock, &scan))
+	{
+		if (pg_class_aclcheck(RelationGetRelid(scan.rel), GetUserId(), ACL_UPDATE) == ACLCHECK_OK)
+		{
+			result = SCIM_SCAN_NONE;
+			start_at(&scans->parent, &scan, scim_table_datum(m->key.typid, id));
+			while (result == SCIM_SCAN_NONE && next_row(&scan))
+				if (lock_row(&scan))
+				{
+					fill_parent(m, scim_store_state(m), scans, scan.rel, scan.slot, row);
+					result = SCIM_SCAN_FOUND;
+				}
+		}
+		scim_scan_end(&scan);
+	}
+	PopActiveSnapshot();
+	return result;
 }
 
 bool
@@ -820,13 +899,70 @@ scim_store_can_scan_parents(const ScimMapping *m)
 bool
 scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows)
 {
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		found = true;
 
-	if (!open_parents(target, &scan))
+	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return false;
 	for (int i = 0; i < n && found; i++)
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return found;
+}
+
+/* ---- how many there are ---- */
+
+/* The keys of the scope's columns, where the index begins with them; or 0. */
+static int
+scope_keys(const ScanIndex *how)
+{
+	int			n = how->narguments - 1;
+
+	return n > 0 && how->columns[n].scope < 0 ? n : 0;
+}
+
+bool
+scim_store_can_count(const ScimEndpointType *target)
+{
+	const ScimMapping *m = target->mapping;
+
+	return scim_store_can_scan_parents(m) && m->key.not_null && scope_keys(&scans_of(m)->parent) > 0;
+}
+
+/*
+ * As an index-only scan does: the table is looked at only where not all rows of
+ * a page are known to be visible.
+ */
+int64
+scim_store_scan_count(const ScimEndpointType *target)
+{
+	const ScanIndex *how = &scans_of(target->mapping)->parent;
+	Buffer		visible = InvalidBuffer;
+	ScimOpenScan	scan;
+	ItemPointer tid;
+	int64		n = 0;
+
+	if (!open_parents(target, scope_keys(how), AccessShareLock, &scan))
+		return -1;
+	if (scan.rel->rd_rel->relam != HEAP_TABLE_AM_OID)
+	{
+		scim_scan_end(&scan);
+		return -1;
+	}
+	index_rescan(scan.desc, scan.keys, scan.nkeys, NULL, 0);
+	while ((tid = index_getnext_tid(scan.desc, ForwardScanDirection)) != NULL)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (VM_ALL_VISIBLE(scan.rel, ItemPointerGetBlockNumber(tid), &visible))
+		{
+			PredicateLockPage(scan.rel, ItemPointerGetBlockNumber(tid), GetActiveSnapshot());
+			n++;
+		}
+		else if (index_fetch_heap(scan.desc, scan.slot))
+			n++;
+	}
+	if (BufferIsValid(visible))
+		ReleaseBuffer(visible);
+	scim_scan_end(&scan);
+	return n;
 }

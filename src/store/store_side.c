@@ -34,6 +34,21 @@ add_inserts(ScimColumns *list, const ScimMapping *m, const ScimSide *side, int k
 						 psprintf("(SELECT %s FROM (SELECT (NULL::%s).*) r)", side->inserts[i].expr, m->relation));
 }
 
+static bool
+is_membership(const ScimMapping *m, const ScimSide *side)
+{
+	return m->membership && m->membership->relid == side->relid;
+}
+
+const char *
+scim_side_inserted(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, int key, int scope)
+{
+	for (int i = 0; i < side->ninserts; i++)
+		if (side->inserts[i].attnum == attnum)
+			return over_row(m, side->inserts[i].expr, key, scope);
+	return side != m->membership && is_membership(m, side) ? scim_side_inserted(m, m->membership, attnum, key, scope) : NULL;
+}
+
 /* "c.parent = $key AND ..." for statements on a side row. */
 void
 scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope)
@@ -92,12 +107,6 @@ has_side_value(const ScimChange *change, const ScimSide *side)
 				return true;
 	}
 	return false;
-}
-
-static bool
-is_membership(const ScimMapping *m, const ScimSide *side)
-{
-	return m->membership && m->membership->relid == side->relid;
 }
 
 static void
@@ -189,6 +198,8 @@ scim_side_delete_named(const ScimEndpointType *target, const ScimSide *side, con
 	for (int i = 0; i < m->nscope; i++)
 		if (side->scope[i])
 			appendStringInfo(&sql.text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", side->scope[i], scope + i, m->scope_types[i]);
+	/* it may be another's, too, and a foreign key would take that one with it */
+	appendStringInfo(&sql.text, " AND NOT EXISTS (SELECT 1 FROM %s r WHERE r.%s OPERATOR(pg_catalog.=) c.%s)", m->relation, side->by, side->by_column);
 	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 }
 
@@ -224,7 +235,8 @@ update_side(const ScimChange *change, const char *id, const ScimSide *side)
 
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, true);
-	scope = scim_sql_scope_params(&sql, change->target);
+	list.scope = scope = scim_sql_scope_params(&sql, change->target);
+	list.key = scim_sql_text(&sql, id);
 	scim_change_columns(&list, change, side);
 	if (list.n == 0)
 		return false;
@@ -240,7 +252,7 @@ update_side(const ScimChange *change, const char *id, const ScimSide *side)
 	appendStringInfo(&sql.text, "UPDATE %s c SET ", side->relation);
 	scim_columns_append_set(&list);
 	appendStringInfoString(&sql.text, " WHERE ");
-	scim_side_append(&sql, m, side, scim_sql_text(&sql, id), scope);
+	scim_side_append(&sql, m, side, list.key, scope);
 	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
 	if (SPI_processed == 0 && any && side->by)
 		name_side(change, id, side);

@@ -55,7 +55,7 @@ sub connect_to
 {
 	my ($name, $peer, %opt) = @_;
 	my %with = (users => 1, teams => 1, scope => 'listed', map { exists $opt{$_} ? ($_ => delete $opt{$_}) : () } qw(users teams scope options));
-	my %options = (profile => 'generic', base_url => $peer->url, %opt);
+	my %options = (profile => 'generic', base_url => $peer->url, bulk => 'false', %opt);
 
 	$t->sql("CREATE SERVER $name FOREIGN DATA WRAPPER scim OPTIONS (" . join(', ', map { "$_ '$options{$_}'" } sort keys %options)
 		  . "); ALTER SERVER $name OWNER TO hr_owner");

@@ -277,7 +277,7 @@ unlike($c->post('/Users', user_body(userName => 'Only-Mine'))->text, qr/only-min
 is(join(' ', $errors[6][1]->status, $c->get('/Users/' . $u->id, headers => { 'If-None-Match' => '*' })->status), '412 304', 'R-7644-3.12-07 412 and 304');
 {
 	my $locker = $t->node->background_psql('postgres');
-	$locker->query_safe('BEGIN; SELECT 1 FROM scim.users WHERE id = \'' . $u->id . '\' FOR UPDATE');
+	$locker->query_safe($t->in_store('BEGIN; SELECT 1 FROM scim.users WHERE id = \'' . $u->id . '\' FOR UPDATE'));
 	$r = $c->patch('/Users/' . $u->id, [ { op => 'replace', path => 'title', value => 'late' } ]);
 	ok($r->status == 503 && $r->header('retry-after'), 'R-7644-3.12-07 503 with Retry-After');
 	$locker->query_safe('ROLLBACK');

@@ -88,7 +88,8 @@ sub create_sync
 	my ($self, $name, $peer, %opt) = @_;
 	my $mapping = delete $opt{mapping} || 'staff';
 	my $secret = delete $opt{secret} || CANARY;
-	my %options = (profile => delete $opt{profile} || $peer->{profile}, base_url => $peer->url, %{ delete $opt{server} || {} });
+	# what is counted in most tests are requests of single rows
+	my %options = (profile => delete $opt{profile} || $peer->{profile}, base_url => $peer->url, bulk => 'false', %{ delete $opt{server} || {} });
 	my $list = join ', ', map { "$_ '$options{$_}'" } sort keys %options;
 
 	$self->sql("CREATE SERVER $name FOREIGN DATA WRAPPER scim OPTIONS ($list); ALTER SERVER $name OWNER TO hr_owner");

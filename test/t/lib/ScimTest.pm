@@ -28,6 +28,8 @@ use Time::HiRes qw(sleep time);
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils ();
 
+use ScimMapped;
+
 our @EXPORT = qw(
   status_is accepted error_is list_is json_bytes query recipe fork_clients wait_children
   TRUE FALSE CORE_USER CORE_GROUP ENTERPRISE PATCH_OP LIST_RESPONSE
@@ -44,6 +46,10 @@ use constant {
 	ERROR_SCHEMA => 'urn:ietf:params:scim:api:messages:2.0:Error',
 };
 
+# What the endpoints of a test are of, where it says nothing else: the built-in
+# store, or ScimMapped's tables.
+my $mapped = ($ENV{SCIM_STORE} || '') eq 'mapped';
+
 my $codec = JSON::PP->new->utf8->canonical->allow_nonref->allow_blessed;
 
 # JSON text (bytes, members in order) of perl data.
@@ -53,13 +59,17 @@ sub json_bytes
 	return $codec->encode($data);
 }
 
-# The statements of a recipe of docs/mapping.md, in the order of the page.
+# The statements of a recipe of the documentation, in the order of the page.
 sub recipe
 {
 	my ($name) = @_;
-	open(my $file, '<', "$FindBin::RealBin/../../docs/mapping.md") or die "docs/mapping.md: $!";
-	my $text = do { local $/; <$file> };
-	my @blocks = $text =~ /<!-- run: \Q$name\E -->\n```sql\n(.*?)```/sg;
+	my @blocks;
+	for my $page ('mapping.md', 'cookbook.md')
+	{
+		open(my $file, '<', "$FindBin::RealBin/../../docs/$page") or die "docs/$page: $!";
+		my $text = do { local $/; <$file> };
+		push @blocks, $text =~ /<!-- run: \Q$name\E -->\n```sql\n(.*?)```/sg;
+	}
 	die "no recipe $name" if !@blocks;
 	return @blocks;
 }
@@ -126,6 +136,11 @@ CONF
 	$node->start;
 	$self->sql('CREATE EXTENSION scim');
 	$self->sql('SELECT scim.setup()');
+	if ($mapped)
+	{
+		$self->sql($_) for ScimMapped::setup();
+		$self->{tables} = 1;
+	}
 	$self->create_endpoint($self->{endpoint}, base_path => $self->{base_path}, mode => $opt{mode} || 'compat');
 	$self->{token} = $self->create_token($self->{endpoint}, label => 'test');
 
@@ -166,7 +181,14 @@ sub use_tls
 sub sql
 {
 	my ($self, $query, %opt) = @_;
-	return $self->{node}->safe_psql($opt{dbname} || $self->{dbname}, $query);
+	return $self->{node}->safe_psql($opt{dbname} || $self->{dbname}, $self->in_store($query));
+}
+
+# A query on the tables of the store: those that the endpoints are of.
+sub in_store
+{
+	my ($self, $query) = @_;
+	return $self->{tables} ? ScimMapped::sql($query) : $query;
 }
 
 # The same for queries that may fail: (exit status, output, messages).
@@ -174,7 +196,7 @@ sub try_sql
 {
 	my ($self, $query, %opt) = @_;
 	my ($out, $err) = ('', '');
-	my $rc = $self->{node}->psql($opt{dbname} || $self->{dbname}, $query,
+	my $rc = $self->{node}->psql($opt{dbname} || $self->{dbname}, $self->in_store($query),
 		stdout => \$out, stderr => \$err, on_error_stop => 1, on_error_die => 0,
 		timeout => 30, extra_params => $opt{params} || []);
 	return ($rc, $out, $err);
@@ -200,6 +222,7 @@ sub create_endpoint
 {
 	my ($self, $name, %args) = @_;
 	my $dbname = delete $args{dbname};
+	%args = ScimMapped::endpoint($name, %args) if $mapped && !$args{mappings};
 	return $self->call('create_endpoint', { name => $name, %args }, dbname => $dbname);
 }
 
@@ -318,15 +341,16 @@ sub no_crash
 	return;
 }
 
-# Digest of everything in the built-in store: "nothing was stored" is that it
-# stays the same.
+# Digest of everything in the store: "nothing was stored" is that it stays the
+# same.
 sub store_digest
 {
 	my ($self, %opt) = @_;
 	my @tables = split(/\n/, $self->sql(q{
 		SELECT c.oid::regclass FROM pg_class c
-		WHERE c.relnamespace = 'scim'::regnamespace AND c.relkind = 'r' AND c.relname !~ '^_'
+		WHERE c.relnamespace = '} . ($mapped ? 'mapped' : 'scim') . q{'::regnamespace AND c.relkind = 'r' AND c.relname !~ '^_'
 		ORDER BY 1}, %opt));
+	push @tables, 'scim._resource_state' if $mapped;
 	my $union = join(' UNION ALL ', map { "SELECT '$_ ' || t::text AS line FROM $_ t" } @tables);
 	return $self->sql("SELECT count(*) || ' rows ' || coalesce(md5(string_agg(line, E'\\n' ORDER BY line)), '') FROM ($union) u", %opt);
 }
