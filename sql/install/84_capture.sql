@@ -104,17 +104,18 @@ CREATE EVENT TRIGGER scim_sync ON ddl_command_end
 	EXECUTE FUNCTION scim._sync_ddl();
 COMMENT ON EVENT TRIGGER scim_sync IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
 
--- A mapping that is altered reads other columns, perhaps other relations.
+-- A mapping that is altered reads other columns, perhaps other relations.  Those
+-- of the built-in store have no owner, hence no syncs and no versions to keep.
 CREATE FUNCTION scim._mapping_altered() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_mapping_altered';
 REVOKE ALL ON FUNCTION scim._mapping_altered() FROM PUBLIC;
 COMMENT ON FUNCTION scim._mapping_altered() IS 'Internal: row trigger of scim._mappings; renews what is captured for an altered mapping and its syncs, and has them reconcile; removes the triggers of a dropped one.';
 CREATE TRIGGER recapture AFTER UPDATE ON scim._mappings
-	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+	FOR EACH ROW WHEN (NOT NEW.builtin AND OLD.* IS DISTINCT FROM NEW.*)
 	EXECUTE FUNCTION scim._mapping_altered();
 CREATE TRIGGER uncapture AFTER DELETE ON scim._mappings
-	FOR EACH ROW EXECUTE FUNCTION scim._mapping_altered();
+	FOR EACH ROW WHEN (NOT OLD.builtin) EXECUTE FUNCTION scim._mapping_altered();
 
 -- ---- views ----
 
