@@ -437,6 +437,9 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = take_up(p, run, view, room, creates) || more;
 	}
 
+	if (run->drift != SCIM_DRIFT_NONE)
+		more = scim_drift_work(p, run, view) || more;
+
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
 	else if (run->nflights >= most)
@@ -449,13 +452,19 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	{
 		TimestampTz next = scim_links_next(run->id);
 
-		if (run->nflights == 0)
+		if (run->nflights == 0 && run->drift == SCIM_DRIFT_NONE)
+		{
 			run->scan.state = SCIM_SCAN_NONE;
+			/* what somebody has changed there is looked for when there is nothing else to do */
+			if (scim_drift_due(sync) <= GetCurrentTimestamp() && !run->trial)
+				scim_list_check(p, run, view, now);
+			next = Min(next, scim_drift_due(sync));
+		}
 		/* there is nothing to try it with */
 		if (run->trial && !run->tried)
 			end_quarantine(run, sync);
 		/* what is due and was not taken up is locked by somebody, for a moment */
 		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
-			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, LOCKED_MS);
+			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, run->drift == SCIM_DRIFT_NONE ? LOCKED_MS : SCIM_LIST_MS);
 	}
 }
