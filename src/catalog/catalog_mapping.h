@@ -72,6 +72,7 @@ typedef struct ScimSource
 	AttrNumber	attnum;			/* of the column; 0: an expression */
 	bool		negated;		/* the column holds NOT value */
 	Oid			typid;			/* of expr */
+	char		typtype;		/* of it: TYPTYPE_ENUM (of a domain, too), TYPTYPE_DOMAIN, ... */
 	ScimSqlClass cls;
 	const char *type_name;		/* qualified, without type modifier, for casts */
 	int			max_length;		/* characters that varchar(n) or char(n) takes; 0: no limit */
@@ -262,6 +263,7 @@ typedef struct ScimMapping
 	bool		shared;			/* by all endpoints: no column of it is the scope's */
 	int			nscope;			/* columns of the endpoint's scope */
 	const char **scope_columns; /* quoted; NULL: not a column of this relation */
+	AttrNumber *scope_attnums;	/* 0: not a column of this relation */
 	const char **scope_types;	/* qualified type names */
 	const char *filter;			/* SQL over r: which rows are resources, or NULL */
 	int			ninserts;		/* columns of a new row that no attribute gives */

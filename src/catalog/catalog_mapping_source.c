@@ -118,6 +118,7 @@ static void
 set_source_type(ScimSource *src, Oid typid)
 {
 	src->typid = typid;
+	src->typtype = get_typtype(getBaseType(typid)) == TYPTYPE_ENUM ? TYPTYPE_ENUM : get_typtype(typid);
 	src->cls = sql_class(typid);
 	src->pads = getBaseType(typid) == BPCHAROID;
 	src->citext = citext_schema(typid);

@@ -9,8 +9,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 #include "store_internal.h"
 #include "../core/core_value.h"
@@ -133,6 +137,73 @@ code_of(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const
 	return NULL;				/* keep compiler quiet */
 }
 
+/* The label of an enum that a value is, in whatever case the attribute allows. */
+static const char *
+label_of(const ScimMapping *m, const ScimAttr *attr, const json_t *value)
+{
+	for (int i = 0; i < attr->ncanonical; i++)
+		if (json_is_string(value) && scim_value_compare(attr, scim_store_json_string(attr->canonical[i]), value) == 0)
+			return attr->canonical[i];
+	refuse_value(m, attr, "the value is none of its canonical values");
+	return NULL;				/* keep compiler quiet */
+}
+
+/* Does a number fit its column? */
+static void
+check_integer(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const json_t *value)
+{
+	Oid			base = json_is_integer(value) && src->cls == SCIM_SQL_INTEGER ? getBaseType(src->typid) : InvalidOid;
+	int64		number = OidIsValid(base) ? (int64) json_integer_value(value) : 0;
+
+	if ((base == INT2OID && number != (int16) number) || (base == INT4OID && number != (int32) number))
+		refuse_value(m, attr, "the number is too large");
+}
+
+/*
+ * Does a text make a value of its column's type?  The error of a statement would
+ * not say which attribute it is about.
+ */
+static void
+check_input(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool fits = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		Oid			function;
+		Oid			param;
+
+		getTypeInputInfo(src->typid, &function, &param);
+		(void) OidInputFunctionCall(function, unconstify(char *, text), param, -1);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		category = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
+		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			ReThrowError(edata);
+		fits = false;
+	}
+	PG_END_TRY();
+	if (!fits)
+		refuse_value(m, attr, "the value does not fit its attribute");
+}
+
 const char *
 scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const json_t *value)
 {
@@ -145,6 +216,11 @@ scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSou
 	if (src->time == SCIM_TIME_SECONDS || src->time == SCIM_TIME_MILLISECONDS)
 		return epoch_text(src, text);
 	check_length(m, attr, src, text);
+	if (src->typtype == TYPTYPE_ENUM && attr->ncanonical > 0)
+		return label_of(m, attr, value);
+	check_integer(m, attr, src, value);
+	if (attr->type != SCIM_TYPE_DATETIME && json_is_string(value) && (src->typtype == TYPTYPE_DOMAIN || src->cls == SCIM_SQL_UUID || src->cls == SCIM_SQL_OTHER))
+		check_input(m, attr, src, text);
 	return scim_store_time_text(attr, src, text);
 }
 
@@ -187,6 +263,7 @@ add_column(ScimColumns *list, const char *column, const char *value, bool derive
 		list->items = repalloc(list->items, sizeof(ScimColumnItem) * list->capacity);
 	}
 	list->items[list->n].column = column;
+	list->items[list->n].kind = SCIM_COLUMN_SQL;
 	list->items[list->n].cast = NULL;
 	list->items[list->n].derived = derived;
 	list->items[list->n].written = false;
@@ -218,6 +295,20 @@ void
 scim_columns_add(ScimColumns *list, const char *column, const char *value)
 {
 	add_column(list, column, value, false);
+}
+
+void
+scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
+					   ScimColumnKind kind, const char *text)
+{
+	int			n = list->n;
+
+	scim_columns_add(list, column, value);
+	if (list->n == n)
+		return;
+	list->items[n].kind = kind;
+	list->items[n].attnum = attnum;
+	list->items[n].text = text;
 }
 
 void
@@ -354,8 +445,9 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		else if (text == NULL && src->not_null && list->update && inserted_sql(list, m, src))
 			scim_columns_add(list, src->column, inserted_sql(list, m, src));
 		else
-			scim_columns_add(list, src->column, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
-														 scim_sql_text(list->sql, text), src->column_type));
+			scim_columns_add_known(list, src->column, src->attnum, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
+													   scim_sql_text(list->sql, text), src->column_type),
+								   src->negated ? SCIM_COLUMN_SQL : SCIM_COLUMN_TEXT, text);
 	}
 	for (int i = 0; i < src->nwrites; i++)
 	{
