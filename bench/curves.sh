@@ -198,6 +198,7 @@ say "Building, and starting a private cluster ..."
 build_and_install
 build_load
 listeners=1
+warm=1				# the first of many users counts them all
 start_server $(steps 1000 "$users" | sed 's/^/users/')
 say "Loading ..."
 for size in $(steps 1000 "$users"); do
