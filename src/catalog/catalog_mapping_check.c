@@ -167,6 +167,62 @@ check_new_rows(Check *check)
 	table_close(rel, NoLock);
 }
 
+/* Does a mapping give this column of a new row beside the resource? */
+static bool
+is_given_beside(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, const char *column)
+{
+	bool		given = strcmp(side->by ? side->by_column : side->parent, column) == 0;
+
+	for (int i = 0; i < m->nscope && !given; i++)
+		given = side->scope[i] && strcmp(side->scope[i], column) == 0;
+	for (int i = 0; i < side->nfixed && !given; i++)
+		given = strcmp(side->fixed_columns[i], column) == 0;
+	for (int i = 0; i < side->ninserts && !given; i++)
+		given = side->inserts[i].attnum == attnum;
+	if (!given && side != m->membership && m->membership && m->membership->relid == side->relid)
+		given = is_given_beside(m, m->membership, attnum, column);
+	return given;
+}
+
+static bool
+is_written_beside(const ScimSource *src, const ScimSide *side, const char *column)
+{
+	bool		written = src->side == side && src->column && strcmp(src->column, column) == 0;
+
+	for (int i = 0; src->side == side && i < src->nwrites && !written; i++)
+		written = strcmp(src->writes[i].column, column) == 0;
+	for (int i = 0; i < src->ncopies && !written; i++)
+		written = is_written_beside(&src->copies[i], side, column);
+	return written;
+}
+
+/* The same of rows beside the resource, which a value or the resource makes. */
+static void
+check_new_side(Check *check, const ScimSide *side)
+{
+	const ScimMapping *m = check->m;
+	Relation	rel = table_open(side->relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *column = quote_identifier(NameStr(att->attname));
+		bool		given = att->attisdropped || !att->attnotnull || att->atthasdef || att->attidentity ||
+			is_given_beside(m, side, i + 1, column);
+
+		for (int j = 0; j < m->nscalars && !given; j++)
+			given = is_written_beside(&m->scalars[j].src, side, column);
+		for (int j = 0; j < m->nslots; j++)
+			for (int k = 0; k < m->slots[j].nsubs && !given; k++)
+				given = is_written_beside(&m->slots[j].srcs[k], side, column);
+		if (!given)
+			report(check, "error", side->relation, psprintf("column %s of a new row takes no null, has no default, and nothing fills it", column),
+				   psprintf("\"insert\": {\"%s\": \"expression\"}", NameStr(att->attname)));
+	}
+	table_close(rel, NoLock);
+}
+
 /* ---- identity and uniqueness ---- */
 
 static void
@@ -370,6 +426,11 @@ check_all(Check *check)
 	check_key(check);
 	if (m->insertable)
 		check_new_rows(check);
+	for (int i = 0; i < m->nsides; i++)
+		if (&m->sides[i] != m->state)
+			check_new_side(check, &m->sides[i]);
+	if (m->membership)
+		check_new_side(check, m->membership);
 	for (int i = 0; i < m->nscalars; i++)
 		check_unique(check, m->scalars[i].attr, &m->scalars[i].src);
 	check_children(check);
