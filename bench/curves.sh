@@ -221,5 +221,5 @@ by_statement
 describe_machine
 file=$out/curves-$(date -u +%Y%m%dT%H%M%SZ)
 awk -F '\t' -f "$root/bench/curves.awk" -v file="$file" "${about[@]}" "$mine/results" | tee "$file.txt"
-cp "$mine/plans" "$file-plans.txt"
-say "Written: $file.txt, .json, -users.svg, -group.svg, -page.svg, -plans.txt"
+cp "$mine/plans" "$file-plans.txt ($SECONDS s in all)"
+say "Written: $file.txt, .json, -users.svg, -group.svg, -page.svg, -plans.txt ($SECONDS s in all)"

@@ -323,4 +323,4 @@ describe_machine
 file=$out/bench-$users-$(date -u +%Y%m%dT%H%M%SZ)
 awk -F '\t' -f "$root/bench/report.awk" -v json="$file.json" -v svg="$file.svg" "${about[@]}" -v users="$users" -v members="$members" \
 	-v rounds="$rounds" -v seconds="$seconds" -v body="$body_size" -v answer="$answer_size" -v flush="$flush" "$mine/results" | tee "$file.txt"
-say "Written: $file.txt, .json, .svg"
+say "Written: $file.txt, .json, .svg ($SECONDS s in all)"

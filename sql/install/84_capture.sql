@@ -14,6 +14,7 @@ CREATE TABLE scim._syncs (
 	home text,
 	probes integer NOT NULL DEFAULT 0,
 	probe_at timestamptz,
+	drift_at timestamptz,
 	state text NOT NULL DEFAULT 'configured' CHECK (state IN ('configured', 'active', 'paused', 'quarantined', 'disabled')),
 	state_reason text,
 	created timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -33,6 +34,7 @@ COMMENT ON COLUMN scim._syncs.options IS 'See scim.create_sync.';
 COMMENT ON COLUMN scim._syncs.home IS 'Which server and database it was started or resumed in; in another it pauses.';
 COMMENT ON COLUMN scim._syncs.probes IS 'While it is quarantined: how often the target was probed.';
 COMMENT ON COLUMN scim._syncs.probe_at IS 'While it is quarantined: when the target is probed again.';
+COMMENT ON COLUMN scim._syncs.drift_at IS 'When it was looked last what has changed at the target.';
 COMMENT ON COLUMN scim._syncs.state IS 'configured, active, paused, quarantined, disabled.';
 COMMENT ON COLUMN scim._syncs.state_reason IS 'Why it is in this state, or null.';
 COMMENT ON COLUMN scim._syncs.created IS 'When it was made.';
@@ -102,17 +104,18 @@ CREATE EVENT TRIGGER scim_sync ON ddl_command_end
 	EXECUTE FUNCTION scim._sync_ddl();
 COMMENT ON EVENT TRIGGER scim_sync IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
 
--- A mapping that is altered reads other columns, perhaps other relations.
+-- A mapping that is altered reads other columns, perhaps other relations.  Those
+-- of the built-in store have no owner, hence no syncs and no versions to keep.
 CREATE FUNCTION scim._mapping_altered() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_mapping_altered';
 REVOKE ALL ON FUNCTION scim._mapping_altered() FROM PUBLIC;
 COMMENT ON FUNCTION scim._mapping_altered() IS 'Internal: row trigger of scim._mappings; renews what is captured for an altered mapping and its syncs, and has them reconcile; removes the triggers of a dropped one.';
 CREATE TRIGGER recapture AFTER UPDATE ON scim._mappings
-	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+	FOR EACH ROW WHEN (NOT NEW.builtin AND OLD.* IS DISTINCT FROM NEW.*)
 	EXECUTE FUNCTION scim._mapping_altered();
 CREATE TRIGGER uncapture AFTER DELETE ON scim._mappings
-	FOR EACH ROW EXECUTE FUNCTION scim._mapping_altered();
+	FOR EACH ROW WHEN (NOT OLD.builtin) EXECUTE FUNCTION scim._mapping_altered();
 
 -- ---- views ----
 
@@ -185,7 +188,7 @@ CREATE FUNCTION scim.create_sync(
 REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb) IS
 'Make a sync: push the rows of a mapping to a server. Changes are captured from now on, nothing is sent before scim.start_sync. Waits for transactions that have written to the mapped tables.
-name: unique; mapping: name; server: name of a foreign server; actions: of create, update, delete; none: rows are only matched, so that other syncs can refer to their resources; scope: SQL condition over the relation, evaluated as the mapping''s owner (default: every row); attributes: how an attribute is matched and applied, such as {"userName": {"match": 1}, "title": {"apply": "create_only", "on_null": "remove"}}: match: rank among the matching attributes, apply: always, create_only or if_absent, on_null: remove (the default), skip or default, default: the value for that; delete_after: how long after a row has gone its resource is deleted; it is disabled at once; options: object with adopt: what becomes of a resource that is at the target already and matches: auto (it is the row''s), approve (when scim.approve says so) or never; guard_count, guard_percent: disables and deletes in an hour that need no approval, the greater of a number (20) and a share of the linked rows (5); recreate_count: resources that have gone from the target and are made anew in an hour without approval (5); escrow_days: after so many days what is refused, or waits for other rows, is given up (28); create_inactive: true: rows that say active: false are created, too; flatten_groups: true: members of groups in a group are sent as members of it, and groups are no members.
+name: unique; mapping: name; server: name of a foreign server; actions: of create, update, delete; none: rows are only matched, so that other syncs can refer to their resources; scope: SQL condition over the relation, evaluated as the mapping''s owner (default: every row); attributes: how an attribute is matched and applied, such as {"userName": {"match": 1}, "title": {"apply": "create_only", "on_null": "remove"}}: match: rank among the matching attributes (those of one rank have to match together), apply: always, create_only or if_absent, on_null: remove (the default), skip or default, default: the value for that; delete_after: how long after a row has gone its resource is deleted; it is disabled at once; options: object with adopt: what becomes of a resource that is at the target already and matches: auto (it is the row''s), approve (when scim.approve says so) or never; guard_count, guard_percent: disables and deletes in an hour that need no approval, the greater of a number (20) and a share of the linked rows (5); recreate_count: resources that have gone from the target and are made anew in an hour without approval (5); escrow_days: after so many days what is refused, or waits for other rows, is given up (28); create_inactive: true: rows that say active: false are created, too; flatten_groups: true: members of groups in a group are sent as members of it, and groups are no members; drift_interval: how often the list of the target is read, when there is nothing else to do, to see what somebody has changed there (scim.sync_drift; default: never); drift_repair: true: that is changed back.
 Errors: 42710 name taken, 42704 no such mapping or server, 22023 bad argument (names the attribute), 42501 not a member of the mapping''s owner, no USAGE on the server, or the owner has no TRIGGER on a table, 0A000 a mapping of the built-in store.';
 
 CREATE FUNCTION scim.alter_sync(

@@ -264,6 +264,7 @@ typedef struct ScimMapping
 	bool		shared;			/* by all endpoints: no column of it is the scope's */
 	int			nscope;			/* columns of the endpoint's scope */
 	const char **scope_columns; /* quoted; NULL: not a column of this relation */
+	AttrNumber *scope_attnums;	/* 0: not a column of this relation */
 	const char **scope_types;	/* qualified type names */
 	const char *filter;			/* SQL over r: which rows are resources, or NULL */
 	int			ninserts;		/* columns of a new row that no attribute gives */

@@ -62,6 +62,7 @@ scim_resolve_scope(ScimResolve *ctx, const json_t *options)
 	m->shared = json_is_true(json_object_get(options, "shared"));
 	m->nscope = list_length(ctx->scope);
 	m->scope_columns = palloc0(sizeof(char *) * Max(m->nscope, 1));
+	m->scope_attnums = palloc0(sizeof(AttrNumber) * Max(m->nscope, 1));
 	m->scope_types = palloc0(sizeof(char *) * Max(m->nscope, 1));
 	if (membership)
 		resolve_membership(ctx, membership);
@@ -80,7 +81,10 @@ scim_resolve_scope(ScimResolve *ctx, const json_t *options)
 		if (m->membership && m->membership->scope[i])
 			(void) scim_column_source(m->membership->relid, "c", name, &src);
 		else if (scim_column_source(m->relid, "r", name, &src) && src.column)
+		{
 			m->scope_columns[i] = src.column;
+			m->scope_attnums[i] = src.attnum;
+		}
 		else
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),

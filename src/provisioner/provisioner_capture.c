@@ -105,22 +105,49 @@ static Oid	captures_relid = InvalidOid;
 
 /* ---- waking the worker ---- */
 
-/* Lowest nesting level of transactions that asked for it; 0: none. */
-static int	wake_level = 0;
+/* For which syncs this transaction has asked for it (0: for none in particular). */
+typedef struct Asked
+{
+	int64		sync_id;
+	int			level;			/* lowest nesting level of transactions that did */
+} Asked;
+
+static List *asked = NIL;		/* in the memory of the transaction */
 
 bool
-scim_sync_wake_is_pending(void)
+scim_sync_wake_is_pending(int64 sync_id)
 {
-	return wake_level != 0;
+	ListCell   *lc;
+
+	foreach(lc, asked)
+		if (((Asked *) lfirst(lc))->sync_id == sync_id)
+			return true;
+	return false;
 }
 
 void
-scim_sync_wake_at_commit(void)
+scim_sync_wake_at_commit(int64 sync_id)
 {
 	int			level = GetCurrentTransactionNestLevel();
+	MemoryContext saved;
+	Asked	   *entry;
+	ListCell   *lc;
 
-	if (wake_level == 0 || level < wake_level)
-		wake_level = level;
+	foreach(lc, asked)
+	{
+		entry = (Asked *) lfirst(lc);
+		if (entry->sync_id == sync_id)
+		{
+			entry->level = Min(entry->level, level);
+			return;
+		}
+	}
+	saved = MemoryContextSwitchTo(TopTransactionContext);
+	entry = palloc(sizeof(Asked));
+	entry->sync_id = sync_id;
+	entry->level = level;
+	asked = lappend(asked, entry);
+	MemoryContextSwitchTo(saved);
 }
 
 /* (A prepared transaction is found by polling, when it has been committed.) */
@@ -130,13 +157,13 @@ transaction_ended(XactEvent event, void *arg)
 	switch (event)
 	{
 		case XACT_EVENT_COMMIT:
-			if (wake_level != 0 && scim_wake_sync != NULL)
+			if (asked != NIL && scim_wake_sync != NULL)
 				scim_wake_sync();
-			wake_level = 0;
+			asked = NIL;
 			break;
 		case XACT_EVENT_ABORT:
 		case XACT_EVENT_PREPARE:
-			wake_level = 0;
+			asked = NIL;
 			break;
 		default:
 			break;
@@ -147,11 +174,19 @@ static void
 subtransaction_ended(SubXactEvent event, SubTransactionId mine, SubTransactionId parent, void *arg)
 {
 	int			level = GetCurrentTransactionNestLevel();
+	ListCell   *lc;
 
-	if (event == SUBXACT_EVENT_COMMIT_SUB && wake_level == level)
-		wake_level = level - 1;
-	else if (event == SUBXACT_EVENT_ABORT_SUB && wake_level >= level)
-		wake_level = 0;
+	if (event != SUBXACT_EVENT_COMMIT_SUB && event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	foreach(lc, asked)
+	{
+		Asked	   *entry = (Asked *) lfirst(lc);
+
+		if (event == SUBXACT_EVENT_COMMIT_SUB && entry->level == level)
+			entry->level = level - 1;
+		else if (event == SUBXACT_EVENT_ABORT_SUB && entry->level >= level)
+			asked = foreach_delete_current(asked, lc);
+	}
 }
 
 /* ---- what is watched, cached ---- */
@@ -362,7 +397,7 @@ scim_sync_queue(int64 sync_id, Datum keys, const char *reason)
 	if (scim_own_execute("queue", "INSERT INTO scim._dirty (sync_id, keys, reason) VALUES ($1, $2, $3)",
 						 3, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write scim._dirty");
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(sync_id);
 }
 
 /*

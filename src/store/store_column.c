@@ -264,6 +264,7 @@ add_column(ScimColumns *list, const char *column, const char *value, bool derive
 		list->items = repalloc(list->items, sizeof(ScimColumnItem) * list->capacity);
 	}
 	list->items[list->n].column = column;
+	list->items[list->n].kind = SCIM_COLUMN_SQL;
 	list->items[list->n].cast = NULL;
 	list->items[list->n].derived = derived;
 	list->items[list->n].written = false;
@@ -295,6 +296,20 @@ void
 scim_columns_add(ScimColumns *list, const char *column, const char *value)
 {
 	add_column(list, column, value, false);
+}
+
+void
+scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
+					   ScimColumnKind kind, const char *text)
+{
+	int			n = list->n;
+
+	scim_columns_add(list, column, value);
+	if (list->n == n)
+		return;
+	list->items[n].kind = kind;
+	list->items[n].attnum = attnum;
+	list->items[n].text = text;
 }
 
 void
@@ -431,8 +446,9 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		else if (text == NULL && src->not_null && list->update && inserted_sql(list, m, src))
 			scim_columns_add(list, src->column, inserted_sql(list, m, src));
 		else
-			scim_columns_add(list, src->column, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
-														 scim_sql_text(list->sql, text), src->column_type));
+			scim_columns_add_known(list, src->column, src->attnum, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
+													   scim_sql_text(list->sql, text), src->column_type),
+								   src->negated ? SCIM_COLUMN_SQL : SCIM_COLUMN_TEXT, text);
 	}
 	for (int i = 0; i < src->nwrites; i++)
 	{

@@ -1,6 +1,6 @@
 /*
  * store_insert.c
- *		New rows of child relations without a statement.
+ *		New rows without a statement: of child relations, and of the resource.
  *
  * A statement for each multi-valued attribute costs more than its rows: it
  * opens the table and its indexes again, prepares their expressions and the
@@ -22,6 +22,7 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -61,22 +62,11 @@ typedef struct RowMaker
 typedef struct ScimInserts
 {
 	RowMaker   *children;		/* one for each child relation */
+	RowMaker	parent;			/* only its defaults */
+	Oid			appeared;		/* what scim itself does where rows come with a key that was named before */
 } ScimInserts;
 
 /* ---- what can be inserted like this ---- */
-
-/* Does a text become the column's value by the input function of its type, and nothing else? */
-static bool
-takes_text(TupleDesc desc, AttrNumber attnum, Oid *type)
-{
-	Form_pg_attribute att;
-
-	if (attnum <= 0 || attnum > desc->natts)
-		return false;
-	att = TupleDescAttr(desc, attnum - 1);
-	*type = att->atttypid;
-	return !att->attisdropped && att->attgenerated == '\0' && att->atttypmod == -1 && scim_table_plain_type(att->atttypid);
-}
 
 static bool
 add_fixed(RowMaker *maker, Relation rel, const char *column, int scope)
@@ -85,7 +75,7 @@ add_fixed(RowMaker *maker, Relation rel, const char *column, int scope)
 
 	fixed->scope = scope;
 	return scim_table_column(rel, column, &fixed->attnum, &fixed->type) &&
-		takes_text(RelationGetDescr(rel), fixed->attnum, &fixed->type);
+		scim_table_takes_text(RelationGetDescr(rel), fixed->attnum, &fixed->type);
 }
 
 /* The columns that are the same in all rows of one parent. */
@@ -116,7 +106,7 @@ prepare_values(const ScimChild *child, Relation rel, RowMaker *maker)
 
 		if (src->column == NULL)
 			continue;
-		if (src->negated || !takes_text(RelationGetDescr(rel), src->attnum, &maker->types[j]))
+		if (src->negated || !scim_table_takes_text(RelationGetDescr(rel), src->attnum, &maker->types[j]))
 			return false;
 		for (int i = 0; i < j; i++)
 			if (child->srcs[i].column && child->srcs[i].attnum == src->attnum)
@@ -160,9 +150,34 @@ prepare_child(const ScimMapping *m, const ScimChild *child, RowMaker *maker)
 		return;
 	rel = table_open(child->relid, AccessShareLock);
 	maker->parent = child->parent_attnum;
-	maker->usable = scim_table_is_plain(rel) && takes_text(RelationGetDescr(rel), maker->parent, &type) &&
+	maker->usable = scim_table_is_plain(rel) && scim_table_takes_text(RelationGetDescr(rel), maker->parent, &type) &&
 		type == m->key.typid && prepare_fixed(m, child, rel, maker) && prepare_values(child, rel, maker) &&
 		prepare_defaults(rel, maker);
+	table_close(rel, NoLock);
+}
+
+/* The function of scim's own trigger, if the table has it. */
+static Oid
+find_appeared(const TriggerDesc *triggers)
+{
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		Oid			function = triggers->triggers[i].tgfoid;
+		char	   *name = get_func_name(function);
+
+		if (name && strcmp(name, "_member_appeared") == 0 && get_func_namespace(function) == get_namespace_oid("scim", false))
+			return function;
+	}
+	return InvalidOid;
+}
+
+static void
+prepare_parent(const ScimMapping *m, ScimInserts *inserts)
+{
+	Relation	rel = table_open(m->relid, AccessShareLock);
+
+	inserts->parent.usable = scim_table_is_plain(rel) && m->key.attnum > 0 && prepare_defaults(rel, &inserts->parent);
+	inserts->appeared = find_appeared(rel->trigdesc);
 	table_close(rel, NoLock);
 }
 
@@ -182,6 +197,7 @@ inserts_of(const ScimMapping *m)
 	inserts->children = palloc0(sizeof(RowMaker) * Max(m->nchildren, 1));
 	for (int i = 0; i < m->nchildren; i++)
 		prepare_child(m, &m->children[i], &inserts->children[i]);
+	prepare_parent(m, inserts);
 	MemoryContextSwitchTo(saved);
 	state->inserts = inserts;
 	return inserts;
@@ -214,15 +230,15 @@ refers_to_parent(Relation rel, const RowMaker *maker)
 	return true;
 }
 
-/* Does anything happen at an INSERT but the check of foreign keys? */
+/* Does anything happen at an INSERT but the check of foreign keys, and (valid or not) this function? */
 static bool
-has_triggers(const TriggerDesc *triggers)
+has_triggers(const TriggerDesc *triggers, Oid but)
 {
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (TRIGGER_FOR_INSERT(trigger->tgtype) &&
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) && trigger->tgfoid != but &&
 			(!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_FK))
 			return true;
 	}
@@ -250,7 +266,7 @@ can_insert(const ScimMapping *m, Relation rel, const ScimChildRows *fresh, int n
 {
 	const RowMaker *makers = inserts_of(m)->children;
 
-	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_table_is_plain(rel) || has_triggers(rel->trigdesc) ||
+	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_table_is_plain(rel) || has_triggers(rel->trigdesc, InvalidOid) ||
 		pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_INSERT) != ACLCHECK_OK)
 		return false;
 	for (int i = 0; i < n; i++)
@@ -298,12 +314,11 @@ begin_insert(Relation rel, const RowMaker *maker, OpenInsert *open)
 	MemoryContextSwitchTo(saved);
 }
 
-/* Insert what is in the slot; columns that are not "given" get their default. */
+/* Columns that are not "given" get their default. */
 static void
-insert_slot(OpenInsert *open, const bool *given)
+fill_defaults(OpenInsert *open, const bool *given)
 {
 	TupleTableSlot *slot = open->slot;
-	EState	   *estate = open->estate;
 
 	for (int i = 0; i < slot->tts_tupleDescriptor->natts; i++)
 	{
@@ -311,8 +326,17 @@ insert_slot(OpenInsert *open, const bool *given)
 			continue;
 		slot->tts_isnull[i] = true;
 		if (open->defaults[i])
-			slot->tts_values[i] = ExecEvalExprSwitchContext(open->defaults[i], GetPerTupleExprContext(estate), &slot->tts_isnull[i]);
+			slot->tts_values[i] = ExecEvalExprSwitchContext(open->defaults[i], GetPerTupleExprContext(open->estate), &slot->tts_isnull[i]);
 	}
+}
+
+/* Insert what is in the slot. */
+static void
+insert_slot(OpenInsert *open)
+{
+	TupleTableSlot *slot = open->slot;
+	EState	   *estate = open->estate;
+
 	ExecStoreVirtualTuple(slot);
 	ExecSimpleRelationInsert(open->info, estate, slot);
 	/* the parent is there: once is enough */
@@ -383,7 +407,8 @@ insert_child(const ScimEndpointType *target, const char *id, const RowMaker *mak
 			if (texts[j])
 				set_column(open, given, child->srcs[j].attnum, maker->types[j], texts[j][i]);
 		MemoryContextSwitchTo(saved);
-		insert_slot(open, given);
+		fill_defaults(open, given);
+		insert_slot(open);
 	}
 }
 
@@ -406,4 +431,62 @@ scim_store_insert_rows(const ScimEndpointType *target, const char *id, const Sci
 	/* as a statement would, keep the lock on the table to the end */
 	table_close(rel, NoLock);
 	return can;
+}
+
+/* ---- the resource's row ---- */
+
+/* May the current user insert a row with these columns, and see its key, without a statement? */
+static bool
+can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel, const ScimColumns *list)
+{
+	TupleDesc	desc = RelationGetDescr(rel);
+	Oid			relid = RelationGetRelid(rel);
+	Oid			type;
+
+	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !inserts->parent.usable || inserts->parent.natts != desc->natts ||
+		!scim_table_is_plain(rel) || has_triggers(rel->trigdesc, inserts->appeared) ||
+		!scim_table_stores(desc, m->key.attnum, m->key.typid) ||
+		pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
+		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return false;
+	for (int i = 0; i < list->n; i++)
+	{
+		/* a key that is given may have been named before: that is scim's trigger's work */
+		if (list->items[i].kind != SCIM_COLUMN_TEXT || list->items[i].attnum == m->key.attnum ||
+			!scim_table_takes_text(desc, list->items[i].attnum, &type))
+			return false;
+	}
+	return true;
+}
+
+char *
+scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list)
+{
+	const ScimMapping *m = target->mapping;
+	const ScimInserts *inserts = inserts_of(m);
+	Relation	rel;
+	OpenInsert	open;
+	bool	   *given;
+	char	   *id = NULL;
+
+	if (list->over_row)
+		return NULL;
+	rel = table_open(m->relid, RowExclusiveLock);
+	if (can_insert_parent(m, inserts, rel, list))
+	{
+		begin_insert(rel, &inserts->parent, &open);
+		given = palloc0(sizeof(bool) * inserts->parent.natts);
+		for (int i = 0; i < list->n; i++)
+		{
+			const ScimColumnItem *item = &list->items[i];
+
+			set_column(&open, given, item->attnum, TupleDescAttr(RelationGetDescr(rel), item->attnum - 1)->atttypid, item->text);
+		}
+		fill_defaults(&open, given);
+		id = scim_store_datum_text(&m->key, open.slot->tts_values[m->key.attnum - 1]);
+		insert_slot(&open);
+		end_insert(&open);
+	}
+	table_close(rel, NoLock);
+	return id;
 }

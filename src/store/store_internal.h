@@ -201,10 +201,22 @@ extern void scim_store_get_many(const ScimEndpointType *target, const ScimSelect
 
 /* ---- values to be stored (store_column.c) ---- */
 
+/* What a column is set to, where it takes no statement to say it. */
+typedef enum ScimColumnKind
+{
+	SCIM_COLUMN_SQL,			/* it does */
+	SCIM_COLUMN_TEXT,			/* "text", by the input function of its type */
+	SCIM_COLUMN_NOW,
+	SCIM_COLUMN_NEXT			/* one more than it was */
+} ScimColumnKind;
+
 /* One column of a statement and the SQL it is set to. */
 typedef struct ScimColumnItem
 {
 	const char *column;			/* quoted */
+	ScimColumnKind kind;
+	AttrNumber	attnum;			/* unless it takes SQL */
+	const char *text;			/* NULL: null */
 	const char *value;
 	const char *cast;			/* type that the whole value is cast to, or NULL */
 	bool		derived;		/* from an attribute that lives elsewhere: its own goes before */
@@ -226,6 +238,9 @@ typedef struct ScimColumns
 extern void scim_columns_init(ScimColumns *list, ScimSql *sql, bool update);
 /* Set a column to SQL, unless it is in the list. */
 extern void scim_columns_add(ScimColumns *list, const char *column, const char *value);
+/* The same, with what it means: "text" of SCIM_COLUMN_TEXT. */
+extern void scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
+								   ScimColumnKind kind, const char *text);
 extern void scim_columns_settings(ScimColumns *list, const ScimSetting *settings, int n);
 /* Set all columns that a value of a source lives in; NULL: unassigned. */
 extern void scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAttr *attr,
@@ -267,6 +282,12 @@ extern const json_t *scim_change_scalar(const ScimResourceType *type, const json
 extern const json_t *scim_change_slot_value(const ScimSlot *slot, int i, const json_t *element);
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
 extern void scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side);
+
+/* Insert the resource's row without a statement (store_insert.c): its id; NULL: a statement has to do it. */
+extern char *scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list);
+
+/* Change a row that is locked without a statement (store_update.c); false: one has to do it. */
+extern bool scim_store_update_row(const ScimEndpointType *target, const char *id, const ScimColumns *list);
 
 /* ---- rows of other tables (store_side.c) ---- */
 

@@ -48,9 +48,6 @@
 #include "store_internal.h"
 #include "store_table.h"
 
-/* A scope has few columns; beyond this it is SQL. */
-#define MAX_KEYS 8
-
 /* A column that is compared, and with what. */
 typedef struct ScanColumn
 {
@@ -65,8 +62,8 @@ typedef struct ScanIndex
 	Oid			relid;
 	Oid			index;			/* InvalidOid: there is none */
 	int			nkeys;			/* scan keys, in the order of the index */
-	ScanKeyData keys[MAX_KEYS + 1];
-	ScanColumn	columns[MAX_KEYS];	/* of those keys that have an argument */
+	ScanKeyData keys[SCIM_SCAN_KEYS + 1];
+	ScanColumn	columns[SCIM_SCAN_KEYS];	/* of those keys that have an argument */
 	int			narguments;
 	AttrNumber	order;			/* of a child: its order column, or 0 */
 	Oid			order_type;
@@ -217,7 +214,7 @@ find_index(Relation rel, const ScanColumn *columns, int n, AttrNumber next, bool
 static bool
 parent_scope(const ScimMapping *m, Relation rel, ScanColumn *columns, int *n)
 {
-	if (m->nscope >= MAX_KEYS)
+	if (m->nscope >= SCIM_SCAN_KEYS)
 		return false;
 	for (*n = 0; *n < m->nscope; (*n)++)
 	{
@@ -303,7 +300,7 @@ child_is_plain(const ScimChild *child, TupleDesc desc)
 static void
 prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *child, MemoryContext context, ScanIndex *result)
 {
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	AttrNumber	next = 0;
 	Relation	rel;
 	int			n;
@@ -380,7 +377,7 @@ static void
 prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *link, MemoryContext context, ScanIndex *result)
 {
 	Relation	rel = table_open(link->relid, AccessShareLock);
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	int			n;
 
 	if (!link->by_column && scim_table_is_plain(rel) && child_columns(m, scope, link, rel, link->ref.column, &m->key, columns, &n))
@@ -395,7 +392,7 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 	MemoryContext saved = MemoryContextSwitchTo(context);
 	ScimScans  *scans = palloc0(sizeof(ScimScans));
 	Relation	rel = table_open(m->relid, AccessShareLock);
-	ScanColumn	columns[MAX_KEYS];
+	ScanColumn	columns[SCIM_SCAN_KEYS];
 	int			n;
 
 	scans->columns = palloc0(sizeof(ScanColumnRead) * state->ncolumns);
@@ -430,23 +427,12 @@ scans_of(const ScimMapping *m)
 
 /* ---- scanning ---- */
 
-/* A scan that is open. */
-typedef struct OpenScan
-{
-	Relation	rel;
-	Relation	index;
-	IndexScanDesc desc;
-	TupleTableSlot *slot;
-	ScanKeyData keys[MAX_KEYS + 1];
-	int			nkeys;
-} OpenScan;
-
 /*
  * Open a relation and its index, if the current user may read all of it and
  * nothing has come in the way since the index was chosen.
  */
 static bool
-open_scan(const ScanIndex *how, LOCKMODE lock, OpenScan *scan)
+open_scan(const ScanIndex *how, LOCKMODE lock, ScimOpenScan *scan)
 {
 	List	   *indexes;
 	bool		usable;
@@ -478,7 +464,7 @@ open_scan(const ScanIndex *how, LOCKMODE lock, OpenScan *scan)
 
 /* The keys with the scope's values; the key itself comes with each start. */
 static void
-begin_scan(const ScimEndpointType *target, const ScanIndex *how, int nkeys, OpenScan *scan)
+begin_scan(const ScimEndpointType *target, const ScanIndex *how, int nkeys, ScimOpenScan *scan)
 {
 	scan->nkeys = nkeys;
 	memcpy(scan->keys, how->keys, sizeof(ScanKeyData) * how->nkeys);
@@ -501,7 +487,7 @@ key_of(const ScimMapping *m, ScimParentRow *row)
 }
 
 static void
-start_at(const ScanIndex *how, OpenScan *scan, Datum key)
+start_at(const ScanIndex *how, ScimOpenScan *scan, Datum key)
 {
 	for (int i = 0; i < how->narguments; i++)
 		if (how->columns[i].scope < 0)
@@ -510,14 +496,14 @@ start_at(const ScanIndex *how, OpenScan *scan, Datum key)
 }
 
 static bool
-next_row(OpenScan *scan)
+next_row(ScimOpenScan *scan)
 {
 	CHECK_FOR_INTERRUPTS();
 	return index_getnext_slot(scan->desc, ForwardScanDirection, scan->slot);
 }
 
-static void
-end_scan(OpenScan *scan)
+void
+scim_scan_end(ScimOpenScan *scan)
 {
 	index_endscan(scan->desc);
 	ExecDropSingleTupleTableSlot(scan->slot);
@@ -666,7 +652,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 	const ScimMapping *m = target->mapping;
 	const ScanIndex *how = &scans_of(m)->children[index];
 	ScanGroup	group;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 
 	if (!open_scan(how, AccessShareLock, &scan))
 		return false;
@@ -690,7 +676,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 			scim_store_add_row(&rows[i], make_child_row(group.children[group.last], group.how[group.last], scan.slot));
 		}
 	}
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	for (int i = 0; i < group.n; i++)
 		use[group.children[i] - m->children] = false;
 	return true;
@@ -701,7 +687,7 @@ scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int
 {
 	const ScimMapping *m = target->mapping;
 	const ScanIndex *how = &scans_of(m)->groups;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		any = false;
 
 	if (!open_scan(how, AccessShareLock, &scan))
@@ -712,7 +698,7 @@ scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int
 		start_at(how, &scan, key_of(m, &rows[i]));
 		any = next_row(&scan);
 	}
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return any;
 }
 
@@ -773,7 +759,7 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 
 /* Open the scan of a mapping's own relation, by so many of its keys. */
 static bool
-open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, OpenScan *scan)
+open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, ScimOpenScan *scan)
 {
 	const ScimScans *scans = scans_of(target->mapping);
 
@@ -791,7 +777,7 @@ open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, OpenScan 
 
 /* The row with this id. */
 static bool
-next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow *row)
+next_parent(const ScimMapping *m, ScimOpenScan *scan, const char *id, ScimParentRow *row)
 {
 	const ScimScans *scans = scans_of(m);
 
@@ -805,19 +791,19 @@ next_parent(const ScimMapping *m, OpenScan *scan, const char *id, ScimParentRow 
 ScimScanned
 scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
 {
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		found;
 
 	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return SCIM_SCAN_NOT;
 	found = next_parent(target->mapping, &scan, id, row);
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return found ? SCIM_SCAN_FOUND : SCIM_SCAN_NONE;
 }
 
 /* After waiting for another's change: has the row still the key that was looked for? */
 static bool
-has_keys(const OpenScan *scan)
+has_keys(const ScimOpenScan *scan)
 {
 	for (int i = 0; i < scan->nkeys; i++)
 	{
@@ -834,7 +820,7 @@ has_keys(const OpenScan *scan)
 
 /* Lock the row in the slot, which then is the row as it is now; false: it is gone. */
 static bool
-lock_row(OpenScan *scan)
+lock_row(ScimOpenScan *scan)
 {
 	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
 	ItemPointerData tid = scan->slot->tts_tid;
@@ -861,6 +847,18 @@ lock_row(OpenScan *scan)
 	}
 }
 
+bool
+scim_scan_parent(const ScimEndpointType *target, const char *id, LOCKMODE lock, bool *found, ScimOpenScan *scan)
+{
+	const ScanIndex *how = &scans_of(target->mapping)->parent;
+
+	if (!open_parents(target, how->nkeys, lock, scan))
+		return false;
+	start_at(how, scan, scim_table_datum(target->mapping->key.typid, id));
+	*found = next_row(scan);
+	return true;
+}
+
 /* As SELECT ... FOR NO KEY UPDATE does. */
 ScimScanned
 scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
@@ -868,7 +866,7 @@ scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParen
 	const ScimMapping *m = target->mapping;
 	const ScimScans *scans = scans_of(m);
 	ScimScanned result = SCIM_SCAN_NOT;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 
 	if (!m->lockable || XactReadOnly)
 		return SCIM_SCAN_NOT;
@@ -886,7 +884,7 @@ scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParen
 					result = SCIM_SCAN_FOUND;
 				}
 		}
-		end_scan(&scan);
+		scim_scan_end(&scan);
 	}
 	PopActiveSnapshot();
 	return result;
@@ -901,14 +899,14 @@ scim_store_can_scan_parents(const ScimMapping *m)
 bool
 scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows)
 {
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	bool		found = true;
 
 	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return false;
 	for (int i = 0; i < n && found; i++)
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return found;
 }
 
@@ -940,7 +938,7 @@ scim_store_scan_count(const ScimEndpointType *target)
 {
 	const ScanIndex *how = &scans_of(target->mapping)->parent;
 	Buffer		visible = InvalidBuffer;
-	OpenScan	scan;
+	ScimOpenScan	scan;
 	ItemPointer tid;
 	int64		n = 0;
 
@@ -948,7 +946,7 @@ scim_store_scan_count(const ScimEndpointType *target)
 		return -1;
 	if (scan.rel->rd_rel->relam != HEAP_TABLE_AM_OID)
 	{
-		end_scan(&scan);
+		scim_scan_end(&scan);
 		return -1;
 	}
 	index_rescan(scan.desc, scan.keys, scan.nkeys, NULL, 0);
@@ -965,6 +963,6 @@ scim_store_scan_count(const ScimEndpointType *target)
 	}
 	if (BufferIsValid(visible))
 		ReleaseBuffer(visible);
-	end_scan(&scan);
+	scim_scan_end(&scan);
 	return n;
 }

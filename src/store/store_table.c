@@ -94,3 +94,15 @@ scim_table_is_plain(Relation rel)
 	return rel->rd_rel->relkind == RELKIND_RELATION && !rel->rd_rel->relhassubclass &&
 		!rel->rd_rel->relrowsecurity && rel->rd_rules == NULL && !RELATION_IS_OTHER_TEMP(rel);
 }
+
+bool
+scim_table_takes_text(TupleDesc desc, AttrNumber attnum, Oid *type)
+{
+	Form_pg_attribute att;
+
+	if (attnum <= 0 || attnum > desc->natts)
+		return false;
+	att = TupleDescAttr(desc, attnum - 1);
+	*type = att->atttypid;
+	return !att->attisdropped && att->attgenerated == '\0' && att->atttypmod == -1 && scim_table_plain_type(att->atttypid);
+}

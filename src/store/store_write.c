@@ -239,9 +239,9 @@ static void
 add_touches(ScimColumns *list, const ScimMapping *m)
 {
 	if (m->last_modified && m->last_modified->column)
-		scim_columns_add(list, m->last_modified->column, scim_store_now_sql(m->last_modified));
+		scim_columns_add_known(list, m->last_modified->column, m->last_modified->attnum, scim_store_now_sql(m->last_modified), SCIM_COLUMN_NOW, NULL);
 	if (m->version && m->version->column)
-		scim_columns_add(list, m->version->column, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr));
+		scim_columns_add_known(list, m->version->column, m->version->attnum, psprintf("%s OPERATOR(pg_catalog.+) 1", m->version->expr), SCIM_COLUMN_NEXT, NULL);
 	scim_columns_settings(list, m->touches, m->ntouches);
 }
 
@@ -284,6 +284,8 @@ update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumn
 			return;
 		scim_columns_add(list, column, psprintf("r.%s", column));
 	}
+	if (scim_store_update_row(change->target, id, list))
+		return;
 	appendStringInfo(&sql->text, "UPDATE %s r SET ", m->relation);
 	scim_columns_append_set(list);
 	append_where_key(sql, m, id, scope);
@@ -330,6 +332,7 @@ insert_parent(const ScimChange *change, const ScimRevival *revival)
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
 	ScimColumns list;
+	char	   *id;
 	int			scope;
 
 	scim_sql_init(&sql);
@@ -337,7 +340,8 @@ insert_parent(const ScimChange *change, const ScimRevival *revival)
 	scope = scim_sql_scope_params(&sql, change->target);
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
-			scim_columns_add(&list, m->scope_columns[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+			scim_columns_add_known(&list, m->scope_columns[i], m->scope_attnums[i], psprintf("$%d::%s", scope + i, m->scope_types[i]),
+								   SCIM_COLUMN_TEXT, change->target->scope[i]);
 	if (revival)
 		add_revival(&list, m, revival);
 	scim_change_columns(&list, change, NULL);
@@ -349,6 +353,9 @@ insert_parent(const ScimChange *change, const ScimRevival *revival)
 	for (int i = 0; i < m->nsides; i++)
 		if (scim_side_is_made_first(change, &m->sides[i]))
 			scim_columns_add(&list, m->sides[i].by, psprintf("$%d::%s", scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
+	id = scim_store_insert_row(change->target, &list);
+	if (id)
+		return id;
 	scim_columns_append_insert(&list, m->relation);
 	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
 	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */

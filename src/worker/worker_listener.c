@@ -601,15 +601,19 @@ serve_next(ScimHttpServer *http, MemoryContext context)
 }
 
 /*
- * Tell the statistics of what was done, about once a second and when it gets
- * quiet; without that, autovacuum never hears of our writes.
+ * About once a second and when it gets quiet: tell the statistics of what was
+ * done, without which autovacuum never hears of our writes; and let go of the
+ * memory that is free between what is in use.
  */
 static void
-report_stats(TimestampTz now)
+clear_up(TimestampTz now)
 {
 	if (!stats_due || !TimestampDifferenceExceeds(stats_at, now, REPORT_STAT_MS))
 		return;
 	pgstat_report_stat(true);
+#ifdef __GLIBC__
+	(void) malloc_trim(0);
+#endif
 	stats_at = now;
 	stats_due = false;
 }
@@ -639,7 +643,7 @@ serve(ScimHttpServer *http, MemoryContext context)
 		WaitEvent	event;
 
 		now = GetCurrentTimestamp();
-		report_stats(now);
+		clear_up(now);
 		if (ConfigReloadPending)
 		{
 			char	   *changed;
