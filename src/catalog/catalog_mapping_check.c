@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
@@ -15,11 +16,14 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
@@ -142,6 +146,22 @@ is_given(const ScimMapping *m, AttrNumber attnum, const char *column)
 		(m->version && m->version->attnum == attnum);
 }
 
+/* A primary key of one column whose default does not differ from row to row. */
+static void
+check_default(Check *check, Relation rel, AttrNumber attnum, const char *subject, const char *column)
+{
+	Bitmapset  *key = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	Node	   *value;
+
+	if (!TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atthasdef || bms_membership(key) != BMS_SINGLETON ||
+		!bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, key))
+		return;
+	value = build_column_default(rel, attnum);
+	if (value && !contain_volatile_functions(value))
+		report(check, "warning", subject, psprintf("the default of its key %s is the same for all new rows", column),
+			   psprintf("\"insert\": {\"%s\": \"expression\"}", NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname)));
+}
+
 /* Columns that refuse null and that nothing fills. */
 static void
 check_new_rows(Check *check)
@@ -155,8 +175,13 @@ check_new_rows(Check *check)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		const char *column = quote_identifier(NameStr(att->attname));
 
-		if (att->attisdropped || !att->attnotnull || att->atthasdef || att->attidentity || is_given(m, i + 1, column))
+		if (att->attisdropped || !att->attnotnull || att->attidentity || is_given(m, i + 1, column))
 			continue;
+		if (att->atthasdef)
+		{
+			check_default(check, rel, i + 1, "id", column);
+			continue;
+		}
 		if (i + 1 == m->key.attnum)
 			report(check, "error", "id", psprintf("nothing gives a new row its key %s", column),
 				   "Give the column a default, or map the attribute that it is.");
@@ -208,7 +233,7 @@ check_new_side(Check *check, const ScimSide *side)
 	{
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		const char *column = quote_identifier(NameStr(att->attname));
-		bool		given = att->attisdropped || !att->attnotnull || att->atthasdef || att->attidentity ||
+		bool		given = att->attisdropped || !att->attnotnull || att->attidentity ||
 			is_given_beside(m, side, i + 1, column);
 
 		for (int j = 0; j < m->nscalars && !given; j++)
@@ -216,7 +241,9 @@ check_new_side(Check *check, const ScimSide *side)
 		for (int j = 0; j < m->nslots; j++)
 			for (int k = 0; k < m->slots[j].nsubs && !given; k++)
 				given = is_written_beside(&m->slots[j].srcs[k], side, column);
-		if (!given)
+		if (!given && att->atthasdef)
+			check_default(check, rel, i + 1, side->relation, column);
+		else if (!given)
 			report(check, "error", side->relation, psprintf("column %s of a new row takes no null, has no default, and nothing fills it", column),
 				   psprintf("\"insert\": {\"%s\": \"expression\"}", NameStr(att->attname)));
 	}
