@@ -178,7 +178,7 @@ check_input(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, c
 		Oid			param;
 
 		getTypeInputInfo(src->typid, &function, &param);
-		(void) OidInputFunctionCall(function, unconstify(char *, text), param, -1);
+		(void) OidInputFunctionCall(function, unconstify(char *, text), param, src->typmod);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -219,7 +219,8 @@ scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSou
 	if (src->typtype == TYPTYPE_ENUM && attr->ncanonical > 0)
 		return label_of(m, attr, value);
 	check_integer(m, attr, src, value);
-	if (attr->type != SCIM_TYPE_DATETIME && json_is_string(value) && (src->typtype == TYPTYPE_DOMAIN || src->cls == SCIM_SQL_UUID || src->cls == SCIM_SQL_OTHER))
+	if (attr->type != SCIM_TYPE_DATETIME && !src->negated &&
+		(src->typmod >= 0 || src->typtype == TYPTYPE_DOMAIN || (json_is_string(value) && src->cls != SCIM_SQL_TEXT)))
 		check_input(m, attr, src, text);
 	return scim_store_time_text(attr, src, text);
 }
