@@ -211,11 +211,15 @@ SELECT scim.drop_schema(s) FROM unnest('{urn:acme:2.0:Device,urn:acme:lease:2.0:
 SELECT count(*) FROM scim._unique_attributes;
 
 -- ---- a wide type: no statement grows faster than its attributes ----
-SELECT scim.create_schema(jsonb_build_object('id', 'urn:acme:wide:2.0:Wide', 'name', 'Wide', 'attributes', (SELECT jsonb_agg(jsonb_build_object('name', 'a' || i)) FROM generate_series(1, 150) i)));
+SELECT scim.create_schema(jsonb_build_object('id', 'urn:acme:wider:2.0:Wider', 'name', 'Wider', 'attributes', (SELECT jsonb_agg(jsonb_build_object('name', 'a' || i)) FROM generate_series(1, 1001) i)));
+SELECT scim.create_resource_type('Wider', 'urn:acme:wider:2.0:Wider');
+SELECT scim.create_schema(jsonb_build_object('id', 'urn:acme:wide:2.0:Wide', 'name', 'Wide', 'attributes', (SELECT jsonb_agg(jsonb_build_object('name', 'a' || i)) FROM generate_series(1, 600) i)));
 SELECT scim.create_resource_type('Wide', 'urn:acme:wide:2.0:Wide');
 SELECT scim.create_endpoint('wide', mappings => '{wides}');
 SET statement_timeout = '20s';
-SELECT left(pg_temp.r('POST', '/Wides', (SELECT jsonb_object_agg('a' || i, i::text) FROM generate_series(1, 150) i) || '{"schemas": ["urn:acme:wide:2.0:Wide"]}', 'wide'), 3);
+SELECT left(pg_temp.r('POST', '/Wides', (SELECT jsonb_object_agg('a' || i, i::text) FROM generate_series(1, 600) i) || '{"schemas": ["urn:acme:wide:2.0:Wide"]}', 'wide'), 3);
+SELECT left(pg_temp.r('PATCH', '/Wides/' || (SELECT id FROM scim.resources) || '?attributes=a1', pg_temp.patch((SELECT jsonb_build_object('op', 'replace', 'value', jsonb_object_agg('a' || i, 'x')) FROM generate_series(1, 600) i), '{"op": "remove", "path": "a2"}'), 'wide'), 3);
+SELECT left(pg_temp.r('PATCH', '/Wides/' || (SELECT id FROM scim.resources), pg_temp.patch((SELECT jsonb_build_object('op', 'replace', 'value', jsonb_object_agg('a' || i, NULL)) FROM generate_series(5, 600) i)), 'wide'), 3);
 RESET statement_timeout;
 SELECT (SELECT count(*) FROM jsonb_object_keys(attributes)) FROM scim.resources;
 SELECT scim.drop_endpoint(e) FROM unnest('{types,plain,strict,wide}'::text[]) e;
@@ -223,4 +227,4 @@ DELETE FROM scim.resources;
 DELETE FROM scim.users WHERE tenant = 'types';
 DELETE FROM scim.groups WHERE tenant = 'types';
 SELECT scim.drop_resource_type('Wide');
-SELECT scim.drop_schema('urn:acme:wide:2.0:Wide');
+SELECT scim.drop_schema('urn:acme:wide:2.0:Wide'), scim.drop_schema('urn:acme:wider:2.0:Wider');
