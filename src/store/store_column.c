@@ -177,6 +177,7 @@ add_column(ScimColumns *list, const char *column, const char *value, bool derive
 	if (item && item->derived && !derived)
 	{
 		item->value = value;
+		item->kind = SCIM_COLUMN_SQL;
 		item->derived = item->written = false;
 	}
 	if (item)
@@ -225,14 +226,15 @@ void
 scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
 					   ScimColumnKind kind, const char *text)
 {
-	int			n = list->n;
+	ScimColumnItem *item;
 
 	scim_columns_add(list, column, value);
-	if (list->n == n)
+	item = find_column(list, column);
+	if (item->value != value)
 		return;
-	list->items[n].kind = kind;
-	list->items[n].attnum = attnum;
-	list->items[n].text = text;
+	item->kind = kind;
+	item->attnum = attnum;
+	item->text = text;
 }
 
 void
@@ -284,6 +286,7 @@ put_json(ScimColumns *list, const ScimSource *src, const json_t *value)
 		item = &list->items[list->n - 1];
 		item->cast = src->column_type;
 	}
+	item->kind = SCIM_COLUMN_SQL;
 	/* OFFSET 0: pulled up, each step would stand twice in the next, and the last as often as there are subsets */
 	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d OFFSET 0) x)",
 						   parameter ? put_sql("x.d", src->json_path, src->njson, parameter) :
