@@ -501,7 +501,7 @@ scim_store_child_delete(const ScimEndpointType *target, const char *id, const Sc
 }
 
 bool
-scim_store_children_insert(const ScimEndpointType *target, const char *id, ScimChildRows *fresh, int n)
+scim_store_children_insert(const ScimChange *change, const char *id, ScimChildRows *fresh, int n)
 {
 	ScimChildRows *together = palloc(sizeof(ScimChildRows) * Max(n, 1));
 	bool		any = false;
@@ -517,9 +517,9 @@ scim_store_children_insert(const ScimEndpointType *target, const char *id, ScimC
 		for (int j = i; j < n; j++)
 			if (fresh[j].n > 0 && fresh[j].child->relid == fresh[i].child->relid)
 				together[ntogether++] = fresh[j];
-		if (!scim_store_insert_rows(target, id, together, ntogether))
+		if (!scim_store_insert_rows(change, id, together, ntogether))
 			for (int j = 0; j < ntogether; j++)
-				insert_elements(target, id, together[j].child, together[j].elements, together[j].n);
+				insert_elements(change->target, id, together[j].child, together[j].elements, together[j].n);
 		for (int j = i + 1; j < n; j++)
 			if (fresh[j].child->relid == fresh[i].child->relid)
 				fresh[j].n = 0;

@@ -257,6 +257,7 @@ add_column(ScimColumns *list, const char *column, const char *value, bool derive
 	if (item && item->derived && !derived)
 	{
 		item->value = value;
+		item->kind = SCIM_COLUMN_SQL;
 		item->derived = item->written = item->object = false;
 		item->nmembers = 0;
 	}
@@ -308,14 +309,15 @@ void
 scim_columns_add_known(ScimColumns *list, const char *column, AttrNumber attnum, const char *value,
 					   ScimColumnKind kind, const char *text)
 {
-	int			n = list->n;
+	ScimColumnItem *item;
 
 	scim_columns_add(list, column, value);
-	if (list->n == n)
+	item = find_column(list, column);
+	if (item->value != value)
 		return;
-	list->items[n].kind = kind;
-	list->items[n].attnum = attnum;
-	list->items[n].text = text;
+	item->kind = kind;
+	item->attnum = attnum;
+	item->text = text;
 }
 
 void
@@ -398,6 +400,7 @@ put_json(ScimColumns *list, const ScimSource *src, const json_t *value)
 		item = &list->items[list->n - 1];
 		item->cast = src->column_type;
 	}
+	item->kind = SCIM_COLUMN_SQL;
 	if (parameter && src->njson == 1)
 		put_member(item, src->json_path[0], parameter);
 	else

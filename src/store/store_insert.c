@@ -10,7 +10,9 @@
  * executor's function for a single row, as a subscription applies changes.
  *
  * All these rows have the same parent, so its foreign key is checked once, for
- * the first of them.
+ * the first of them, and not at all where the parent was inserted just before
+ * and nothing but scim has run since.  (The check is a statement of the server's,
+ * whose plan is that of an empty table in a session that began with one.)
  *
  * What makes a statement more than that is left to one: triggers, row security,
  * rules, partitions, generated columns, columns that have to be cast,
@@ -215,7 +217,7 @@ is_fixed(const RowMaker *maker, AttrNumber attnum)
 
 /* Are the foreign keys about the parent, and so the same for all of its rows? */
 static bool
-refers_to_parent(Relation rel, const RowMaker *maker)
+refers_to_parent(const ScimMapping *m, Relation rel, const RowMaker *maker)
 {
 	ListCell   *lc;
 
@@ -223,6 +225,8 @@ refers_to_parent(Relation rel, const RowMaker *maker)
 	{
 		ForeignKeyCacheInfo *key = lfirst_node(ForeignKeyCacheInfo, lc);
 
+		if (key->confrelid != m->relid)
+			return false;
 		for (int i = 0; i < key->nkeys; i++)
 			if (!is_fixed(maker, key->conkey[i]))
 				return false;
@@ -230,15 +234,15 @@ refers_to_parent(Relation rel, const RowMaker *maker)
 	return true;
 }
 
-/* Does anything happen at an INSERT but the check of foreign keys, and (valid or not) this function? */
+/* Does anything happen at an INSERT but the check of foreign keys? */
 static bool
-has_triggers(const TriggerDesc *triggers, Oid but)
+has_triggers(const TriggerDesc *triggers)
 {
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (TRIGGER_FOR_INSERT(trigger->tgtype) && trigger->tgfoid != but &&
+		if (TRIGGER_FOR_INSERT(trigger->tgtype) &&
 			(!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_FK))
 			return true;
 	}
@@ -266,14 +270,14 @@ can_insert(const ScimMapping *m, Relation rel, const ScimChildRows *fresh, int n
 {
 	const RowMaker *makers = inserts_of(m)->children;
 
-	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_table_is_plain(rel) || has_triggers(rel->trigdesc, InvalidOid) ||
+	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_table_is_plain(rel) || has_triggers(rel->trigdesc) ||
 		pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_INSERT) != ACLCHECK_OK)
 		return false;
 	for (int i = 0; i < n; i++)
 	{
 		const RowMaker *maker = &makers[fresh[i].child - m->children];
 
-		if (!still_fits(fresh[i].child, maker, RelationGetDescr(rel)) || !refers_to_parent(rel, maker))
+		if (!still_fits(fresh[i].child, maker, RelationGetDescr(rel)) || !refers_to_parent(m, rel, maker))
 			return false;
 	}
 	return true;
@@ -413,8 +417,9 @@ insert_child(const ScimEndpointType *target, const char *id, const RowMaker *mak
 }
 
 bool
-scim_store_insert_rows(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh, int n)
+scim_store_insert_rows(const ScimChange *change, const char *id, const ScimChildRows *fresh, int n)
 {
+	const ScimEndpointType *target = change->target;
 	const ScimMapping *m = target->mapping;
 	const RowMaker *makers = inserts_of(m)->children;
 	Relation	rel = table_open(fresh->child->relid, RowExclusiveLock);
@@ -424,6 +429,9 @@ scim_store_insert_rows(const ScimEndpointType *target, const char *id, const Sci
 	if (can)
 	{
 		begin_insert(rel, &makers[fresh->child - m->children], &open);
+		/* a foreign key to a row that this transaction has just inserted holds */
+		if (change->fresh)
+			open.info->ri_TrigDesc = NULL;
 		for (int i = 0; i < n; i++)
 			insert_child(target, id, &makers[fresh[i].child - m->children], &fresh[i], &open);
 		end_insert(&open);
@@ -435,16 +443,39 @@ scim_store_insert_rows(const ScimEndpointType *target, const char *id, const Sci
 
 /* ---- the resource's row ---- */
 
+/*
+ * Does anything happen at an INSERT of one row but what the executor's function
+ * for one does: foreign keys, triggers after the row?  *others: of these, other
+ * than scim's own.
+ */
+static bool
+has_more_triggers(const TriggerDesc *triggers, Oid but, bool *others)
+{
+	*others = false;
+	for (int i = 0; triggers && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+
+		if (!TRIGGER_FOR_INSERT(trigger->tgtype) || trigger->tgfoid == but ||
+			(trigger->tgisinternal && RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_FK))
+			continue;
+		if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_AFTER(trigger->tgtype) || trigger->tgnewtable != NULL)
+			return true;
+		*others = *others || get_func_namespace(trigger->tgfoid) != get_namespace_oid("scim", false);
+	}
+	return false;
+}
+
 /* May the current user insert a row with these columns, and see its key, without a statement? */
 static bool
-can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel, const ScimColumns *list)
+can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel, const ScimColumns *list, bool *others)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 	Oid			relid = RelationGetRelid(rel);
 	Oid			type;
 
 	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !inserts->parent.usable || inserts->parent.natts != desc->natts ||
-		!scim_table_is_plain(rel) || has_triggers(rel->trigdesc, inserts->appeared) ||
+		!scim_table_is_plain(rel) || has_more_triggers(rel->trigdesc, inserts->appeared, others) ||
 		!scim_table_stores(desc, m->key.id.attnum, m->key.id.typid) ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
@@ -460,7 +491,7 @@ can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel
 }
 
 char *
-scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list)
+scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others)
 {
 	const ScimMapping *m = target->mapping;
 	const ScimInserts *inserts = inserts_of(m);
@@ -472,7 +503,7 @@ scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list)
 	if (list->over_row)
 		return NULL;
 	rel = table_open(m->relid, RowExclusiveLock);
-	if (can_insert_parent(m, inserts, rel, list))
+	if (can_insert_parent(m, inserts, rel, list, others))
 	{
 		begin_insert(rel, &inserts->parent, &open);
 		given = palloc0(sizeof(bool) * inserts->parent.natts);

@@ -303,6 +303,7 @@ typedef struct ScimChange
 	const json_t *before;		/* or NULL: nothing */
 	const json_t *after;
 	bool		all;
+	bool		fresh;			/* the row is one that was inserted just now, and nobody's code has run since */
 } ScimChange;
 
 /* The value of a scalar attribute in a resource, or NULL. */
@@ -312,8 +313,11 @@ extern const json_t *scim_change_slot_value(const ScimSlot *slot, int i, const j
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
 extern void scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side);
 
-/* Insert the resource's row without a statement (store_insert.c): its id; NULL: a statement has to do it. */
-extern char *scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list);
+/*
+ * Insert the resource's row without a statement (store_insert.c): its id; NULL: a
+ * statement has to do it.  *others: triggers that are not scim's have run.
+ */
+extern char *scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others);
 
 /* Change a row that is locked without a statement (store_update.c); false: one has to do it. */
 extern bool scim_store_update_row(const ScimEndpointType *target, const char *id, const ScimColumns *list);
@@ -384,7 +388,7 @@ typedef struct ScimChildRows
  */
 extern bool scim_store_child_delete(const ScimEndpointType *target, const char *id, const ScimChild *child,
 									const json_t *before, const json_t *after, ScimChildRows *fresh);
-extern bool scim_store_children_insert(const ScimEndpointType *target, const char *id, ScimChildRows *fresh, int n);
+extern bool scim_store_children_insert(const ScimChange *change, const char *id, ScimChildRows *fresh, int n);
 /*
  * What the columns of a sub-attribute are to hold for some elements: "stored",
  * as new rows have it; else as it is read, to be compared.  False: null for all.
@@ -395,7 +399,7 @@ extern bool scim_store_element_texts(const ScimMapping *m, const ScimChild *chil
  * Insert rows of some child relations that are one table without a statement
  * (store_insert.c); false: a statement has to do it.
  */
-extern bool scim_store_insert_rows(const ScimEndpointType *target, const char *id, const ScimChildRows *fresh, int n);
+extern bool scim_store_insert_rows(const ScimChange *change, const char *id, const ScimChildRows *fresh, int n);
 /* Delete all rows of a child relation. */
 extern void scim_store_clear_child(const ScimEndpointType *target, const char *id, const ScimChild *child);
 

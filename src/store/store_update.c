@@ -47,16 +47,28 @@ can_set(const ScimColumnItem *item, TupleDesc desc)
 	}
 }
 
-/* Does anything happen at an UPDATE but the check of foreign keys? */
+/* Is a trigger about columns of which none is set? */
 static bool
-has_triggers(const TriggerDesc *triggers)
+is_of_others(const Trigger *trigger, const ScimColumns *list)
+{
+	for (int i = 0; i < trigger->tgnattr; i++)
+		for (int j = 0; j < list->n; j++)
+			if (list->items[j].attnum == trigger->tgattr[i])
+				return false;
+	return trigger->tgnattr > 0;
+}
+
+/* Does anything happen at an UPDATE of these columns but the check of foreign keys? */
+static bool
+has_triggers(const TriggerDesc *triggers, const ScimColumns *list)
 {
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
 		if (TRIGGER_FOR_UPDATE(trigger->tgtype) &&
-			(!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_NONE))
+			(!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_NONE) &&
+			!is_of_others(trigger, list))
 			return true;
 	}
 	return false;
@@ -68,12 +80,12 @@ can_update(Relation rel, const ScimColumns *list)
 {
 	TupleDesc	desc = RelationGetDescr(rel);
 
-	if (has_triggers(rel->trigdesc) || (desc->constr && desc->constr->has_generated_stored) || rel->rd_rel->relispartition ||
-		pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_UPDATE) != ACLCHECK_OK)
-		return false;
 	for (int i = 0; i < list->n; i++)
 		if (!can_set(&list->items[i], desc))
 			return false;
+	if (has_triggers(rel->trigdesc, list) || (desc->constr && desc->constr->has_generated_stored) || rel->rd_rel->relispartition ||
+		pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_UPDATE) != ACLCHECK_OK)
+		return false;
 	return true;
 }
 

@@ -212,7 +212,7 @@ update_children(const ScimChange *change, const char *id, const ScimSelection *k
 			scim_store_clear_child(target, id, &m->children[i]);
 		*changed = scim_store_child_delete(target, id, &m->children[i], change->before, change->after, &fresh[nfresh++]) || *changed;
 	}
-	*changed = scim_store_children_insert(target, id, fresh, nfresh) || *changed;
+	*changed = scim_store_children_insert(change, id, fresh, nfresh) || *changed;
 	return true;
 }
 
@@ -326,13 +326,14 @@ add_revival(ScimColumns *list, const ScimMapping *m, const ScimRevival *revival)
 }
 
 static char *
-insert_parent(const ScimChange *change, const ScimRevival *revival)
+insert_parent(ScimChange *change, const ScimRevival *revival)
 {
 	const ScimMapping *m = change->target->mapping;
 	ScimSql		sql;
 	ScimColumns list;
 	char	   *id;
 	int			scope;
+	bool		others;
 
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, false);
@@ -352,7 +353,9 @@ insert_parent(const ScimChange *change, const ScimRevival *revival)
 	for (int i = 0; i < m->nsides; i++)
 		if (scim_side_is_made_first(change, &m->sides[i]))
 			scim_columns_add(&list, m->sides[i].by, psprintf("$%d::%s", scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
-	id = scim_store_insert_row(change->target, &list);
+	id = scim_store_insert_row(change->target, &list, &others);
+	/* in tables of others, expressions of indexes and constraints are their code */
+	change->fresh = id != NULL && m->builtin && !others;
 	if (id)
 		return id;
 	scim_columns_append_insert(&list, m->relation);
@@ -549,7 +552,7 @@ char *
 scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
-	ScimChange		change = {target, NULL, wanted, false};
+	ScimChange		change = {target, NULL, wanted, false, false};
 	char	   *id;
 	ScimRevival namesake;
 	bool		changed = false;
@@ -591,7 +594,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
-	ScimChange		change = {target, before, after, false};
+	ScimChange		change = {target, before, after, false, false};
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
