@@ -5,11 +5,12 @@
 #   make quickstart     set up everything on a fresh Debian machine and show it
 #   make test           the same set-up, then every test
 #   make soak-crash     kill the postmaster a thousand times, and miss nothing
+#   make soak-sync      sync through every fault, and between two servers, for a quarter of an hour
 #   make conformance    run clients of others against it (needs their registries)
 #   make bench          measure against pgbench
 #   make bench-curves   how times grow with users, members and pages
 #   make bench-core     measure the language alone, against jansson
-#   make bench-outbound measure an initial sync, against libcurl alone
+#   make bench-outbound measure an initial sync, against libcurl alone; SCALE=1000000: a large table
 #   make bench-mapping  measure tables of an application against the built-in store
 #   make coverage       unit tests of core, and the lines they reach
 #   make LISTENER=no    build without libmicrohttpd (everything but the listener)
@@ -22,7 +23,7 @@ EXTVERSION := $(shell sed -n "s/^default_version *= *'\(.*\)'/\1/p" scim.control
 LISTENER   ?= yes
 
 .DEFAULT_GOAL := all
-.PHONY: quickstart test soak-crash versions conformance bench bench-curves bench-core bench-outbound bench-mapping fuzz unit coverage floors
+.PHONY: quickstart test soak-crash soak-sync versions conformance bench bench-curves bench-core bench-outbound bench-mapping fuzz unit coverage floors
 
 quickstart:
 	@test/quickstart.sh $(ARGS)
@@ -33,6 +34,10 @@ test:
 # KILLS=1000, and MINUTES at most: test/soak/crash.pl.
 soak-crash:
 	@$(if $(KILLS),KILLS=$(KILLS)) $(if $(MINUTES),MINUTES=$(MINUTES)) test/run.sh soak
+
+# SCIM_SEED=1: test/t/040_chaos.pl.
+soak-sync:
+	@$(if $(SCIM_SEED),SCIM_SEED=$(SCIM_SEED)) test/run.sh soak-sync
 
 # The tests with the PostgreSQL of other releases of Debian, in chroots: test/versions.sh.
 versions:
@@ -48,7 +53,7 @@ bench-curves:
 	@bench/curves.sh $(if $(SCALE),--users $(SCALE)) $(ARGS)
 
 bench-outbound:
-	@bench/outbound.sh $(ARGS)
+	@bench/outbound.sh $(if $(SCALE),--scale $(SCALE)) $(ARGS)
 
 bench-mapping:
 	@bench/mapping.sh $(ARGS)

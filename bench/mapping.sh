@@ -217,7 +217,7 @@ tick=$(getconf CLK_TCK)
 make_directories mapping
 say "Building, loading $users users three times."
 build_and_install
-build_program load
+build_load
 cd "$mine"
 start_server
 load_users

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
 #
-# outbound.sh [--rounds N] [--users N] [--latency MS] [--concurrency N] -
-# how fast an initial sync is.
+# outbound.sh [--rounds N] [--users N] [--latency MS] [--concurrency N] [--scale N] -
+# how fast an initial sync is, or what a large table costs.
 #
 #   --rounds N        how often each is measured (default 3); medians
 #   --users N         rows of the table (default 2000)
 #   --latency MS      of the service in the first half (default 50)
 #   --concurrency N   requests at the same time (default 50)
+#   --scale N         instead of all that: so many rows are synced once, then
+#                     reconciled without a change, then one is changed: time,
+#                     requests, memory of the sync worker
 #
 # A table of users is synced to the test peer, which holds nobody: once with
 # that latency, against concurrency / latency, which nobody can exceed; once
@@ -23,7 +26,8 @@ rounds=3
 users=2000
 latency=50
 concurrency=50
-usage='usage: outbound.sh [--rounds N] [--users N] [--latency MS] [--concurrency N]'
+scale=
+usage='usage: outbound.sh [--rounds N] [--users N] [--latency MS] [--concurrency N] [--scale N]'
 while [ $# != 0 ]; do
 	[ $# -ge 2 ] || die "$usage"
 	case $1 in
@@ -31,6 +35,7 @@ while [ $# != 0 ]; do
 		--users) users=$2 ;;
 		--latency) latency=$2 ;;
 		--concurrency) concurrency=$2 ;;
+		--scale) users=$2 scale=$2 ;;
 		*) die "unknown option: $1" "$usage" ;;
 	esac
 	shift 2
@@ -39,11 +44,13 @@ for value in "$rounds" "$users" "$latency" "$concurrency"; do
 	[[ $value =~ ^[1-9][0-9]{0,6}$ ]] || die "\"$value\" is not a positive whole number."
 done
 
-peer=				# process
+peer=				# processes
+sampler=
 
 end_more()
 {
 	[ -z "$peer" ] || kill "$peer" 2>/dev/null || true
+	[ -z "$sampler" ] || kill "$sampler" 2>/dev/null || true
 }
 
 start_server()
@@ -86,12 +93,13 @@ wait_syncing()
 	give_up "there is no sync worker: $state"
 }
 
-# start_peer LATENCY
+# start_peer LATENCY [OPTION...]
 start_peer()
 {
-	local i port=
+	local i port= latency=$1
 
-	"$root/build/peer/peer" --latency "$1" --token-file "$mine/token" >"$mine/peer" 2>&1 &
+	shift
+	"$root/build/peer/peer" "$@" --latency "$latency" --token-file "$mine/token" >"$mine/peer" 2>&1 &
 	peer=$!
 	for i in $(seq 100); do
 		port=$(sed -n 's/^listening on //p' "$mine/peer")
@@ -166,6 +174,75 @@ initial_sync()
 	psql_quiet -c "SELECT scim.drop_sync('staff')" -c 'DROP SERVER target' >/dev/null
 }
 
+# ---- one large table ----
+
+# The largest private memory of the worker so far, in KB, into $mine/memory.
+sample_memory()
+{
+	local pid=$1 most=0 now
+
+	while now=$(sed -n 's/^RssAnon:[ \t]*\([0-9]*\).*/\1/p' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do
+		[ "$now" -le "$most" ] || { most=$now; printf '%s\n' "$most" >"$mine/memory"; }
+		sleep 0.2
+	done
+}
+
+# until_synced: wait until nothing is left to do; prints seconds since START.
+until_synced()
+{
+	local deadline=$((SECONDS + 3600))
+
+	until [ "$(psql_quiet -c "SELECT scim.wait_synced('staff', timeout => '10 s')" 2>/dev/null)" = t ]; do
+		[ $SECONDS -lt $deadline ] || give_up "the sync does not end."
+	done
+	awk -v a="$1" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f\n", b - a }'
+}
+
+# scale_row WHAT SECONDS: what it took since the last row, of the worker's time
+# ("before": until then, ms) as well, and the peer's requests, which are forgotten.
+scale_row()
+{
+	local now
+
+	now=$(worker_cpu)
+	curl -q -sS --noproxy '*' "$origin/_peer/stats" >"$mine/stats"
+	curl -q -sS --noproxy '*' -X DELETE "$origin/_peer/stats" >/dev/null
+	printf '%-36s %9s %9d.%d %9s  %s\n' "$1" "$2" $(((now - before) / 1000)) $(((now - before) / 100 % 10)) "$(figure requests)" "$(sed -n 's/.*"by_status": *\({.*}\)}$/\1/p' "$mine/stats")"
+	before=$(worker_cpu)
+}
+
+measure_scale()
+{
+	local start before
+
+	start_peer 0 --setting log_max=1000
+	psql_quiet >/dev/null <<-SQL || give_up "the sync cannot be made."
+		CREATE SERVER target FOREIGN DATA WRAPPER scim OPTIONS (base_url '$origin/scim/v2', concurrency '$concurrency');
+		GRANT USAGE ON FOREIGN SERVER target TO app;
+		SELECT scim.set_secret('target', '$(<"$mine/token")');
+		SELECT scim.create_sync('staff', 'staff', 'target');
+	SQL
+	sample_memory "$(psql_quiet -c "SELECT pid FROM scim.workers WHERE worker = 'sync'")" &
+	sampler=$!
+	printf '%d rows, %d requests at the same time\n\n%-36s %9s %11s %9s  %s\n' "$scale" "$concurrency" '' seconds "worker's" requests 'of these'
+	before=$(worker_cpu)
+
+	start=$(date +%s.%N)
+	psql_quiet -c "SELECT scim.start_sync('staff')" >/dev/null
+	scale_row 'initial sync' "$(until_synced "$start")"
+	[ "$(psql_quiet -c "SELECT count(*) FROM scim.sync_links WHERE state = 'linked'")" = "$scale" ] || die "not all rows are linked."
+	psql_quiet -c 'VACUUM ANALYZE scim._links'
+	start=$(date +%s.%N)
+	psql_quiet -c "SELECT scim.restart_sync('staff')" >/dev/null
+	scale_row 'reconcile, nothing has changed' "$(until_synced "$start")"
+	start=$(date +%s.%N)
+	psql_quiet -c "UPDATE app.staff SET job = 'Another' WHERE id = $((scale / 2 + 1))"
+	scale_row 'one attribute of one row' "$(until_synced "$start")"
+	printf '\n%-36s %9.1f MB\n' 'private memory of the worker, at most' "$(awk '{ printf "%.1f", $1 / 1024 }' "$mine/memory")"
+}
+
+# ---- the first sync ----
+
 # What libcurl alone needs for the same.
 bare()
 {
@@ -216,13 +293,14 @@ report()
 		}
 		{
 			n = ++count[$1]
-			value[$1, n, 1] = $2 / $3
+			# requests, or users where Bulk carries many in one
+			value[$1, n, 1] = ($2 > users ? $2 : users) / $3
 			value[$1, n, 2] = $2 / users
 			value[$1, n, 3] = 1000 * $4 / $2
 		}
 		END {
 			printf "%d users, %d requests at the same time; medians\n\n", users, concurrency
-			printf "%-36s %9s %9s %9s %9s %9s\n", "initial sync", "req/s", "ideal", "of it", "req/user", "CPU us"
+			printf "%-36s %9s %9s %9s %9s %9s\n", "initial sync", "per s", "ideal", "of it", "req/user", "CPU us"
 			row("latency " latency " ms; concurrency / latency", "late", 1000 * concurrency / latency)
 			row("no latency; libcurl alone", "fast", median("bare", 1))
 		}' "$mine/results"
@@ -238,5 +316,9 @@ build_program multi "$root/bench/multi.c" -lcurl
 make -C "$root/test/peer" >"$mine/build.log" 2>&1 || { tail -n 25 "$mine/build.log" >&2; die "the peer cannot be compiled (see above)."; }
 start_server
 wait_syncing
-measure
-report
+if [ -n "$scale" ]; then
+	measure_scale
+else
+	measure
+	report
+fi

@@ -143,6 +143,10 @@ SELECT pg_temp.found('serial eq "S1" or userName eq "ann" or displayName eq "g"'
 -- nothing is filtered by hand: it is one statement
 SELECT split_part(s, E'\n', 1) ~ 'jsonb_array_elements' AND s ~ 'resource_type' FROM scim.explain('types', 'Device', 'disks[value eq "d1" and size gt 5]') s LIMIT 1;
 
+-- who has a unique value is found by an index
+SELECT f, bool_or(s ~ 'Index .*_unique_values') FROM unnest(ARRAY['serial eq "s1"', 'disks[value eq "D1" and size eq 10]', 'urn:acme:lease:2.0:Device:contract eq "x"', 'serial ne "s1"', 'model eq "M"']) f, scim.explain('types', 'Device', f) s GROUP BY f ORDER BY f;
+SELECT * FROM scim.check_mapping('devices');
+
 -- ---- change ----
 SELECT pg_temp.r('PATCH', '/Devices/' || :'d1' || '?attributes=place,disks,users,owner,urn:acme:lease:2.0:Device,meta.version', pg_temp.patch('{"op": "replace", "path": "place.floor", "value": 4}', '{"op": "add", "path": "disks", "value": [{"value": "d3", "size": 30}]}', '{"op": "remove", "path": "disks[value eq \"d1\"]"}',
 	'{"op": "replace", "path": "disks[value eq \"d2\"].size", "value": 21}', '{"op": "replace", "path": "urn:acme:lease:2.0:Device:tags", "value": ["a", "b"]}', '{"op": "remove", "path": "owner"}'));

@@ -85,6 +85,16 @@ BEGIN;
 UPDATE plan_test.staff SET job_title = 'Boss' WHERE id = 2;
 SELECT scim.wait_synced('plan', timeout => '10 s');
 ROLLBACK;
+-- of another sync it has none
+BEGIN;
+UPDATE plan_test.teams SET name = 'Green';
+SELECT scim.wait_synced('plan', timeout => '0 s');
+SAVEPOINT a;
+UPDATE plan_test.staff SET job_title = 'Boss' WHERE id = 2;
+ROLLBACK TO a;
+SELECT scim.wait_synced('plan', timeout => '0 s');
+SELECT scim.wait_synced('plan_groups', timeout => '0 s');
+ROLLBACK;
 SELECT name, state, linked, pending, queued > 0 AS queued FROM scim.sync_status WHERE name LIKE 'plan%' ORDER BY 1;
 
 -- what is wrong is said

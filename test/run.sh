@@ -13,9 +13,10 @@
 #   tap          processes: HTTP, TLS, crashes, identity providers' dialogues
 #   quickstart   make quickstart, its modes, and what it leaves behind
 #
-# and one that runs only when it is named:
+# and those that run only when they are named:
 #
 #   soak         the postmaster killed KILLS times (1000), for MINUTES at most
+#   soak-sync    040_chaos.pl and 041_across.pl of tap at full size (SCIM_SEED)
 #
 # Installs what is missing from Debian's packages; nothing else of the machine
 # changes.  Everything happens in a directory under /tmp: copies of the tree, a
@@ -33,9 +34,9 @@ all_parts=(floors build unit sanitize fuzz regress isolation nolistener tap quic
 parts=("$@")
 [ $# != 0 ] || parts=("${all_parts[@]}")
 for part in "${parts[@]}"; do
-	case " ${all_parts[*]} soak " in
+	case " ${all_parts[*]} soak soak-sync " in
 		*" $part "*) ;;
-		*) die "there is no part '$part'." "Parts: ${all_parts[*]}, soak" ;;
+		*) die "there is no part '$part'." "Parts: ${all_parts[*]}, soak, soak-sync" ;;
 	esac
 done
 
@@ -424,6 +425,20 @@ part_soak()
 	can_prove soak || return 0
 	prove_file $((${KILLS:-1000} * 20 + 300)) test/soak/crash.pl
 	grep '^# .* kills, ' "$work/log/crash.pl" | tail -n 1
+}
+
+part_soak-sync()
+{
+	local file
+
+	can_prove soak-sync || return 0
+	try 'the test peer, warnings are errors' "$work/log/peer" as_server make -C "$work/gcc/test/peer" -j"$jobs" || return 0
+	export SCIM_SOAK=1
+	for file in 040_chaos.pl 041_across.pl; do
+		prove_file 3300 "test/t/$file"
+		grep -E '^# .*(requests|edits here)' "$work/log/$file"
+	done
+	unset SCIM_SOAK
 }
 
 # psql with nothing but what the file env of the quickstart says.

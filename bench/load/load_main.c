@@ -41,7 +41,7 @@
  * the first of each connection, the body must be JSON by its brackets and
  * strings and must hold each "expect", with white space between tokens left
  * out of account.  Anything else that is not expected (a closed connection that
- * was not announced, no answer within ten seconds, a broken head) is an error
+ * was not announced, no answer within half a minute, a broken head) is an error
  * as well.  One error or more, or no answer at all: exit status 1.
  *
  * What is timed: from the moment the request is due to the last byte of its
@@ -64,7 +64,7 @@
 
 #include "load.h"
 
-#define ANSWER_TIMEOUT	(10 * LOAD_SECOND)
+#define ANSWER_TIMEOUT	(30 * LOAD_SECOND)
 #define TIMER			((void *) &load_run)	/* epoll's word for the clock of --rate */
 
 LoadRun		load_run;

@@ -237,7 +237,7 @@ CREATE FUNCTION scim.drop_resource_type(name text) RETURNS void
 REVOKE ALL ON FUNCTION scim.drop_resource_type(text) FROM PUBLIC;
 COMMENT ON FUNCTION scim.drop_resource_type(text) IS
 'Drop a resource type made by scim.create_resource_type, with its mapping; its schemas stay.
-Errors: 42704 no such resource type, 2BP01 an endpoint, a sync or another mapping uses it, or there are resources of it.';
+Errors: 42704 no such resource type, 2BP01 an endpoint or another mapping uses it, or there are resources of it.';
 
 CREATE FUNCTION scim.create_store_mapping(
 	name text,

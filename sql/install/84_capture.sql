@@ -14,6 +14,7 @@ CREATE TABLE scim._syncs (
 	home text,
 	probes integer NOT NULL DEFAULT 0,
 	probe_at timestamptz,
+	drift_at timestamptz,
 	state text NOT NULL DEFAULT 'configured' CHECK (state IN ('configured', 'active', 'paused', 'quarantined', 'disabled')),
 	state_reason text,
 	created timestamptz NOT NULL DEFAULT pg_catalog.now()
@@ -33,6 +34,7 @@ COMMENT ON COLUMN scim._syncs.options IS 'See scim.create_sync.';
 COMMENT ON COLUMN scim._syncs.home IS 'Which server and database it was started or resumed in; in another it pauses.';
 COMMENT ON COLUMN scim._syncs.probes IS 'While it is quarantined: how often the target was probed.';
 COMMENT ON COLUMN scim._syncs.probe_at IS 'While it is quarantined: when the target is probed again.';
+COMMENT ON COLUMN scim._syncs.drift_at IS 'When it was looked last what has changed at the target.';
 COMMENT ON COLUMN scim._syncs.state IS 'configured, active, paused, quarantined, disabled.';
 COMMENT ON COLUMN scim._syncs.state_reason IS 'Why it is in this state, or null.';
 COMMENT ON COLUMN scim._syncs.created IS 'When it was made.';
@@ -47,18 +49,18 @@ CREATE TABLE scim._captures (
 	sync_id bigint REFERENCES scim._syncs ON DELETE CASCADE,
 	mapping_id bigint REFERENCES scim._mappings ON DELETE CASCADE,
 	relation pg_catalog.regclass NOT NULL,
-	key_column text NOT NULL,
+	key_columns text[] NOT NULL,
 	columns text[],
 	CHECK (pg_catalog.num_nonnulls(sync_id, mapping_id) = 1),
-	UNIQUE (sync_id, relation, key_column),
-	UNIQUE (mapping_id, relation, key_column)
+	UNIQUE (sync_id, relation, key_columns),
+	UNIQUE (mapping_id, relation, key_columns)
 );
 REVOKE ALL ON TABLE scim._captures FROM PUBLIC;
 COMMENT ON TABLE scim._captures IS 'Internal: relations whose changes are captured for a sync, or for a mapping that is tracked; partitions and inheritance children follow their parent.';
 COMMENT ON COLUMN scim._captures.sync_id IS 'The sync; null: it is for a mapping.';
 COMMENT ON COLUMN scim._captures.mapping_id IS 'The mapping whose option "track" it is for, or null.';
 COMMENT ON COLUMN scim._captures.relation IS 'The relation of the mapping, or a child relation.';
-COMMENT ON COLUMN scim._captures.key_column IS 'Column with the key of the resource: the key, or in a child relation the parent''s.';
+COMMENT ON COLUMN scim._captures.key_columns IS 'Columns with the key of the resource: the key, or in a child relation the parent''s.';
 COMMENT ON COLUMN scim._captures.columns IS 'Columns whose change matters, besides the key; null: all.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._captures
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
@@ -102,17 +104,18 @@ CREATE EVENT TRIGGER scim_sync ON ddl_command_end
 	EXECUTE FUNCTION scim._sync_ddl();
 COMMENT ON EVENT TRIGGER scim_sync IS 'Puts the triggers of relations that scim captures on new partitions and inheritance children, has the syncs of an altered relation reconcile, follows servers that are renamed.';
 
--- A mapping that is altered reads other columns, perhaps other relations.
+-- A mapping that is altered reads other columns, perhaps other relations.  Those
+-- of the built-in store have no owner, hence no syncs and no versions to keep.
 CREATE FUNCTION scim._mapping_altered() RETURNS trigger
 	LANGUAGE c VOLATILE PARALLEL UNSAFE
 	AS 'MODULE_PATHNAME', 'scim_mapping_altered';
 REVOKE ALL ON FUNCTION scim._mapping_altered() FROM PUBLIC;
 COMMENT ON FUNCTION scim._mapping_altered() IS 'Internal: row trigger of scim._mappings; renews what is captured for an altered mapping and its syncs, and has them reconcile; removes the triggers of a dropped one.';
 CREATE TRIGGER recapture AFTER UPDATE ON scim._mappings
-	FOR EACH ROW WHEN (OLD.* IS DISTINCT FROM NEW.*)
+	FOR EACH ROW WHEN (NOT NEW.builtin AND OLD.* IS DISTINCT FROM NEW.*)
 	EXECUTE FUNCTION scim._mapping_altered();
 CREATE TRIGGER uncapture AFTER DELETE ON scim._mappings
-	FOR EACH ROW EXECUTE FUNCTION scim._mapping_altered();
+	FOR EACH ROW WHEN (NOT OLD.builtin) EXECUTE FUNCTION scim._mapping_altered();
 
 -- ---- views ----
 
@@ -138,13 +141,13 @@ COMMENT ON COLUMN scim.syncs.state_reason IS 'Why it is in this state.';
 COMMENT ON COLUMN scim.syncs.created IS 'When it was made.';
 
 CREATE VIEW scim.sync_captures AS
-	WITH RECURSIVE tree (sync_id, mapping_id, key_column, columns, relation) AS (
-		SELECT c.sync_id, c.mapping_id, c.key_column, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
+	WITH RECURSIVE tree (sync_id, mapping_id, key_columns, columns, relation) AS (
+		SELECT c.sync_id, c.mapping_id, c.key_columns, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
 		UNION
-		SELECT t.sync_id, t.mapping_id, t.key_column, t.columns, i.inhrelid
+		SELECT t.sync_id, t.mapping_id, t.key_columns, t.columns, i.inhrelid
 		FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relation
 	)
-	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_column, t.columns,
+	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_columns, t.columns,
 		coalesce(r.relkind IN ('r', 'p') AND (g.enabled = 4 OR
 			(g.present = 1 AND g.enabled = 1 AND (g.by_row OR r.relkind = 'p'))), false) AS captured, m.name AS mapping
 	FROM tree t
@@ -164,7 +167,7 @@ COMMENT ON VIEW scim.sync_captures IS 'Relations that are watched, with their pa
 COMMENT ON COLUMN scim.sync_captures.sync IS 'Name of the sync; null: it is for the option "track" of the mapping.';
 COMMENT ON COLUMN scim.sync_captures.mapping IS 'Name of the mapping.';
 COMMENT ON COLUMN scim.sync_captures.relation IS 'The relation.';
-COMMENT ON COLUMN scim.sync_captures.key_column IS 'Column with the key of the row that is pushed.';
+COMMENT ON COLUMN scim.sync_captures.key_columns IS 'Columns with the key of the row that is pushed.';
 COMMENT ON COLUMN scim.sync_captures.columns IS 'Columns whose change matters, besides the key; null: all.';
 COMMENT ON COLUMN scim.sync_captures.captured IS 'Whether its triggers are there and enabled; false: only reconcile sees a change (always so of views and foreign tables).';
 
@@ -185,7 +188,7 @@ CREATE FUNCTION scim.create_sync(
 REVOKE ALL ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb) FROM PUBLIC;
 COMMENT ON FUNCTION scim.create_sync(text, text, name, text[], text, jsonb, interval, jsonb) IS
 'Make a sync: push the rows of a mapping to a server. Changes are captured from now on, nothing is sent before scim.start_sync. Waits for transactions that have written to the mapped tables.
-name: unique; mapping: name; server: name of a foreign server; actions: of create, update, delete; none: rows are only matched, so that other syncs can refer to their resources; scope: SQL condition over the relation, evaluated as the mapping''s owner (default: every row); attributes: how an attribute is matched and applied, such as {"userName": {"match": 1}, "title": {"apply": "create_only", "on_null": "remove"}}: match: rank among the matching attributes, apply: always, create_only or if_absent, on_null: remove (the default), skip or default, default: the value for that; delete_after: how long after a row has gone its resource is deleted; it is disabled at once; options: object with adopt: what becomes of a resource that is at the target already and matches: auto (it is the row''s), approve (when scim.approve says so) or never; guard_count, guard_percent: disables and deletes in an hour that need no approval, the greater of a number (20) and a share of the linked rows (5); recreate_count: resources that have gone from the target and are made anew in an hour without approval (5); escrow_days: after so many days what is refused, or waits for other rows, is given up (28); create_inactive: true: rows that say active: false are created, too; flatten_groups: true: members of groups in a group are sent as members of it, and groups are no members.
+name: unique; mapping: name; server: name of a foreign server; actions: of create, update, delete; none: rows are only matched, so that other syncs can refer to their resources; scope: SQL condition over the relation, evaluated as the mapping''s owner (default: every row); attributes: how an attribute is matched and applied, such as {"userName": {"match": 1}, "title": {"apply": "create_only", "on_null": "remove"}}: match: rank among the matching attributes (those of one rank have to match together), apply: always, create_only or if_absent, on_null: remove (the default), skip or default, default: the value for that; delete_after: how long after a row has gone its resource is deleted; it is disabled at once; options: object with adopt: what becomes of a resource that is at the target already and matches: auto (it is the row''s), approve (when scim.approve says so) or never; guard_count, guard_percent: disables and deletes in an hour that need no approval, the greater of a number (20) and a share of the linked rows (5); recreate_count: resources that have gone from the target and are made anew in an hour without approval (5); escrow_days: after so many days what is refused, or waits for other rows, is given up (28); create_inactive: true: rows that say active: false are created, too; flatten_groups: true: members of groups in a group are sent as members of it, and groups are no members; drift_interval: how often the list of the target is read, when there is nothing else to do, to see what somebody has changed there (scim.sync_drift; default: never); drift_repair: true: that is changed back.
 Errors: 42710 name taken, 42704 no such mapping or server, 22023 bad argument (names the attribute), 42501 not a member of the mapping''s owner, no USAGE on the server, or the owner has no TRIGGER on a table, 0A000 a mapping of the built-in store.';
 
 CREATE FUNCTION scim.alter_sync(

@@ -182,21 +182,40 @@ COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants
 
 CREATE VIEW scim.sync_status AS
 	SELECT s.name, m.name AS mapping, s.server, s.state, s.state_reason AS reason,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'linked') AS linked,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'pending') AS pending,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'disabled') AS disabled,
-		pg_catalog.count(*) FILTER (WHERE l.state IN ('parked', 'conflict')) AS failed,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'skipped') AS skipped,
-		pg_catalog.count(*) FILTER (WHERE l.state = 'staged') AS staged,
-		pg_catalog.count(*) FILTER (WHERE l.intent IS NOT NULL) AS in_flight,
-		pg_catalog.count(*) FILTER (WHERE l.next_at <= pg_catalog.clock_timestamp()) AS due,
-		(SELECT pg_catalog.count(*) FROM scim._dirty d WHERE d.sync_id = s.id) AS queued,
-		(SELECT pg_catalog.min(d.at) FROM scim._dirty d WHERE d.sync_id = s.id) AS queued_since
+		l.linked, l.pending, l.disabled, l.failed, l.skipped, l.staged, l.in_flight, l.due, d.queued, d.queued_since,
+		pg_catalog.round(100.0 * (l.total - l.open) / NULLIF(l.total, 0), 1) AS percent,
+		pg_catalog.round(r.rate::numeric, 2) AS rate,
+		CASE WHEN l.open > 0 AND r.rate > 0 THEN pg_catalog.make_interval(secs => pg_catalog.round((l.open / r.rate)::numeric)::float8) END AS eta,
+		pg_catalog.clock_timestamp() - LEAST(d.queued_since, l.due_since) AS lag,
+		(SELECT a.verdict || coalesce(': ' || a.detail, '') FROM scim._attempts a
+			WHERE a.sync_id = s.id AND a.verdict NOT IN ('ok', 'not found') AND a.at > pg_catalog.clock_timestamp() - interval '1 day'
+			ORDER BY a.at DESC LIMIT 1) AS last_error
 	FROM scim._syncs s
 	JOIN scim._mappings m ON m.id = s.mapping_id
-	LEFT JOIN scim._links l ON l.sync_id = s.id
-	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE')
-	GROUP BY s.id, m.name;
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) AS total,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'linked') AS linked,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'pending') AS pending,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'disabled') AS disabled,
+			pg_catalog.count(*) FILTER (WHERE k.state IN ('parked', 'conflict')) AS failed,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'skipped') AS skipped,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'staged') AS staged,
+			pg_catalog.count(*) FILTER (WHERE k.intent IS NOT NULL) AS in_flight,
+			pg_catalog.count(*) FILTER (WHERE k.next_at <= pg_catalog.clock_timestamp()) AS due,
+			pg_catalog.min(k.next_at) FILTER (WHERE k.next_at <= pg_catalog.clock_timestamp()) AS due_since,
+			pg_catalog.count(*) FILTER (WHERE k.state = 'pending' OR k.intent IS NOT NULL OR k.next_at <= pg_catalog.clock_timestamp()) AS open
+		FROM scim._links k WHERE k.sync_id = s.id
+	) l
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.at) AS queued_since FROM scim._dirty q WHERE q.sync_id = s.id
+	) d
+	CROSS JOIN LATERAL (
+		SELECT pg_catalog.count(*) / GREATEST(1, EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(a.at))) AS rate
+		FROM scim._attempts a
+		WHERE a.sync_id = s.id AND a.at > pg_catalog.clock_timestamp() - interval '1 minute'
+			AND a.source_key IS NOT NULL AND a.method <> 'GET' AND a.verdict = 'ok'
+	) r
+	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_status FROM PUBLIC;
 COMMENT ON VIEW scim.sync_status IS 'How far each sync of a role of the current user is.';
 COMMENT ON COLUMN scim.sync_status.name IS 'Name of the sync.';
@@ -214,6 +233,11 @@ COMMENT ON COLUMN scim.sync_status.in_flight IS 'Rows that a request is about no
 COMMENT ON COLUMN scim.sync_status.due IS 'Rows that are to be looked at now.';
 COMMENT ON COLUMN scim.sync_status.queued IS 'Entries of the queue of changes; each is up to 1,000 rows.';
 COMMENT ON COLUMN scim.sync_status.queued_since IS 'When the oldest change in the queue was made.';
+COMMENT ON COLUMN scim.sync_status.percent IS 'How many of a hundred rows are settled: at the target, or failed, skipped, staged. What is still in the queue is not counted.';
+COMMENT ON COLUMN scim.sync_status.rate IS 'Rows written in a second, of the last minute.';
+COMMENT ON COLUMN scim.sync_status.eta IS 'How long the rest takes at that rate; null: there is none, or nothing is written.';
+COMMENT ON COLUMN scim.sync_status.lag IS 'Age of what waits longest to be looked at; null: nothing does.';
+COMMENT ON COLUMN scim.sync_status.last_error IS 'What the last request of this day that failed has come to.';
 
 CREATE FUNCTION scim.plan(
 	sync text,

@@ -46,6 +46,34 @@ COMMENT ON COLUMN scim.orphans.display_name IS 'Its displayName.';
 COMMENT ON COLUMN scim.orphans.active IS 'Whether it is in use, as the target says.';
 COMMENT ON COLUMN scim.orphans.seen IS 'When the list was read.';
 
+CREATE TABLE scim._drift (
+	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
+	source_key text COLLATE "C" NOT NULL,
+	remote_id text COLLATE "C" NOT NULL,
+	attribute text,
+	seen timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp()
+);
+CREATE INDEX _drift_sync ON scim._drift (sync_id, source_key);
+REVOKE ALL ON TABLE scim._drift FROM PUBLIC;
+COMMENT ON TABLE scim._drift IS 'Internal: what the worker has found changed at targets; see the view scim.sync_drift.';
+COMMENT ON COLUMN scim._drift.sync_id IS 'The sync.';
+COMMENT ON COLUMN scim._drift.source_key IS 'Key of the row.';
+COMMENT ON COLUMN scim._drift.remote_id IS 'id of its resource.';
+COMMENT ON COLUMN scim._drift.attribute IS 'What differs; null: the resource has gone.';
+COMMENT ON COLUMN scim._drift.seen IS 'When.';
+
+CREATE VIEW scim.sync_drift AS
+	SELECT s.name AS sync, d.source_key, d.remote_id, d.attribute, d.seen
+	FROM scim._drift d JOIN scim._syncs s ON s.id = d.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
+	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
+REVOKE ALL ON TABLE scim.sync_drift FROM PUBLIC;
+COMMENT ON VIEW scim.sync_drift IS 'What the last look at the target (option drift_interval of a sync) has found changed there, for the syncs of a role of the current user. scim.check_drift() looks now, and shows values.';
+COMMENT ON COLUMN scim.sync_drift.sync IS 'Name of the sync.';
+COMMENT ON COLUMN scim.sync_drift.source_key IS 'Key of the row.';
+COMMENT ON COLUMN scim.sync_drift.remote_id IS 'id of its resource.';
+COMMENT ON COLUMN scim.sync_drift.attribute IS 'What differs; null: the resource has gone.';
+COMMENT ON COLUMN scim.sync_drift.seen IS 'When it was found.';
+
 CREATE FUNCTION scim.check_drift(
 	sync text,
 	repair boolean DEFAULT false,

@@ -157,7 +157,7 @@ check_new_rows(Check *check)
 
 		if (att->attisdropped || !att->attnotnull || att->atthasdef || att->attidentity || is_given(m, i + 1, column))
 			continue;
-		if (i + 1 == m->key.attnum)
+		if (scim_key_has_column(&m->key, i + 1))
 			report(check, "error", "id", psprintf("nothing gives a new row its key %s", column),
 				   "Give the column a default, or map the attribute that it is.");
 		else
@@ -169,6 +169,20 @@ check_new_rows(Check *check)
 
 /* ---- identity and uniqueness ---- */
 
+/* How a person would say what the key is. */
+static const char *
+key_text(const ScimMapping *m)
+{
+	StringInfoData text;
+
+	if (m->key.by_expression || m->key.parts[0].attnum == 0)
+		return m->key.id.expr;
+	initStringInfo(&text);
+	for (int i = 0; i < m->key.n; i++)
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "", m->key.parts[i].expr + 2);
+	return text.data;
+}
+
 static void
 check_key(Check *check)
 {
@@ -176,11 +190,13 @@ check_key(Check *check)
 
 	if (get_rel_relkind(m->relid) == RELKIND_VIEW)
 		return;
-	if (!OidIsValid(scim_mapping_index(m, m->relid, "r", m->key.expr, m->scope_columns, true)))
-		report(check, "warning", "id", psprintf("no unique index keeps two rows from having one key %s", m->key.expr + 2),
+	if (!OidIsValid(scim_key_index(m, m->scope_columns, true)))
+		report(check, "warning", "id", psprintf("no unique index keeps two rows from having one key %s", key_text(m)),
+			   m->key.by_expression ? "An id names one resource, and rows are looked for by it: see scim.recommend_indexes." :
 			   "An id names one resource: declare the key UNIQUE.");
-	if (m->key.max_length > 0 && m->key.max_length < 16)
-		report(check, "notice", "id", psprintf("the key takes %d characters only", m->key.max_length), NULL);
+	for (int i = 0; i < m->key.n; i++)
+		if (m->key.parts[i].max_length > 0 && m->key.parts[i].max_length < 16)
+			report(check, "notice", "id", psprintf("the key takes %d characters only", m->key.parts[i].max_length), NULL);
 }
 
 /* A name that should be there once: by which rule does the table see to it? */
@@ -192,7 +208,8 @@ check_unique(Check *check, const ScimAttr *attr, const ScimSource *src)
 	const char *column = src->raw ? src->raw : src->expr;
 	const char *name = path_of(m, attr);
 
-	if (attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
+	/* (scim._unique_values sees to it in the built-in store) */
+	if (m->builtin || attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
 		return;
 	if (OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(attr, src), m->scope_columns, true)))
 	{
@@ -287,10 +304,10 @@ check_children(Check *check)
 			check_dependent(check, name, child->relid, m->relid);
 		if (child->kind != SCIM_CHILD_LINK || child->by_column || child->target == NULL)
 			continue;
-		if (!scim_has_foreign_key(child->relid, child->ref.attnum, child->target->relid))
+		if (!scim_has_foreign_key(child->relid, child->refs.attnums[0], child->target->relid))
 			report(check, "notice", name, psprintf("no foreign key leads from %s to %s: scim looks whether a member is there, and plain SQL can delete it",
 												   scim_qualified_relation(child->relid), scim_qualified_relation(child->target->relid)), NULL);
-		if (child->target->relid != m->relid && child->target->key.cls == SCIM_SQL_INTEGER && m->key.cls == SCIM_SQL_INTEGER)
+		if (child->target->relid != m->relid && child->target->key.id.cls == SCIM_SQL_INTEGER && m->key.id.cls == SCIM_SQL_INTEGER)
 			for (int j = 0; j < m->nchildren; j++)
 				if (j != i && m->children[j].kind == SCIM_CHILD_LINK && m->children[j].attr == child->attr && m->children[j].target == m)
 					report(check, "warning", name, "users and groups have ids of one form: a member that a client names without \"type\" is taken for a user",
@@ -311,7 +328,7 @@ check_children(Check *check)
 		}
 		check_dependent(check, m->sides[i].relation, m->sides[i].relid, m->relid);
 		if (m->sides[i].nfixed == 0 && get_rel_relkind(m->sides[i].relid) != RELKIND_VIEW &&
-			!OidIsValid(scim_mapping_index(m, m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].parent), m->sides[i].scope, true)))
+			!OidIsValid(scim_mapping_columns_index(m, m->sides[i].relid, m->sides[i].parent.attnums, m->sides[i].parent.n, m->sides[i].scope, true)))
 			report(check, "warning", m->sides[i].relation, "more than one row can be beside a resource: any of them is read", "Declare its parent column UNIQUE.");
 	}
 }

@@ -429,8 +429,6 @@ scim_drop_resource_type(PG_FUNCTION_ARGS)
 	scim_select_own("type in use",
 					"SELECT 'Endpoint \"' OPERATOR(pg_catalog.||) e.name OPERATOR(pg_catalog.||) '\" serves it.' FROM scim._endpoints e, scim._mappings m"
 					" WHERE m.resource_type OPERATOR(pg_catalog.=) $1 AND m.name OPERATOR(pg_catalog.=) ANY (e.mappings)"
-					" UNION ALL SELECT 'A sync uses its mapping.' FROM scim._syncs s, scim._mappings m"
-					" WHERE m.resource_type OPERATOR(pg_catalog.=) $1 AND s.mapping_id OPERATOR(pg_catalog.=) m.id"
 					" UNION ALL SELECT 'Mapping \"' OPERATOR(pg_catalog.||) m.name OPERATOR(pg_catalog.||) '\" uses it.' FROM scim._mappings m"
 					" WHERE m.resource_type OPERATOR(pg_catalog.=) $1 AND NOT m.builtin"
 					" UNION ALL SELECT 'There are resources of it.' WHERE EXISTS (SELECT 1 FROM scim.resources r WHERE r.resource_type OPERATOR(pg_catalog.=) $1)",

@@ -85,6 +85,9 @@ typedef struct ScimSync
 	bool		create_inactive;	/* rows that say active: false are created, too */
 	bool		flatten_groups; /* members of inner groups are members of the outer ones */
 	int			recreate_count; /* resources that have gone from the target and are made anew in an hour without approval */
+	int64		drift_seconds;	/* between looks at what has changed at the target; 0: none */
+	bool		drift_repair;	/* and it is changed back */
+	TimestampTz drift_at;		/* when that was done last */
 	int			escrow_days;	/* what is refused, or waits for other rows, is given up after so many */
 	ScimSyncState state;
 	const char *state_reason;	/* or NULL */
@@ -151,8 +154,8 @@ extern void scim_sync_set_state(int64 id, ScimSyncState state, const char *reaso
  */
 extern void scim_sync_queue(int64 sync_id, Datum keys, const char *reason);
 
-/* Has this transaction queued changes, or asked for the worker? */
-extern bool scim_sync_wake_is_pending(void);
+/* Has this transaction queued changes of a sync, or asked for the worker because of it? */
+extern bool scim_sync_wake_is_pending(int64 sync_id);
 /*
  * Replace what is queued for a sync by one entry that stands for every row: when
  * it starts anew, or when its queue has grown long while it did not run.  Needs
@@ -160,8 +163,11 @@ extern bool scim_sync_wake_is_pending(void);
  */
 extern void scim_sync_restart_queue(int64 sync_id);
 
-/* Wake the worker when the transaction, or subtransaction and all above, commit. */
-extern void scim_sync_wake_at_commit(void);
+/*
+ * Wake the worker when the transaction, or subtransaction and all above, commit;
+ * 0: because of no sync in particular.
+ */
+extern void scim_sync_wake_at_commit(int64 sync_id);
 
 /* Room for the key of a row, or so much of it. */
 #define SCIM_SLOW_KEY 128

@@ -125,6 +125,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	bool		linked = false;
 	bool		learned;
 
+	scim_writes_gather(run->id);
 	dlist_foreach_modify(iter, &run->flights)
 	{
 		ScimFlight *flight = dlist_container(ScimFlight, node, iter.cur);
@@ -176,6 +177,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (over || run->draining)
 			scim_run_forget_flight(p, run, flight);
 	}
+	scim_writes_end();
 	if (!linked)
 		return;
 	/* rows that refer to these can go on, also those of other syncs */
@@ -232,18 +234,24 @@ reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 	ScimLink   *links = scim_links_page(run->id, run->reconciled, page, &n);
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
+	const char *last = n > 0 ? links[n - 1].key : NULL;
+	int			nread = 0;
 	int			nmarked = 0;
 
+	/* those that are pending are looked at anyway */
 	for (int i = 0; i < n; i++)
+		if (strcmp(links[i].state, "pending") != 0)
+			links[nread++] = links[i];
+	for (int i = 0; i < nread; i++)
 		keys[i] = links[i].key;
-	documents = scim_watch_read(run, view, keys, n);
-	scim_nests_store(view, documents, n);
-	for (int i = 0; i < n; i++)
+	documents = scim_watch_read(run, view, keys, nread);
+	scim_nests_store(view, documents, nread);
+	for (int i = 0; i < nread; i++)
 		if (scim_link_needs_look(&links[i], &documents[i]))
 			keys[nmarked++] = links[i].key;
 	if (nmarked > 0)
 		scim_links_mark(run->id, keys, nmarked);
-	set_reconciled(p, run, n == page ? links[n - 1].key : NULL);
+	set_reconciled(p, run, n == page ? last : NULL);
 	if (n < page)
 	{
 		scim_links_forget_full(run->id, run->full_entries);
@@ -291,6 +299,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	documents = scim_watch_read(run, view, keys, n);
 	scim_nests_store(view, documents, n);
 	memset(&guard, 0, sizeof(guard));
+	scim_writes_gather(run->id);
 	for (int i = 0; i < n; i++)
 	{
 		ScimDecision *decision;
@@ -328,6 +337,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		}
 		scim_run_begin_flight(run, flight);
 	}
+	scim_writes_end();
 	if (rescan)
 		run->scan.state = SCIM_SCAN_NONE;
 	run->idle_rows = begun < n / 4;
@@ -427,6 +437,9 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		more = take_up(p, run, view, room, creates) || more;
 	}
 
+	if (run->drift != SCIM_DRIFT_NONE)
+		more = scim_drift_work(p, run, view) || more;
+
 	if (run->target->blocked_until > now)
 		run->due_at = run->target->blocked_until;
 	else if (run->nflights >= most)
@@ -439,13 +452,19 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	{
 		TimestampTz next = scim_links_next(run->id);
 
-		if (run->nflights == 0)
+		if (run->nflights == 0 && run->drift == SCIM_DRIFT_NONE)
+		{
 			run->scan.state = SCIM_SCAN_NONE;
+			/* what somebody has changed there is looked for when there is nothing else to do */
+			if (scim_drift_due(sync) <= GetCurrentTimestamp() && !run->trial)
+				scim_list_check(p, run, view, now);
+			next = Min(next, scim_drift_due(sync));
+		}
 		/* there is nothing to try it with */
 		if (run->trial && !run->tried)
 			end_quarantine(run, sync);
 		/* what is due and was not taken up is locked by somebody, for a moment */
 		run->due_at = next == DT_NOEND ? PG_INT64_MAX :
-			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, LOCKED_MS);
+			now + Max(TimestampDifferenceMilliseconds(GetCurrentTimestamp(), next) + 1, run->drift == SCIM_DRIFT_NONE ? LOCKED_MS : SCIM_LIST_MS);
 	}
 }

@@ -184,6 +184,13 @@ add_rule(ScimSyncView *view, const ScimAttr *attr)
 	rule->attrs[0] = attr;
 }
 
+static void
+add_to_rule(ScimMatchRule *rule, const ScimAttr *attr)
+{
+	rule->attrs = repalloc(rule->attrs, sizeof(ScimAttr *) * (rule->nattrs + 1));
+	rule->attrs[rule->nattrs++] = attr;
+}
+
 /* Does "eq" on this attribute work at the target? */
 static bool
 can_filter(const ScimServer *server, const ScimResourceType *type, const char *name)
@@ -232,6 +239,10 @@ set_match_rules(ScimSyncView *view)
 			break;
 		done = next->match;
 		add_rule(view, path_attr(sync, view->type, next->path, &unmapped));
+		/* those of one rank are one rule */
+		for (int i = 0; i < sync->nattributes; i++)
+			if (sync->attributes[i].match == done && &sync->attributes[i] != next)
+				add_to_rule(&view->rules[view->nrules - 1], path_attr(sync, view->type, sync->attributes[i].path, &unmapped));
 	}
 	if (view->nrules > 0)
 		return;
@@ -640,6 +651,9 @@ scim_match_path(const ScimSyncView *view, const ScimMatchRule *rule, const json_
 
 		if (value == NULL)
 			return NULL;
+		/* where a filter has no "and", the rest is looked for in what is returned */
+		if (i > 0 && !view->server->filter_and)
+			continue;
 		if (i > 0)
 			appendStringInfoString(&filter, " and ");
 		appendStringInfoString(&filter, scim_attr_path(view->type, attr, name, sizeof(name)));

@@ -1,10 +1,11 @@
 /*
  * provisioner_drift.c
- *		scim.check_drift(): what a target has, held against what it has
- *		acknowledged (provisioning-engine 2.6).
+ *		What a target has, held against what it has acknowledged
+ *		(provisioning-engine 2.6): by scim.check_drift(), and by the worker at
+ *		the times that a sync names.
  *
- * The list is read by this session, page by page, into scim._remote; then links
- * are gone through by pages.
+ * The list is read page by page into scim._remote, by the session or by the
+ * worker as for matching; then links are gone through by pages.
  */
 #include "postgres.h"
 
@@ -18,9 +19,9 @@
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
-#include "provisioner_flight.h"
+#include "provisioner_guard.h"
 #include "provisioner_internal.h"
-#include "provisioner_scan.h"
+#include "provisioner_run.h"
 #include "../client/client_call.h"
 #include "../compat.h"
 #include "../scim_guc.h"
@@ -87,7 +88,7 @@ read_list(const ScimSyncView *view)
 
 typedef struct Drift
 {
-	ReturnSetInfo *result;
+	ReturnSetInfo *result;		/* NULL: it goes into scim._drift */
 	const ScimSyncView *view;
 	const char *key;
 	const char *remote_id;
@@ -109,6 +110,22 @@ jsonb_of(const json_t *value, bool *isnull)
 	return DirectFunctionCall1(jsonb_in, CStringGetDatum(text));
 }
 
+/* Without values: who may see them is asked when somebody looks. */
+static void
+keep_drift(const Drift *drift, const char *attribute)
+{
+	Oid			types[4] = {INT8OID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[4] = {Int64GetDatum(drift->view->sync->id), CStringGetTextDatum(drift->key), CStringGetTextDatum(drift->remote_id),
+	attribute ? CStringGetTextDatum(attribute) : (Datum) 0};
+	char		nulls[5] = "    ";
+
+	if (attribute == NULL)
+		nulls[3] = 'n';
+	if (scim_own_execute("keep drift", "INSERT INTO scim._drift (sync_id, source_key, remote_id, attribute) VALUES ($1, $2, $3, $4)",
+						 4, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._drift");
+}
+
 static void
 put_drift(Drift *drift, const char *attribute, const json_t *wanted, const json_t *found)
 {
@@ -116,6 +133,11 @@ put_drift(Drift *drift, const char *attribute, const json_t *wanted, const json_
 	bool		nulls[5] = {false, false, attribute == NULL, false, false};
 
 	drift->n++;
+	if (drift->result == NULL)
+	{
+		keep_drift(drift, attribute);
+		return;
+	}
 	values[0] = CStringGetTextDatum(drift->key);
 	values[1] = CStringGetTextDatum(drift->remote_id);
 	if (attribute)
@@ -170,21 +192,27 @@ compare_active(Drift *drift, const json_t *found)
 static void
 repair(const Drift *drift, const char *found)
 {
-	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
-	Datum		values[3] = {Int64GetDatum(drift->view->sync->id), CStringGetTextDatum(drift->key), (Datum) 0};
-	char		nulls[4] = "   ";
+	Oid			types[4] = {INT8OID, TEXTOID, TEXTOID, BOOLOID};
+	Datum		values[4] = {Int64GetDatum(drift->view->sync->id), CStringGetTextDatum(drift->key), (Datum) 0, BoolGetDatum(false)};
+	char		nulls[5] = "    ";
 
 	nulls[2] = found ? ' ' : 'n';
 	if (found)
 		values[2] = CStringGetTextDatum(found);
+	else if (drift->result == NULL)
+		/* nobody has asked for it: then it has bounds */
+		values[3] = BoolGetDatum(!scim_guard_may_recreate(drift->view, drift->key));
 	if (scim_own_execute("repair",
-						 "UPDATE scim._links SET state = CASE WHEN $3 IS NULL THEN 'pending' ELSE 'linked' END,"
+						 "UPDATE scim._links SET state = CASE WHEN $4 THEN 'staged' WHEN $3 IS NULL THEN 'pending' ELSE 'linked' END,"
+						 " staged = CASE WHEN $4 THEN 'recreate' END, approval = NULL,"
 						 " remote_id = CASE WHEN $3 IS NOT NULL THEN remote_id END,"
 						 " wanted = CASE WHEN $3 IS NULL THEN acked END, doubt = CASE WHEN $3 IS NULL THEN 1 ELSE doubt END,"
 						 " acked = coalesce($3, '{}')::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'id', acked_hash = NULL,"
-						 " reason = 'the target had something else', next_at = pg_catalog.clock_timestamp()"
+						 " reason = CASE WHEN $4 THEN 'its resource has gone from the target, like too many in this hour: making it anew waits for scim.approve()'"
+						 " ELSE 'the target had something else' END,"
+						 " next_at = CASE WHEN NOT $4 THEN pg_catalog.clock_timestamp() END, lane = 1"
 						 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2 AND intent IS NULL",
-						 3, types, values, nulls, false, 0) != SPI_OK_UPDATE)
+						 4, types, values, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._links");
 }
 
@@ -202,6 +230,8 @@ compare_page(Drift *drift, char **after, bool repairing, MemoryContext caller)
 						 " WHERE r.sync_id OPERATOR(pg_catalog.=) l.sync_id AND r.remote_id OPERATOR(pg_catalog.=) l.remote_id LIMIT 1)"
 						 " FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1 AND l.source_key OPERATOR(pg_catalog.>) $2"
 						 " AND l.remote_id IS NOT NULL AND l.intent IS NULL AND l.state IN ('linked', 'disabled')"
+						 /* what was written since is not what was read */
+						 " AND l.changed_at OPERATOR(pg_catalog.<) (SELECT c.began FROM scim._scans c WHERE c.sync_id OPERATOR(pg_catalog.=) $1)"
 						 " ORDER BY l.source_key LIMIT $3",
 						 3, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._links");
@@ -269,8 +299,67 @@ scim_check_drift(PG_FUNCTION_ARGS)
 	}
 	MemoryContextDelete(page);
 	if (repairing)
-		scim_sync_wake_at_commit();
+		scim_sync_wake_at_commit(drift.view->sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	return (Datum) 0;
+}
+
+/* ---- by the worker ---- */
+
+TimestampTz
+scim_drift_due(const ScimSync *sync)
+{
+	return sync->drift_seconds == 0 ? DT_NOEND : TimestampTzPlusMilliseconds(sync->drift_at, sync->drift_seconds * INT64CONST(1000));
+}
+
+static void
+execute(const char *key, const char *sql, int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(sync_id)};
+
+	(void) scim_own_execute(key, sql, 1, types, values, NULL, false, 0);
+}
+
+static void
+end_check(ScimSyncRun *run)
+{
+	execute("drift checked", "UPDATE scim._syncs SET drift_at = pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) $1", run->id);
+	run->drift = SCIM_DRIFT_NONE;
+	if (run->drift_after)
+		pfree(run->drift_after);
+	run->drift_after = NULL;
+}
+
+bool
+scim_drift_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
+{
+	Drift		drift = {.view = view};
+	char	   *after = run->drift_after ? run->drift_after : "";
+	bool		more;
+
+	if (run->drift == SCIM_DRIFT_READING)
+	{
+		if (run->scan.state == SCIM_SCAN_RUNNING)
+			return false;
+		if (run->scan.state != SCIM_SCAN_DONE)
+		{
+			/* another time */
+			end_check(run);
+			return false;
+		}
+		execute("forget drift", "DELETE FROM scim._drift WHERE sync_id OPERATOR(pg_catalog.=) $1", run->id);
+		run->drift = SCIM_DRIFT_COMPARING;
+	}
+	more = compare_page(&drift, &after, view->sync->drift_repair, CurrentMemoryContext);
+	if (!more)
+	{
+		end_check(run);
+		return false;
+	}
+	if (run->drift_after)
+		pfree(run->drift_after);
+	run->drift_after = MemoryContextStrdup(p->context, after);
+	return true;
 }

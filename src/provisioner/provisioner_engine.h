@@ -194,11 +194,6 @@ extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, int *n);
 /* The link of a key, made if it is not there, locked; raises 55006 if a request is in flight. */
 extern ScimLink *scim_link_lock(int64 sync_id, const char *key);
 extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n);
-extern void scim_link_intend(int64 sync_id, const char *key, const char *intent);
-extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
-extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
-extern const char *scim_link_of_gone(int64 sync_id, const char *key, bool drop);
-extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
 extern void scim_links_recover(int64 sync_id, const char *const *flying, int n);
 extern void scim_attempts_forget(void);
 extern void scim_links_give_up_waiting(void);
@@ -208,9 +203,26 @@ extern List *scim_links_partners(const ScimSync *sync, List **mappings);
 extern TimestampTz scim_links_next(int64 sync_id);
 extern bool scim_links_full_wanted(int64 sync_id);
 extern int	scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const char ***keys);
+extern TimestampTz scim_attempts_held(const char *server);
+
+/* ---- what becomes of links, and the log (provisioner_write.c) ---- */
+
+/*
+ * From here on what is written about this sync is gathered; it is written at the
+ * end, which comes in the same transaction.  Otherwise each call writes at once.
+ */
+extern void scim_writes_gather(int64 sync_id);
+extern void scim_writes_end(void);
+
+extern void scim_link_intend(int64 sync_id, const char *key, const char *intent);
+extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
+/* After the last answer: what is known now. */
+extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
+/* The key that a resource of the target belongs to, or NULL.  Knows what is gathered. */
+extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
+extern const char *scim_link_of_gone(int64 sync_id, const char *key, bool drop);
 extern void scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
 							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until);
-extern TimestampTz scim_attempts_held(const char *server);
 
 /* ---- decisions (provisioner_plan.c) ---- */
 

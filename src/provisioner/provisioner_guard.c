@@ -260,7 +260,7 @@ scim_secret_changed(PG_FUNCTION_ARGS)
 	row = TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple : trigger->tg_trigtuple;
 
 	/* also for those that only wait for a secret, or that have to do without */
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(0);
 	if (TRIGGER_FIRED_BY_DELETE(trigger->tg_event))
 		return PointerGetDatum(NULL);
 

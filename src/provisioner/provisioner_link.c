@@ -1,6 +1,7 @@
 /*
  * provisioner_link.c
- *		Fixed statements on the queue, the links and the log.
+ *		Fixed statements on the queue, the links and the log (what becomes of links:
+ *		provisioner_write.c).
  *
  * All run as the owner of these tables (scim_own_execute), in the transaction
  * and the snapshot of whoever calls.
@@ -34,29 +35,10 @@ text_array(const char *const *values, int n)
 }
 
 static Datum
-list_array(List *list)
-{
-	const char **values = palloc(sizeof(char *) * Max(list_length(list), 1));
-	int			n = 0;
-	ListCell   *lc;
-
-	foreach(lc, list)
-		values[n++] = (const char *) lfirst(lc);
-	return text_array(values, n);
-}
-
-static Datum
 text_or_null(const char *value, char *isnull)
 {
 	*isnull = value == NULL ? 'n' : ' ';
 	return value == NULL ? (Datum) 0 : CStringGetTextDatum(value);
-}
-
-static Datum
-time_or_null(TimestampTz value, char *isnull)
-{
-	*isnull = value == 0 ? 'n' : ' ';
-	return TimestampTzGetDatum(value);
 }
 
 /* Text of a column of the i-th row, in the current context; NULL. */
@@ -341,124 +323,6 @@ scim_link_lock(int64 sync_id, const char *key)
 	return link;
 }
 
-/* Before the first request is sent: what it is meant to lead to. */
-void
-scim_link_intend(int64 sync_id, const char *key, const char *intent)
-{
-	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
-	Datum		values[3] = {Int64GetDatum(sync_id), CStringGetTextDatum(key), CStringGetTextDatum(intent)};
-
-	(void) execute("intend",
-				   "UPDATE scim._links SET intent = $3, intent_at = pg_catalog.clock_timestamp(), dirty = false,"
-				   " changed_at = pg_catalog.clock_timestamp()"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   3, types, values, NULL, SPI_OK_UPDATE);
-}
-
-/* Before a POST is sent: from now on there may be a resource that is not known here. */
-void
-scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
-{
-	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
-	Datum		values[3] = {Int64GetDatum(sync_id), CStringGetTextDatum(key), CStringGetTextDatum(wanted)};
-
-	(void) execute("intend create",
-				   "UPDATE scim._links SET intent = 'create', wanted = $3::pg_catalog.jsonb,"
-				   " changed_at = pg_catalog.clock_timestamp()"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   3, types, values, NULL, SPI_OK_UPDATE);
-}
-
-/*
- * After the last answer: what is known now.  A row that has changed meanwhile
- * is due at once.
- */
-void
-scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
-{
-	Oid			types[18] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-	INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, TIMESTAMPTZOID};
-	Datum		values[18];
-	char		nulls[18];
-
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = Int64GetDatum(sync_id);
-	values[1] = CStringGetTextDatum(update->key);
-	if (update->state == NULL)
-	{
-		/* a row that has come back meanwhile begins anew */
-		(void) execute("drop link",
-					   "WITH d AS (DELETE FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
-					   " AND source_key OPERATOR(pg_catalog.=) $2 RETURNING dirty)"
-					   " INSERT INTO scim._dirty (sync_id, keys, reason) SELECT $1, ARRAY[$2], 'update' FROM d WHERE d.dirty",
-					   2, types, values, nulls, SPI_OK_INSERT);
-		return;
-	}
-	values[2] = CStringGetTextDatum(update->state);
-	values[3] = text_or_null(update->remote_id, &nulls[3]);
-	values[4] = text_or_null(update->acked, &nulls[4]);
-	values[5] = text_or_null(update->wanted, &nulls[5]);
-	values[6] = text_or_null(update->wanted_hash, &nulls[6]);
-	values[7] = text_or_null(update->reason, &nulls[7]);
-	values[8] = Int32GetDatum(update->doubt);
-	values[9] = Int32GetDatum(update->attempts);
-	values[10] = time_or_null(update->next_at, &nulls[10]);
-	values[11] = time_or_null(update->gone_at, &nulls[11]);
-	values[12] = BoolGetDatum(update->waiting);
-	values[13] = text_or_null(update->staged, &nulls[13]);
-	values[14] = text_or_null(update->approval, &nulls[14]);
-	values[15] = text_or_null(update->acked ? scim_text_hash(update->acked) : NULL, &nulls[15]);
-	values[16] = list_array(update->refused);
-	nulls[16] = update->refused == NIL ? 'n' : ' ';
-	values[17] = time_or_null(update->refused_until, &nulls[17]);
-	(void) execute("store link",
-				   "UPDATE scim._links SET state = $3, remote_id = $4, acked = coalesce($5::pg_catalog.jsonb, acked),"
-				   " wanted = $6::pg_catalog.jsonb, wanted_hash = pg_catalog.decode($7, 'hex'), reason = $8, doubt = $9, attempts = $10,"
-				   " next_at = CASE WHEN dirty AND intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE $11 END, gone_at = $12, waiting = $13,"
-				   " waiting_since = CASE WHEN $13 THEN coalesce(waiting_since, pg_catalog.clock_timestamp()) END, staged = $14, approval = $15,"
-				   " refused = $17, refused_until = $18,"
-				   " acked_hash = CASE WHEN $5 IS NULL THEN acked_hash ELSE pg_catalog.decode($16, 'hex') END,"
-				   " intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2",
-				   18, types, values, nulls, SPI_OK_UPDATE);
-}
-
-/* The key that a resource of the target belongs to, or NULL. */
-const char *
-scim_link_of_remote(int64 sync_id, const char *remote_id)
-{
-	Oid			types[2] = {INT8OID, TEXTOID};
-	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(remote_id)};
-
-	if (execute("link of remote",
-				"SELECT source_key FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
-				" AND remote_id OPERATOR(pg_catalog.=) $2",
-				2, types, values, NULL, SPI_OK_SELECT) == 0)
-		return NULL;
-	return row_text(0, 1);
-}
-
-/*
- * The state of a link whose row is gone and that no request is about, or NULL;
- * "drop": it goes, because its resource is another row's.
- */
-const char *
-scim_link_of_gone(int64 sync_id, const char *key, bool drop)
-{
-	Oid			types[2] = {INT8OID, TEXTOID};
-	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
-
-#define OF_GONE \
-	" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND source_key OPERATOR(pg_catalog.=) $2" \
-	" AND gone_at IS NOT NULL AND intent IS NULL AND NOT dirty"
-	if ((drop ? execute("drop link of gone row", "DELETE FROM scim._links" OF_GONE " RETURNING state",
-						2, types, values, NULL, SPI_OK_DELETE_RETURNING) :
-		 execute("link of gone row", "SELECT state FROM scim._links" OF_GONE, 2, types, values, NULL, SPI_OK_SELECT)) == 0)
-		return NULL;
-	return row_text(0, 1);
-#undef OF_GONE
-}
-
 /*
  * Whoever sent the requests in flight is gone, and nobody knows what became of
  * them: they are looked at again; nothing is created before the target has said
@@ -608,34 +472,6 @@ scim_links_keys(int64 sync_id, bool all, const char *after, int limit, const cha
 	for (int i = 0; i < n; i++)
 		(*keys)[i] = row_text(i, 1);
 	return n;
-}
-
-void
-scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until)
-{
-	Oid			types[10] = {INT8OID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID};
-	Datum		values[10];
-	char		nulls[10];
-	const char *filter = strchr(path, '?');
-
-	memset(nulls, ' ', sizeof(nulls));
-	values[0] = Int64GetDatum(sync_id);
-	values[1] = text_or_null(key, &nulls[1]);
-	values[2] = CStringGetTextDatum(action);
-	values[3] = CStringGetTextDatum(method);
-	/* values of a filter are personal data */
-	values[4] = CStringGetTextDatum(filter ? pnstrdup(path, filter - path) : path);
-	nulls[5] = response->status == 0 ? 'n' : ' ';
-	values[5] = Int32GetDatum(response->status);
-	values[6] = CStringGetTextDatum(scim_retry_verdict_name(verdict));
-	values[7] = text_or_null(detail && detail[0] ? detail : NULL, &nulls[7]);
-	values[8] = Float8GetDatum(response->ms);
-	values[9] = time_or_null(held_until, &nulls[9]);
-	(void) execute("log attempt",
-				   "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until)"
-				   " VALUES ($1, $2, pg_catalog.clock_timestamp(), $3, $4, $5, $6, $7, $8, $9, $10)",
-				   10, types, values, nulls, SPI_OK_INSERT);
 }
 
 /*

@@ -66,6 +66,20 @@ scim_list_want(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, i
 		run->busy_until = now + SCIM_LIST_MS;
 }
 
+void
+scim_list_check(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
+{
+	if (run->busy_until > now)
+		return;
+	if (!scim_scan_begin(view, &run->scan, 0, true))
+	{
+		run->busy_until = now + SCIM_LIST_MS;
+		return;
+	}
+	run->drift = SCIM_DRIFT_READING;
+	ask_page(p, run, view);
+}
+
 bool
 scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view)
 {
@@ -78,4 +92,5 @@ scim_list_stop(ScimSyncRun *run)
 	if (run->scan.state == SCIM_SCAN_RUNNING)
 		scim_scan_release(run->id);
 	run->scan.state = SCIM_SCAN_NONE;
+	run->drift = SCIM_DRIFT_NONE;
 }

@@ -334,6 +334,8 @@ scim_answer_matched(ScimAnswer *ctx)
 		return scim_answer_park(ctx, "conflict", psprintf("%d resources match", nfound));
 	if (nfound < (int) json_array_size(resources) && is_cut(ctx, resources))
 	{
+		if (rule->nattrs > 1 && !ctx->view->server->filter_and)
+			return scim_answer_park(ctx, "conflict", "more resources match a part of the rule than the target sends");
 		/* whoever is looked for, or a second one, may be on a page that was not sent */
 		ctx->reason = "asked for one by a filter, the target sends others";
 		return scim_answer_reformed(ctx, scim_adapt_learn_scan(ctx->view, ctx->reason));

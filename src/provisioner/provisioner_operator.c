@@ -172,7 +172,7 @@ one_row(FunctionCallInfo fcinfo, bool dry)
 		scim_sync_queue(sync->id, PointerGetDatum(construct_array(&own, 1, TEXTOID, -1, false, TYPALIGN_INT)), "update");
 	}
 	if (!dry)
-		scim_sync_wake_at_commit();
+		scim_sync_wake_at_commit(sync->id);
 
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
@@ -218,7 +218,7 @@ update_links(FunctionCallInfo fcinfo, const char *name, const char *sql, Oid typ
 	if (scim_own_execute(name, sql, 2, types, values, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._links");
 	n = (int64) SPI_processed;
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	return n;
@@ -345,7 +345,7 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 		scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
 	if (scope.watermark)
 		scim_sync_queue(sync->id, (Datum) 0, "full");
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -404,16 +404,16 @@ scim_wait_synced(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(2))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("say how long to wait")));
-	if (scim_sync_wake_is_pending())
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("this transaction has changes that are sent only after its commit"),
-				 errhint("Commit first.")));
 	end = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(GetCurrentTimestamp()),
 												  PG_GETARG_DATUM(2)));
 	SPI_connect();
 	scim_catalog_begin();
 	sync = scim_sync_of_caller(fcinfo);
+	if (scim_sync_wake_is_pending(sync->id))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("this transaction has changes that are sent only after its commit"),
+				 errhint("Commit first.")));
 	while ((state = progress(sync->id, key)) == PROGRESS_GOING && GetCurrentTimestamp() < end)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, WAIT_POLL_MS, PG_WAIT_EXTENSION);

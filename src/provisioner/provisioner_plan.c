@@ -196,7 +196,8 @@ scim_decide_disable(const ScimSyncView *view, const ScimLink *link, ScimDecision
 static bool
 says_inactive(const char *document)
 {
-	return document && json_is_false(scim_json_get(scim_document_parse(document), "active", NULL));
+	/* most documents need not be parsed for it */
+	return document && strstr(document, "false") && json_is_false(scim_json_get(scim_document_parse(document), "active", NULL));
 }
 
 static const char *
@@ -207,14 +208,13 @@ waiting_reason(const ScimDocument *document)
 
 /* How a document is looked for at the target; false: it can't be. */
 static bool
-set_search(const ScimSyncView *view, const char *document, ScimDecision *decision)
+set_search(const ScimSyncView *view, const json_t *document, ScimDecision *decision)
 {
-	const json_t *value = scim_document_parse(document);
 	bool		any = false;
 
 	for (int i = 0; i < view->nrules; i++)
 	{
-		decision->match_paths[i] = scim_match_path(view, &view->rules[i], value);
+		decision->match_paths[i] = scim_match_path(view, &view->rules[i], document);
 		any = any || decision->match_paths[i];
 	}
 	return any;
@@ -225,7 +225,7 @@ same_search(const ScimSyncView *view, const char *document, const ScimDecision *
 {
 	ScimDecision other;
 
-	(void) set_search(view, document, &other);
+	(void) set_search(view, scim_document_parse(document), &other);
 	for (int i = 0; i < view->nrules; i++)
 		if ((other.match_paths[i] == NULL) != (decision->match_paths[i] == NULL) ||
 			(other.match_paths[i] && strcmp(other.match_paths[i], decision->match_paths[i]) != 0))
@@ -296,14 +296,14 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		decision->reason = "inactive, and not at the target";
 	}
 	decision->action = SCIM_ACTION_CREATE;
-	any = set_search(view, document->text, decision);
+	any = set_search(view, wanted, decision);
 	if (link->doubt > 0 && link->wanted && !same_search(view, link->wanted, decision))
 	{
 		/* what a POST for it may have made has to be found before another is sent */
 		decision->former = true;
 		decision->may_create = false;
 		decision->reason = "the outcome of its creation is not known";
-		any = set_search(view, link->wanted, decision);
+		any = set_search(view, scim_document_parse(link->wanted), decision);
 	}
 	if (!any)
 		return scim_decide_nothing(decision, link, "parked", "it has no value of a matching attribute", 0);

@@ -56,6 +56,13 @@ typedef struct ScimTargetRun
 	int			in_flight;
 } ScimTargetRun;
 
+typedef enum ScimDriftState
+{
+	SCIM_DRIFT_NONE,
+	SCIM_DRIFT_READING,			/* the target's list is read for it */
+	SCIM_DRIFT_COMPARING
+} ScimDriftState;
+
 typedef struct ScimSyncRun
 {
 	dlist_node	node;
@@ -89,6 +96,8 @@ typedef struct ScimSyncRun
 	ScimScan	scan;			/* of the target's list */
 	int64		scan_at;		/* ms: FAILED: not again before; DONE: counts no longer */
 	int64		busy_until;		/* ms: another session reads it */
+	ScimDriftState drift;		/* the list was read to see what has changed there */
+	char	   *drift_after;	/* key up to which links were compared; NULL: none */
 	int64		linked_at;		/* ms: while it is read, the rest is looked at now and then */
 	char	   *reconciled;		/* key up to which it has come; NULL: nowhere yet */
 	char	   *began_after;	/* where this transaction began, */
@@ -180,6 +189,9 @@ extern void scim_list_take(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncV
 /* Are rows without a resource to wait for it? */
 extern bool scim_list_awaited(const ScimSyncRun *run, const ScimSyncView *view);
 
+/* Read it to see what has changed there; if another session reads it, later. */
+extern void scim_list_check(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now);
+
 /* Read no more of it. */
 extern void scim_list_stop(ScimSyncRun *run);
 
@@ -197,6 +209,14 @@ extern void scim_bulk_distribute(ScimSyncRun *run, const ScimSyncView *view, Sci
 
 /* What ServiceProviderConfig says (NULL: nothing).  True: the server is another one now. */
 extern bool scim_bulk_take_config(ScimTargetRun *target, const ScimSyncView *view, ScimVerdict verdict, const json_t *config);
+
+/* ---- what has changed at the target (provisioner_drift.c) ---- */
+
+/* When that is looked for next; DT_NOEND: never. */
+extern TimestampTz scim_drift_due(const ScimSync *sync);
+
+/* While it is looked for: the next page of links.  True: there is more to compare now. */
+extern bool scim_drift_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view);
 
 /* ---- one sync (provisioner_cycle.c) ---- */
 

@@ -152,6 +152,16 @@ comes_last(const ScimAttr *attr)
 	return attr->ext == SCIM_EXT_CORE && (strcmp(attr->name, "active") == 0 || strcmp(attr->name, "userName") == 0);
 }
 
+/* Does the sync manage a list of references? */
+static bool
+has_references(const ScimSyncView *view)
+{
+	for (int i = 0; i < view->type->ntop; i++)
+		if (scim_multi_is_reference(view->type->top[i]) && is_managed(view, view->type->top[i]))
+			return true;
+	return false;
+}
+
 char *
 scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create, int most)
 {
@@ -161,7 +171,7 @@ scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, 
 	char	   *text = NULL;
 	size_t		len;
 
-	if (!ctx.one && most == 0 && view->style.members_per_request == 0)
+	if (!ctx.one && most == 0 && (view->style.members_per_request == 0 || !has_references(view)))
 		return NULL;
 	scim_core_enter(&frame);
 	ctx.to = scim_document_parse(to);

@@ -11,6 +11,7 @@
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
 #include "utils/json.h"
 
 #include "provisioner_internal.h"
@@ -32,7 +33,7 @@ static const char *const action_names[] = {"create", "update", "delete"};
 #define SYNC_COLUMNS \
 	"s.id, s.name, s.mapping_id, m.name, s.server, m.owner::pg_catalog.oid, s.scope, s.actions," \
 	" s.delete_after, s.attributes::pg_catalog.text, s.state, s.state_reason, s.options::pg_catalog.text, s.home," \
-	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false)" \
+	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false), coalesce(s.drift_at, s.created)" \
 	" FROM scim._syncs s JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) s.mapping_id"
 
 /* Position of a word in a list of n, or -1. */
@@ -206,6 +207,22 @@ parse_count(const ScimSync *sync, const char *name, const json_t *value, int lea
 	return (int) json_integer_value(value);
 }
 
+static int64
+parse_seconds(const ScimSync *sync, const char *name, const json_t *value)
+{
+	Interval   *interval;
+	double		seconds;
+
+	if (!json_is_string(value))
+		option_error(sync, name, "is an interval");
+	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(json_string_value(value)),
+													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
+	seconds = interval->time / (double) USECS_PER_SEC + (interval->day + interval->month * 30.0) * SECS_PER_DAY;
+	if (!(seconds >= 1 && seconds < 1e9))
+		option_error(sync, name, "is an interval of a second at least");
+	return (int64) seconds;
+}
+
 static bool
 parse_flag(const ScimSync *sync, const char *name, const json_t *value)
 {
@@ -239,10 +256,14 @@ parse_option(ScimSync *sync, const char *name, const json_t *value)
 	}
 	else if (strcmp(name, "create_inactive") == 0)
 		sync->create_inactive = parse_flag(sync, name, value);
+	else if (strcmp(name, "drift_interval") == 0)
+		sync->drift_seconds = parse_seconds(sync, name, value);
+	else if (strcmp(name, "drift_repair") == 0)
+		sync->drift_repair = parse_flag(sync, name, value);
 	else if (strcmp(name, "flatten_groups") == 0)
 		sync->flatten_groups = parse_flag(sync, name, value);
 	else
-		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive and flatten_groups");
+		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive, flatten_groups, drift_interval and drift_repair");
 }
 
 void
@@ -255,7 +276,8 @@ scim_sync_parse_options(ScimSync *sync, const char *json)
 	sync->adopt = SCIM_ADOPT_AUTO;
 	sync->guard_count = DEFAULT_GUARD_COUNT;
 	sync->guard_percent = DEFAULT_GUARD_PERCENT;
-	sync->create_inactive = sync->flatten_groups = false;
+	sync->create_inactive = sync->flatten_groups = sync->drift_repair = false;
+	sync->drift_seconds = 0;
 	sync->recreate_count = DEFAULT_RECREATE_COUNT;
 	sync->escrow_days = SCIM_ESCROW_DAYS;
 	memset(&err, 0, sizeof(err));
@@ -305,6 +327,7 @@ make_sync(int row)
 	scim_sync_parse_options(sync, column_text(row, 13));
 	sync->home = column_text(row, 14);
 	sync->probe_due = DatumGetBool(column_value(row, 15));
+	sync->drift_at = DatumGetTimestampTz(column_value(row, 16));
 	return sync;
 }
 

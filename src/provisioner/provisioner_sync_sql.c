@@ -281,7 +281,7 @@ scim_pause_sync(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("sync \"%s\" was not started yet", sync->name)));
 	scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, PG_ARGISNULL(1) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(1)));
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();
@@ -303,7 +303,7 @@ scim_resume_sync(PG_FUNCTION_ARGS)
 				 sync->state == SCIM_SYNC_ACTIVE ? 0 : errhint("SELECT scim.start_sync(%s);", quote_literal_cstr(sync->name))));
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
 	scim_guard_settle(sync->id);
-	scim_sync_wake_at_commit();
+	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();
 	PG_RETURN_VOID();

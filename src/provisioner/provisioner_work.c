@@ -151,6 +151,7 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
 	run->scan.state = SCIM_SCAN_NONE;
+	run->drift = SCIM_DRIFT_NONE;
 	run->reconcile_links = false;
 	if (run->reconciled)
 		pfree(run->reconciled);
@@ -172,6 +173,7 @@ forget_scan(ScimProvisioner *p, ScimSyncRun *run)
 		if (flight->phase == SCIM_PHASE_SCAN)
 			scim_run_forget_flight(p, run, flight);
 	}
+	run->drift = SCIM_DRIFT_NONE;
 	run->scan.state = SCIM_SCAN_NONE;
 }
 

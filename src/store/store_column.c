@@ -9,8 +9,12 @@
  */
 #include "postgres.h"
 
+#include "access/xact.h"
+#include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/resowner.h"
 
 #include "store_internal.h"
 #include "../core/core_value.h"
@@ -133,6 +137,73 @@ code_of(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const
 	return NULL;				/* keep compiler quiet */
 }
 
+/* The label of an enum that a value is, in whatever case the attribute allows. */
+static const char *
+label_of(const ScimMapping *m, const ScimAttr *attr, const json_t *value)
+{
+	for (int i = 0; i < attr->ncanonical; i++)
+		if (json_is_string(value) && scim_value_compare(attr, scim_store_json_string(attr->canonical[i]), value) == 0)
+			return attr->canonical[i];
+	refuse_value(m, attr, "the value is none of its canonical values");
+	return NULL;				/* keep compiler quiet */
+}
+
+/* Does a number fit its column? */
+static void
+check_integer(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const json_t *value)
+{
+	Oid			base = json_is_integer(value) && src->cls == SCIM_SQL_INTEGER ? getBaseType(src->typid) : InvalidOid;
+	int64		number = OidIsValid(base) ? (int64) json_integer_value(value) : 0;
+
+	if ((base == INT2OID && number != (int16) number) || (base == INT4OID && number != (int32) number))
+		refuse_value(m, attr, "the number is too large");
+}
+
+/*
+ * Does a text make a value of its column's type?  The error of a statement would
+ * not say which attribute it is about.
+ */
+static void
+check_input(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const char *text)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ResourceOwner owner = CurrentResourceOwner;
+	volatile bool fits = true;
+
+	BeginInternalSubTransaction(NULL);
+	MemoryContextSwitchTo(context);
+	PG_TRY();
+	{
+		Oid			function;
+		Oid			param;
+
+		getTypeInputInfo(src->typid, &function, &param);
+		(void) OidInputFunctionCall(function, unconstify(char *, text), param, -1);
+		ReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+	}
+	PG_CATCH();
+	{
+		ErrorData  *edata;
+		int			category;
+
+		MemoryContextSwitchTo(context);
+		edata = CopyErrorData();
+		FlushErrorState();
+		RollbackAndReleaseCurrentSubTransaction();
+		MemoryContextSwitchTo(context);
+		CurrentResourceOwner = owner;
+		category = ERRCODE_TO_CATEGORY(edata->sqlerrcode);
+		if (category != ERRCODE_DATA_EXCEPTION && category != ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION)
+			ReThrowError(edata);
+		fits = false;
+	}
+	PG_END_TRY();
+	if (!fits)
+		refuse_value(m, attr, "the value does not fit its attribute");
+}
+
 const char *
 scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, const json_t *value)
 {
@@ -145,6 +216,11 @@ scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSou
 	if (src->time == SCIM_TIME_SECONDS || src->time == SCIM_TIME_MILLISECONDS)
 		return epoch_text(src, text);
 	check_length(m, attr, src, text);
+	if (src->typtype == TYPTYPE_ENUM && attr->ncanonical > 0)
+		return label_of(m, attr, value);
+	check_integer(m, attr, src, value);
+	if (attr->type != SCIM_TYPE_DATETIME && json_is_string(value) && (src->typtype == TYPTYPE_DOMAIN || src->cls == SCIM_SQL_UUID || src->cls == SCIM_SQL_OTHER))
+		check_input(m, attr, src, text);
 	return scim_store_time_text(attr, src, text);
 }
 
@@ -304,18 +380,30 @@ check_reference(const ScimEndpointType *target, const ScimAttr *attr, const Scim
 
 	if (to == NULL || text == NULL)
 		return;
-	if (scim_key_text_valid(&to->key, text))
+	if (scim_key_id_valid(&to->key, text))
 	{
 		scim_sql_init(&sql);
 		scope = scim_sql_scope_params(&sql, target);
 		appendStringInfo(&sql.text, "SELECT 1 FROM %s r WHERE ", to->relation);
 		scim_sql_scope(&sql, to, "r", scope);
-		appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s", to->key.expr, scim_sql_text(&sql, text), to->key.type_name);
+		appendStringInfo(&sql.text, " AND %s", scim_sql_is_id(to, scim_sql_id(&sql, to, text)));
 		scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, false, 1);
 		if (SPI_processed > 0)
 			return;
 	}
 	refuse_value(target->mapping, attr, psprintf("there is no %s with this id", to->type->name));
+}
+
+/* The columns that hold the key of what is referred to. */
+static void
+set_reference(ScimColumns *list, const ScimSource *src, const char *id)
+{
+	const ScimReference *columns = src->ref_columns;
+	int			param = id ? scim_sql_id(list->sql, src->ref_target, id) : 0;
+
+	for (int i = 0; i < columns->n; i++)
+		scim_columns_add(list, columns->columns[i],
+						 id ? psprintf("%s::%s", scim_sql_key_part(src->ref_target, i, param), columns->types[i]) : "NULL");
 }
 
 /* What a new row has in a column that no attribute gives; NULL: nothing is said. */
@@ -362,6 +450,8 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	const char *text;
 
 	check_reference(target, attr, src, scim_store_value_text(value));
+	if (src->ref_columns)
+		set_reference(list, src, scim_store_value_text(value));
 	if (src->json_path && src->column)
 		put_json(list, src, value);
 	else if (src->column && !is_written(src))

@@ -57,7 +57,7 @@
 #include "worker/worker_listener_mhd.h"
 
 /* An idle worker wakes this often, and looks for obstacles as often. */
-#define CHECK_MS 5000
+#define CHECK_MS 6000
 
 /* A port or file that was not to be had is tried again after this. */
 #define RETRY_MS 10000
@@ -601,15 +601,19 @@ serve_next(ScimHttpServer *http, MemoryContext context)
 }
 
 /*
- * Tell the statistics of what was done, about once a second and when it gets
- * quiet; without that, autovacuum never hears of our writes.
+ * About once a second and when it gets quiet: tell the statistics of what was
+ * done, without which autovacuum never hears of our writes; and let go of the
+ * memory that is free between what is in use.
  */
 static void
-report_stats(TimestampTz now)
+clear_up(TimestampTz now)
 {
 	if (!stats_due || !TimestampDifferenceExceeds(stats_at, now, REPORT_STAT_MS))
 		return;
 	pgstat_report_stat(true);
+#ifdef __GLIBC__
+	(void) malloc_trim(0);
+#endif
 	stats_at = now;
 	stats_due = false;
 }
@@ -639,7 +643,7 @@ serve(ScimHttpServer *http, MemoryContext context)
 		WaitEvent	event;
 
 		now = GetCurrentTimestamp();
-		report_stats(now);
+		clear_up(now);
 		if (ConfigReloadPending)
 		{
 			char	   *changed;

@@ -19,23 +19,7 @@ CREATE TABLE team (id bigserial PRIMARY KEY, org_id bigint, lower_name varchar(2
 CREATE TABLE team_user (id bigserial PRIMARY KEY, org_id bigint, team_id bigint, uid bigint);
 CREATE UNIQUE INDEX "UQE_team_user_s" ON team_user (team_id, uid);
 INSERT INTO "user" (lower_name, name, email, passwd, type) VALUES ('contoso', 'Contoso', '', '', 1);
--- [mapping]
-SELECT scim.create_mapping('gitea_user', 'User', 'gitea."user"', owner => 'app', attributes => '{
-    "userName": {"column": "name", "fold": "lower", "folded": "lower_name"},
-    "name.formatted": "full_name", "locale": "language",
-    "emails[type eq \"work\"].value": {"column": "email", "copies": [
-        {"table": "gitea.email_address", "parent": "uid", "where": {"is_primary": true}, "column": "email", "fold": "lower", "folded": "lower_email", "insert": {"is_activated": "true"}}]},
-    "active": "NOT prohibit_login",
-    "meta.created": {"column": "created_unix", "time": "epoch"}, "meta.lastModified": {"column": "updated_unix", "time": "epoch"}
-}', options => '{
-    "filter": "type = 0", "insert": {"type": "0", "passwd": "''''", "is_active": "true", "is_admin": "false"},
-    "membership": {"table": "gitea.org_user", "parent": "uid", "insert": {"is_public": "false"}, "adopt": "userName"}
-}');
-SELECT scim.create_mapping('gitea_team', 'Group', 'gitea.team', owner => 'app', attributes => '{
-    "displayName": {"column": "name", "fold": "lower", "folded": "lower_name", "required": true},
-    "members": {"table": "gitea.team_user", "parent": "team_id", "ref": "uid", "type": "User"}
-}', options => '{"insert": {"authorize": "1", "num_members": "0"}, "touch": {"num_members": "(SELECT count(*) FROM gitea.team_user tu WHERE tu.team_id = r.id)"}, "delete": "cascade"}');
-SELECT scim.create_endpoint('gitea', mappings => '{gitea_user,gitea_team}', scope => '{"org_id": 1}');
+-- [cookbook]
 -- [user]
 SELECT name, u.email, NOT prohibit_login FROM "user" u JOIN email_address e ON e.uid = u.id AND e.email = u.email AND lower_email = lower(u.email) WHERE u.id = '%s' AND lower_name = lower(name)
 -- [members]

@@ -22,24 +22,7 @@ CREATE TABLE team_member (
     id serial PRIMARY KEY, org_id bigint NOT NULL, team_id bigint NOT NULL, user_id bigint NOT NULL, created timestamp NOT NULL, updated timestamp NOT NULL, external boolean, permission smallint);
 CREATE UNIQUE INDEX "UQE_team_member_org_id_team_id_user_id" ON team_member (org_id, team_id, user_id);
 INSERT INTO org (version, name) VALUES (0, 'One'), (0, 'Two');
--- [mapping]
-SELECT scim.create_mapping('grafana_user', 'User', 'grafana."user"', owner => 'app', attributes => '{
-    "userName": "login", "name.formatted": "name", "emails[type eq \"work\"].value": "email", "active": "NOT is_disabled",
-    "externalId": {"table": "grafana.user_auth", "parent": "user_id", "where": {"auth_module": "oauth_azuread"}, "column": "auth_id", "insert": {"created": "now()"}},
-    "userType": {"table": "grafana.org_user", "parent": "user_id", "column": "role"},
-    "meta.created": "created", "meta.lastModified": "updated"
-}', options => '{
-    "filter": "is_service_account IS NOT TRUE",
-    "insert": {"version": "0", "is_admin": "false", "org_id": {"scope": "org_id"}},
-    "membership": {"table": "grafana.org_user", "parent": "user_id", "insert": {"role": "''Viewer''", "created": "now()", "updated": "now()"}, "adopt": "userName"}
-}');
-SELECT scim.create_mapping('grafana_team', 'Group', 'grafana.team', owner => 'app', attributes => '{
-    "displayName": "name",
-    "members": {"table": "grafana.team_member", "parent": "team_id", "ref": "user_id", "type": "User", "insert": {"created": "now()", "updated": "now()", "external": "true", "permission": "0"}},
-    "meta.created": "created", "meta.lastModified": "updated"
-}', options => '{"delete": "cascade"}');
-SELECT scim.create_endpoint('grafana1', mappings => '{grafana_user,grafana_team}', scope => '{"org_id": 1}');
-SELECT scim.create_endpoint('grafana2', mappings => '{grafana_user,grafana_team}', scope => '{"org_id": 2}');
+-- [cookbook]
 -- [user]
 SELECT login, email, NOT is_disabled, (SELECT auth_id FROM user_auth a WHERE a.user_id = u.id) FROM "user" u JOIN org_user o ON o.user_id = u.id AND o.org_id = u.org_id AND o.role = 'Viewer' WHERE u.id = '%s'
 -- [members]

@@ -23,29 +23,7 @@ CREATE TABLE user_group_membership (
     group_id varchar(36) NOT NULL, user_id varchar(36) NOT NULL REFERENCES user_entity, membership_type varchar(255) NOT NULL,
     PRIMARY KEY (group_id, user_id));
 INSERT INTO realm VALUES ('r1', 'one'), ('r2', 'two');
--- [mapping]
-SELECT scim.create_mapping('keycloak_user', 'User', 'keycloak.user_entity', owner => 'app', attributes => '{
-    "userName": {"column": "username", "fold": "lower", "folded": "username"},
-    "name.givenName": "first_name", "name.familyName": "last_name", "active": "enabled",
-    "emails[type eq \"work\"].value": {"column": "email", "write": {"email_constraint": "coalesce(lower(value), gen_random_uuid()::text)"}},
-    "title": {"table": "keycloak.user_attribute", "parent": "user_id", "where": {"name": "jobTitle"}, "column": "value", "insert": {"id": "gen_random_uuid()::text"}},
-    "externalId": {"table": "keycloak.user_attribute", "parent": "user_id", "where": {"name": "externalId"}, "column": "value", "insert": {"id": "gen_random_uuid()::text"}},
-    "meta.created": {"column": "created_timestamp", "time": "epoch_ms"}
-}', options => '{
-    "filter": "service_account_client_link IS NULL",
-    "insert": {"id": "gen_random_uuid()::text", "email_constraint": "gen_random_uuid()::text", "enabled": "true"},
-    "delete": "cascade"
-}');
-SELECT scim.create_mapping('keycloak_group', 'Group', 'keycloak.keycloak_group', owner => 'app', attributes => '{
-    "displayName": "name",
-    "members": [
-        {"table": "keycloak.user_group_membership", "parent": "group_id", "ref": "user_id", "type": "User", "insert": {"membership_type": "''UNMANAGED''"}},
-        {"table": "keycloak.keycloak_group", "parent": "parent_group", "ref": "id", "type": "Group", "remove": {"parent_group": "'' ''"}}]
-}', options => '{
-    "filter": "type = 0", "insert": {"id": "gen_random_uuid()::text", "parent_group": "'' ''"}, "delete": "cascade"
-}');
-SELECT scim.create_endpoint('keycloak', mappings => '{keycloak_user,keycloak_group}', scope => '{"realm_id": "r1"}');
-SELECT scim.create_endpoint('keycloak2', mappings => '{keycloak_user,keycloak_group}', scope => '{"realm_id": "r2"}');
+-- [cookbook]
 -- [user]
 SELECT username, first_name, last_name, email, enabled,
        (SELECT value FROM user_attribute a WHERE a.user_id = u.id AND name = 'jobTitle'), (SELECT value FROM user_attribute a WHERE a.user_id = u.id AND name = 'externalId')

@@ -18,29 +18,7 @@ CREATE TABLE res_groups (id serial PRIMARY KEY, name jsonb NOT NULL, comment jso
 CREATE TABLE res_groups_users_rel (gid integer NOT NULL REFERENCES res_groups ON DELETE CASCADE, uid integer NOT NULL REFERENCES res_users ON DELETE CASCADE, PRIMARY KEY (gid, uid));
 CREATE TABLE res_groups_implied_rel (gid integer NOT NULL REFERENCES res_groups ON DELETE CASCADE, hid integer NOT NULL REFERENCES res_groups ON DELETE CASCADE, PRIMARY KEY (gid, hid));
 INSERT INTO res_company (name) VALUES ('Contoso');
--- [mapping]
-SELECT scim.create_mapping('odoo_user', 'User', 'odoo.res_users', owner => 'app', attributes => '{
-    "userName": "login",
-    "name.formatted": {"table": "odoo.res_partner", "parent": "id", "by": "partner_id", "column": "name", "required": true, "write": {"display_name": "value"}},
-    "emails[type eq \"work\"].value": {"table": "odoo.res_partner", "parent": "id", "by": "partner_id", "column": "email"},
-    "phoneNumbers[type eq \"work\"].value": {"table": "odoo.res_partner", "parent": "id", "by": "partner_id", "column": "phone"},
-    "title": {"table": "odoo.res_partner", "parent": "id", "by": "partner_id", "column": "function"},
-    "active": {"column": "active", "default": true, "copies": [{"table": "odoo.res_partner", "parent": "id", "by": "partner_id", "column": "active"}]},
-    "meta.created": "create_date", "meta.lastModified": "write_date"
-}', options => '{
-    "insert": {"company_id": "1", "notification_type": "''email''", "share": "false"},
-    "beside": [{"table": "odoo.res_company_users_rel", "parent": "user_id", "insert": {"cid": "company_id"}},
-               {"table": "odoo.res_partner", "parent": "id", "by": "partner_id", "insert": {"create_date": "now()", "company_id": "1"}}],
-    "delete": "cascade"
-}');
-SELECT scim.create_mapping('odoo_group', 'Group', 'odoo.res_groups', owner => 'app', attributes => '{
-    "displayName": {"column": "name", "path": "en_US", "required": true},
-    "members": [
-        {"table": "odoo.res_groups_users_rel", "parent": "gid", "ref": "uid", "type": "User"},
-        {"table": "odoo.res_groups_implied_rel", "parent": "hid", "ref": "gid", "type": "Group"}],
-    "meta.created": "create_date", "meta.lastModified": "write_date"
-}');
-SELECT scim.create_endpoint('odoo', mappings => '{odoo_user,odoo_group}');
+-- [cookbook]
 -- [user]
 SELECT login, email, u.active, function FROM res_users u JOIN res_partner p ON p.id = partner_id AND p.active = u.active WHERE u.id = '%s' AND EXISTS (SELECT 1 FROM res_company_users_rel r WHERE r.user_id = u.id)
 -- [members]

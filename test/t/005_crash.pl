@@ -18,7 +18,7 @@ use Time::HiRes qw(sleep time);
 
 use PostgreSQL::Test::Cluster;
 
-ScimTest->watchdog(170);
+ScimTest->watchdog(280);
 
 my $t = ScimTest->start(listeners => 4, conf => ScimLedger->conf);
 my $node = $t->node;

@@ -36,6 +36,17 @@ SELECT scim.create_mapping('app_users', 'User', 'app.users', owner => 'app',
 	attributes => '{"userName": "login", "displayName": "upper(full_name)", "urn:example:dump:2.0:User:badge": "full_name", "meta.version": "version"}');
 SQL
 $t->create_endpoint('app', base_path => '/app', mappings => '{app_users}', scope => '{"org": 7}');
+$t->sql(<<'SQL');
+SELECT scim.create_schema('{"id": "urn:example:dump:2.0:Device", "name": "Device", "attributes": [{"name": "serial", "uniqueness": "server"}, {"name": "owner", "type": "complex", "subAttributes": [{"name": "value"}, {"name": "$ref", "type": "reference", "referenceTypes": ["User"]}]},
+	{"name": "users", "type": "complex", "multiValued": true, "subAttributes": [{"name": "value"}, {"name": "$ref", "type": "reference", "referenceTypes": ["User"]}]}]}');
+SELECT scim.create_schema('{"id": "urn:example:dump:lease:2.0:Device", "name": "Lease", "attributes": [{"name": "contract", "uniqueness": "server"}]}', required => true);
+SELECT scim.create_schema('{"id": "urn:example:dump:hr:2.0:User", "name": "HR", "attributes": [{"name": "badge", "uniqueness": "server"}]}');
+SELECT scim.create_resource_type('Device', 'urn:example:dump:2.0:Device');
+SELECT scim.create_store_mapping('hr_users', 'User', '{urn:example:dump:hr:2.0:User}');
+SQL
+$t->create_endpoint('own', base_path => '/own', mappings => '{hr_users,groups,devices}');
+$t->sql(q{SELECT scim.alter_endpoint('own', '{"softDelete": true, "reviveDeleted": true}')});
+my $own_token = $t->create_token('own', label => 'test');
 my $app_token = $t->create_token('app', label => 'test');
 my $dead_token = $t->create_token('acme', label => 'dead');
 $t->sql(q{SELECT scim.revoke_token('acme', 'dead')});
@@ -53,6 +64,15 @@ status_is($c->post('/Groups', { schemas => [CORE_GROUP], displayName => 'all', m
 my $app = $t->client(base_path => '/app', token => $app_token);
 status_is($app->post('/Users', { schemas => [CORE_USER], userName => 'ann', 'urn:example:dump:2.0:User' => { badge => 'Ann' } }), 201, 'a user of the mapped table');
 
+my $own = $t->client(base_path => '/own', token => $own_token);
+my %hr = (schemas => [ CORE_USER, 'urn:example:dump:hr:2.0:User' ], 'urn:example:dump:hr:2.0:User' => { badge => 'B1' });
+my %device = (schemas => [ 'urn:example:dump:2.0:Device', 'urn:example:dump:lease:2.0:Device' ]);
+my $holder = $own->post('/Users', { %hr, userName => 'holder' });
+status_is($holder, 201, 'a user with an extension');
+status_is($own->post('/Devices', { %device, serial => 'S1', owner => { value => $holder->id }, users => [ { value => $holder->id } ], 'urn:example:dump:lease:2.0:Device' => { contract => 'K1' } }), 201, 'a resource of an own type');
+my $gone = $own->post('/Users', { schemas => [CORE_USER], userName => 'gone' });
+status_is($own->delete('/Users/' . $gone->id), 204, 'a user is deleted softly');
+
 sub listing
 {
 	my ($client, $type) = @_;
@@ -69,12 +89,13 @@ sub configuration
 	return join("\n", map { $node->safe_psql($dbname, $_) }
 		'SELECT id, name, base_path, tenant, owner, mappings, scope, mode, enabled, created, options FROM scim._endpoints ORDER BY id',
 		'SELECT id, endpoint_id, label, hash, can_write, created, expires, revoked FROM scim._tokens ORDER BY id',
-		'SELECT name, resource_type, relation, key, attributes, owner, builtin FROM scim._mappings ORDER BY name',
-		'SELECT * FROM scim._schemas', 'SELECT * FROM scim._roles ORDER BY kind',
+		'SELECT name, resource_type, relation, key, attributes, owner, builtin, extensions FROM scim._mappings ORDER BY name',
+		'SELECT * FROM scim._resource_types', 'SELECT * FROM scim._unique_attributes ORDER BY 1, 2', 'SELECT * FROM scim._unique_values ORDER BY 1, 2, 3, 4', 'SELECT * FROM scim._deleted', 'SELECT * FROM scim.resource_links',
+		'SELECT * FROM scim._schemas ORDER BY uri', 'SELECT * FROM scim._roles ORDER BY kind',
 		q{SELECT relname FROM pg_class WHERE relnamespace = 'scim'::regnamespace AND relkind = 'S' ORDER BY 1});
 }
 
-my %before = (users => listing($c, 'Users'), groups => listing($c, 'Groups'), app => listing($app, 'Users'),
+my %before = (users => listing($c, 'Users'), groups => listing($c, 'Groups'), app => listing($app, 'Users'), own => listing($own, 'Users') . listing($own, 'Devices'),
 	digest => $t->store_digest, configuration => configuration('postgres'));
 like($before{users}, qr/^200 .*"totalResults":5/, 'the list to compare with');
 
@@ -115,6 +136,11 @@ for my $way (sort keys %ways)
 	status_is($nc->patch("/Users/$ids[1]", [ { op => 'add', path => 'roles', value => [ { value => 'c' } ] } ]), 200, "$way: a value more, behind the others");
 	is(join(' ', map { $_->{value} } @{ $nc->get("/Users/$ids[1]")->json->{roles} }), 'a b c', "$way: in order");
 	status_is($na->post('/Users', { schemas => [CORE_USER], userName => 'new' }), 201, "$way: the mapped table goes on");
+	my $no = $new->client(base_path => '/own', token => $own_token);
+	is(listing($no, 'Users') . listing($no, 'Devices'), $before{own}, "$way: an extension of users, and a type of its own");
+	status_is($no->post('/Devices', { %device, serial => 's1', 'urn:example:dump:lease:2.0:Device' => { contract => 'K2' } }), 409, "$way: its values are unique still");
+	status_is($no->post('/Users', { %hr, userName => 'other' }), 409, "$way: so are those of the extension");
+	is($no->post('/Users', { schemas => [CORE_USER], userName => 'GONE' })->id, $gone->id, "$way: who was deleted comes back");
 	ok($node->safe_psql($way, q{SELECT scim.create_token('acme', label => 'more')}), "$way: numbers of tokens go on");
 	$node->safe_psql($way, 'SELECT scim.stop_workers()');
 	$node->safe_psql('postgres', "DROP DATABASE $way");

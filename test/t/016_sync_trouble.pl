@@ -59,6 +59,36 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$s->sql("SELECT scim.drop_sync('up'), scim.drop_sync('down')");
 }
 
+# ---- a target that wants to be left alone for ever ----
+
+{
+	my $peer = ScimPeer->start(token => CANARY);
+	my $other = ScimPeer->start(token => CANARY);
+
+	$s->mapped_table('absurd', 3);
+	$s->start_sync('absurd', $peer, mapping => 'absurd');
+	$s->start_sync('polite', $other, mapping => 'absurd');
+	ok($s->settled('absurd') && $s->settled('polite'), 'both settle');
+	for my $spelling ([ 'retry_after', 99_999_999 ], [ 'retry_after_date', 99_999_999 ], [ 'x_rate_limit_reset', 99_999_999 ])
+	{
+		$peer->faults({ action => 'answer', status => 429, $spelling->[0] => $spelling->[1], first => 1 });
+		$s->sql("UPDATE hr.absurd SET job_title = '$spelling->[0]'");
+		ok($s->poll("SELECT max(held_until) > now() + interval '50 minutes' AND max(held_until) <= now() + interval '61 minutes' FROM scim.sync_log WHERE sync = 'absurd' AND held_until > now()", 't', 10), "$spelling->[0]: an hour at most");
+		$s->becomes_same($other, 'absurd', 'the other target', 5);
+		# a new process knows of it
+		my $pid = $s->worker_pid;
+		$s->sql("SELECT pg_terminate_backend($pid)");
+		ok($peer->wait_for(sub { defined $s->worker_pid && $s->worker_pid != $pid }, 20), 'another worker');
+		my $mark = $peer->mark;
+		sleep 0.7;
+		is(scalar(() = $peer->log($mark)), 0, 'which keeps to it');
+		$s->sql("SELECT scim.pause_sync('absurd'); UPDATE scim._attempts SET held_until = NULL; SELECT scim.resume_sync('absurd')");
+		$s->sql("SELECT pg_terminate_backend(" . $s->worker_pid . ')');
+		$s->becomes_same($peer, 'absurd', 'and goes on when it may', 20);
+	}
+	$s->sql("SELECT scim.drop_sync('absurd'), scim.drop_sync('polite')");
+}
+
 # ---- a token that is revoked ----
 
 {

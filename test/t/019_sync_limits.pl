@@ -129,6 +129,7 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$peer->faults;
 	$s->sql("SELECT scim.retry('weeks', '1')");
 	$s->becomes_same($peer, 'weeks', 'until somebody wants another try', 10);
+	is($s->sql("SELECT percent, eta IS NULL, lag IS NULL, last_error FROM scim.sync_status WHERE name = 'weeks'"), '100.0|t|t|refused: 400: no', 'the status: all is done, and what went wrong last');
 	$s->sql("SELECT scim.drop_sync('weeks')");
 }
 
@@ -196,6 +197,23 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	ok($s->poll("SELECT count(*) FROM scim.sync_links WHERE sync = 'found'", 3, 10), 'who is gone is forgotten');
 	ok($peer->users->{'user1@example.com'}{active}, 'and left alone');
 	$s->sql("SELECT scim.drop_sync('teams'), scim.drop_sync('found')");
+}
+
+# ---- attributes that have to match together ----
+
+for my $and ('false', 'true')
+{
+	my $peer = ScimPeer->start(token => CANARY);
+	my $name = "pair_$and";
+
+	$peer->put_resources({ schemas => [CORE_USER], userName => 'user1@example.com', title => 'Title 1', active => $true },
+		{ schemas => [CORE_USER], userName => 'user2@example.com', title => 'Another', active => $true });
+	$s->mapped_table($name, 3);
+	$s->start_sync($name, $peer, mapping => $name, server => { filter_and => $and }, attributes => '{"userName": {"match": 1}, "title": {"match": 1}}');
+	ok($s->poll("SELECT string_agg(CASE WHEN reason ~ 'duplicate|taken' THEN 'other' ELSE state || coalesce(reason, '') END, ' ' ORDER BY source_key) FROM scim.sync_links WHERE sync = '$name'", 'linked other linked', 20),
+		"filter_and $and: who matches in both is adopted, in one is not");
+	is(scalar(grep { ($_->{query} || '') =~ /%20and%20/ } $peer->log) > 0, $and eq 'true', "filter_and $and: asked accordingly");
+	$s->sql("SELECT scim.drop_sync('$name')");
 }
 
 # ---- code of the owner that takes for ever ----

@@ -10,7 +10,8 @@
 #   immutable            the userName is the key
 #   forget SQL           between dialogues: what stays of unlinked users
 #   schema               the tables, shortened to what matters, made as their owner
-#   mapping              the statements of a user of the extension
+#   mapping              the statements of a user of the extension, or
+#   cookbook             those of this name in docs/cookbook.md
 #   user, members        SQL over the tables (ScimDialogue.pm)
 #   request METHOD PATH EXPECTED   at the first endpoint, with a body; {name} is the id
 #                        of what was created by that name.  Expected is a status, with
@@ -100,7 +101,8 @@ sub application
 
 	$_ = defined $_ ? "SET search_path = $name; $_" : undef for @s{qw(user members)};
 	$t->sql("CREATE SCHEMA $name AUTHORIZATION app; SET ROLE app; SET search_path = $name; " . only('schema', @sections)->[2]);
-	my ($rc, undef, $err) = $t->try_sql(only('mapping', @sections)->[2]);
+	my $mapping = only('mapping', @sections);
+	my ($rc, undef, $err) = $t->try_sql($mapping ? $mapping->[2] : join('', recipe($name)));
 	is($rc, 0, 'the mappings') or diag($err), return;
 	is($t->sql("SELECT string_agg(concat_ws(' ', m.name, c.subject, c.problem), '; ') FROM scim.mappings m, scim.check_mapping(m.name) c WHERE m.name LIKE '$name%' AND c.severity = 'error'"), '', 'no errors');
 	for my $endpoint (@endpoints)
@@ -131,12 +133,68 @@ sub application
 my @files = sort glob("$FindBin::RealBin/../schemas/*.sql");
 ok(@files >= 12, scalar(@files) . ' applications');
 $t = ScimTest->start(listeners => 2);
-$t->sql('CREATE ROLE app NOLOGIN; GRANT CREATE ON DATABASE postgres TO app');
+$t->sql('CREATE ROLE app NOLOGIN; GRANT CREATE ON DATABASE postgres TO app; CREATE EXTENSION citext SCHEMA public');
 for my $file (@files)
 {
 	my ($name) = $file =~ m{([a-z0-9]+)\.sql$};
 	next if $ENV{SCHEMAS} && $ENV{SCHEMAS} !~ /\b$name\b/;
 	subtest $name => sub { application($name, sections($file)) };
 }
+subtest 'relations of other kinds' => sub {
+	for my $statements (recipe('relations'))
+	{
+		my ($rc, undef, $err) = $t->try_sql($statements);
+		is($rc, 0, 'recipe') or diag($err);
+	}
+	my %c = map { $_ => $t->client(base_path => "/$_/scim/v2", token => $t->create_token($_)) } qw(people1 people2 circles1 circles2 visible accounts devices named);
+	my $user = sub { my ($name, %more) = @_; return { schemas => [CORE_USER], userName => $name, %more } };
+	my $r = $c{people1}->post('/Users', $user->('ANN', userType => 'Senior', displayName => 'is read-only', 'urn:more:params:scim:schemas:people:2.0:User' => { order => 7 }));
+
+	status_is($r, 201, 'a partition, row security, a trigger');
+	is(join('|', $r->json->{userName}, $r->json->{displayName}, $r->json->{userType}, $r->json->{'urn:more:params:scim:schemas:people:2.0:User'}{order}), 'ann|A|senior|7', 'the answer is what was stored');
+	error_is($c{people1}->post('/Users', $user->('Ann')), 409, 'uniqueness', qr/userName/, 'unique in the partition');
+	error_is($c{people1}->post('/Users', $user->('a b')), 400, 'invalidValue', undef, 'the domain refuses');
+	error_is($c{people1}->post('/Users', $user->('bob', userType => 'boss')), 400, 'invalidValue', qr/userType/, 'the enum refuses');
+	status_is($c{people1}->post('/Users', $user->('root')), 403, 'the policy refuses');
+	status_is($c{people2}->post('/Users', $user->('ann')), 201, 'another tenant has that name, too');
+	status_is($c{people2}->get('/Users/' . $r->id), 404, 'and does not see this one');
+	$t->sql("UPDATE more.people SET hired = '2020-02-03' WHERE org = 1");
+	list_is($c{people1}->get('/Users' . query(filter => 'nickName eq "2020-02-03" and userType eq "SENIOR"')), 1, 'a cast in a filter');
+
+	my $ann = $c{circles1}->post('/Users', $user->('ann'))->id;
+	error_is($c{circles2}->post('/Users', $user->('ANN')), 409, 'uniqueness', qr/userName/, 'one user for all');
+	my $circle = $c{circles1}->post('/Groups', { schemas => [CORE_GROUP], displayName => 'c', members => [ { value => $ann } ] })->id;
+	status_is($c{circles2}->get("/Groups/$circle"), 404, 'a circle is of its tenant');
+	is(scalar @{ $c{circles1}->get("/Users/$ann")->json->{groups} || [] }, 1, 'who sees its member in it');
+	is(scalar @{ $c{circles2}->get("/Users/$ann")->json->{groups} || [] }, 0, 'and the other does not');
+	status_is($c{circles1}->delete("/Users/$ann"), 403, 'no delete');
+	list_is($c{circles1}->get('/Users' . query(filter => 'userName eq "ANN"')), 1, 'citext');
+
+	status_is($c{visible}->post('/Users', $user->('ben')), 201, 'a view');
+	status_is($c{visible}->post('/Users', $user->('x-cid')), 400, 'its check option');
+	is($t->sql(q{SELECT string_agg(login::text, ',' ORDER BY login) FROM more.everyone}), 'ann,ben', 'SQL: the table below it');
+
+	$t->sql(q{INSERT INTO more.robots (login, model) VALUES ('r2', 'd2')});
+	$r = $c{accounts}->get('/Users' . query(filter => 'userName eq "R2"'));
+	list_is($r, 1, 'a row of an heir');
+	my ($id) = map { $_->{id} } $r->resources;
+	error_is($c{accounts}->post('/Users', $user->('R2')), 409, 'uniqueness', qr/userName/, 'whose name is taken');
+	status_is($c{accounts}->put("/Users/$id", $user->('r3')), 200, 'is changed');
+	is($t->sql('SELECT login, model FROM more.robots'), 'r3|d2', 'SQL: where it is');
+	status_is($c{accounts}->delete("/Users/$id"), 204, 'and deleted');
+
+	$r = $c{devices}->post('/Devices', { schemas => ['urn:scim:schemas:custom:2.0:Device'], model => 'Z80', boughtAt => '1976-07-01T00:00:00Z', weight => 0.01, tags => [ 'a', 'b' ] });
+	status_is($r, 201, 'a resource type made of a table');
+	is(json_bytes({ map { $_ => $r->json->{$_} } qw(model boughtAt weight tags inUse) }), '{"boughtAt":"1976-07-01T00:00:00Z","inUse":true,"model":"Z80","tags":["a","b"],"weight":0.01}', 'its attributes');
+	error_is($c{devices}->post('/Devices', { schemas => ['urn:scim:schemas:custom:2.0:Device'], model => 'x' x 21 }), 400, 'invalidValue', qr/model/, 'varchar(20)');
+	list_is($c{devices}->get('/Devices' . query(filter => 'weight lt 1 and tags eq "B" and inUse eq true')), 1, 'and filters');
+
+	$r = $c{named}->post('/Users', $user->("O'Neil/x"));
+	is($r->id, "O'Neil/x", 'a key that is the name');
+	like($r->json->{meta}{location}, qr{/Users/O%27Neil%2Fx$|/Users/O'Neil%2Fx$}, 'encoded in its URL');
+	status_is($c{named}->put('/Users/O%27Neil%2Fx', $user->("O'Neil/x", title => 'T')), 200, 'found by it');
+	error_is($c{named}->put('/Users/O%27Neil%2Fx', $user->('other')), 400, 'mutability', qr/userName/, 'it does not change');
+	error_is($c{named}->post('/Users', $user->("o'NEIL/x")), 409, 'uniqueness', qr/userName/, 'and is one in every case');
+};
 $t->no_crash;
 done_testing();

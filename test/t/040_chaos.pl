@@ -4,7 +4,7 @@
 # tables have, nobody was made twice, what it asked for was kept, and no two
 # writes were on their way to one resource.
 #
-# With SCIM_SOAK=1 (make soak): 10,000 users, 200 groups, 20,000 memberships, 200
+# With SCIM_SOAK=1 (make soak-sync): 10,000 users, 200 groups, 20,000 memberships, 200
 # kills of the worker and 20 of the postmaster.  What changes, what goes wrong and
 # when it is killed (after how many requests) comes from SCIM_SEED (1): a run can
 # be repeated, but for the order in which processes get the processor.

@@ -3,7 +3,7 @@
 # When both sides come to rest, and what was changed there has been looked for,
 # there is what the tables say.
 #
-# With SCIM_SOAK=1 (make soak): an hour's edits (one a second here, one in five
+# With SCIM_SOAK=1 (make soak-sync): an hour's edits (one a second here, one in five
 # seconds there) in two minutes.  SCIM_SEED: as in 040_chaos.pl.
 
 use strict;

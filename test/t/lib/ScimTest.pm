@@ -59,13 +59,17 @@ sub json_bytes
 	return $codec->encode($data);
 }
 
-# The statements of a recipe of docs/mapping.md, in the order of the page.
+# The statements of a recipe of the documentation, in the order of the page.
 sub recipe
 {
 	my ($name) = @_;
-	open(my $file, '<', "$FindBin::RealBin/../../docs/mapping.md") or die "docs/mapping.md: $!";
-	my $text = do { local $/; <$file> };
-	my @blocks = $text =~ /<!-- run: \Q$name\E -->\n```sql\n(.*?)```/sg;
+	my @blocks;
+	for my $page ('mapping.md', 'cookbook.md')
+	{
+		open(my $file, '<', "$FindBin::RealBin/../../docs/$page") or die "docs/$page: $!";
+		my $text = do { local $/; <$file> };
+		push @blocks, $text =~ /<!-- run: \Q$name\E -->\n```sql\n(.*?)```/sg;
+	}
 	die "no recipe $name" if !@blocks;
 	return @blocks;
 }

@@ -1,0 +1,18 @@
+# 047_model_saas.pl - 20,000 random requests to two tenants of one schema of
+# docs/mapping.md: an organization column.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+BEGIN
+{
+	$ENV{SCIM_MODEL} = 'saas';
+	$ENV{SCIM_REQUESTS} ||= 20_000;
+	$ENV{SCIM_SECONDS} ||= 280;
+}
+use ScimTest;
+
+do "$FindBin::RealBin/020_model.pl" or die $@ || $!;

@@ -1,0 +1,18 @@
+# 050_model_supabase.pl - 20,000 random requests to two tenants of one schema of
+# docs/mapping.md: Supabase's tables.
+
+use strict;
+use warnings FATAL => 'all';
+
+use FindBin;
+use lib "$FindBin::RealBin/lib";
+
+BEGIN
+{
+	$ENV{SCIM_MODEL} = 'supabase';
+	$ENV{SCIM_REQUESTS} ||= 20_000;
+	$ENV{SCIM_SECONDS} ||= 280;
+}
+use ScimTest;
+
+do "$FindBin::RealBin/020_model.pl" or die $@ || $!;
