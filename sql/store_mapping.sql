@@ -66,6 +66,9 @@ SELECT * FROM app.user_phones ORDER BY number;
 -- the same name again, here and in the other tenant
 SELECT * FROM pg_temp.call('org42', 'POST', '/Users', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "bjensen"}');
 SELECT * FROM pg_temp.call('org43', 'POST', '/Users', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "bjensen"}');
+-- the schema names the slots that there are
+SELECT a ->> 'name' AS name, s ->> 'name' AS sub, s -> 'canonicalValues' AS labels FROM scim.handle('org42', 'GET', '/Schemas/urn:ietf:params:scim:schemas:core:2.0:User', '{}', NULL) h,
+	jsonb_array_elements(h.body::jsonb -> 'attributes') a, jsonb_array_elements(a -> 'subAttributes') s WHERE s ->> 'name' = 'type' ORDER BY 1;
 -- tenants are apart
 SELECT * FROM pg_temp.call('org43', 'GET', '/Users/1');
 SELECT * FROM pg_temp.call('org43', 'DELETE', '/Users/1');

@@ -87,6 +87,8 @@ BEGIN
 							 'groups', 'group_members', 'pending_members', 'resources', 'resource_links'] LOOP
 		EXECUTE pg_catalog.format('GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE scim.%I TO %I', t, store_role);
 	END LOOP;
+	-- filters look up who has a value
+	EXECUTE pg_catalog.format('GRANT SELECT ON TABLE scim._unique_values TO %I', store_role);
 
 	DELETE FROM scim._roles;
 	INSERT INTO scim._roles (kind, role) VALUES

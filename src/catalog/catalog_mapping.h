@@ -76,6 +76,7 @@ typedef struct ScimSource
 	char		typtype;		/* of it: TYPTYPE_ENUM (of a domain, too), TYPTYPE_DOMAIN, ... */
 	ScimSqlClass cls;
 	const char *type_name;		/* qualified, without type modifier, for casts */
+	int32		typmod;			/* of a column's type; -1: none */
 	int			max_length;		/* characters that varchar(n) or char(n) takes; 0: no limit */
 	bool		not_null;		/* a column that is declared so */
 	bool		has_default;	/* a column with a default, or identity */

@@ -449,6 +449,41 @@ describe_complex(ScimAttr *attr)
 	}
 }
 
+/*
+ * Where slots are all the places of an attribute, what each fixes of a
+ * sub-attribute (`type`) is what it can be.
+ */
+static void
+take_slot_labels(const ScimMapping *m, const ScimAttr *attr, ScimAttr *sub)
+{
+	const char **labels = palloc(sizeof(char *) * Max(m->nslots, 1));
+	int			nlabels = 0;
+
+	for (int i = 0; i < m->nchildren; i++)
+		if (m->children[i].attr == attr)
+			return;
+	for (int i = 0; i < m->nslots; i++)
+	{
+		const ScimSlot *slot = &m->slots[i];
+		const char *label = NULL;
+		bool		known = false;
+
+		if (slot->attr != attr)
+			continue;
+		for (int j = 0; j < slot->nsubs; j++)
+			if (slot->subs[j] == sub && slot->srcs[j].expr == NULL)
+				label = slot->srcs[j].constant;
+		if (label == NULL)
+			return;
+		for (int k = 0; k < nlabels; k++)
+			known = known || strcmp(labels[k], label) == 0;
+		if (!known)
+			labels[nlabels++] = label;
+	}
+	sub->canonical = labels;
+	sub->ncanonical = nlabels;
+}
+
 void
 scim_mapping_characteristics(ScimResolve *ctx)
 {
@@ -472,6 +507,10 @@ scim_mapping_characteristics(ScimResolve *ctx)
 			else if (slot->srcs[j].expr && !slot->flag && is_required(m, m->relid, &slot->srcs[j]) && !is_column_of_scalar(m, &slot->srcs[j]))
 				slot->attr->required = true;
 	}
+	for (int i = 0; i < m->nslots; i++)
+		for (int j = 0; j < m->slots[i].nsubs; j++)
+			if (m->slots[i].subs[j] && m->slots[i].subs[j]->type == SCIM_TYPE_STRING)
+				take_slot_labels(m, m->slots[i].attr, m->slots[i].subs[j]);
 	for (int i = 0; i < m->nchildren; i++)
 	{
 		ScimChild  *child = &m->children[i];

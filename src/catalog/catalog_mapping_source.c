@@ -126,6 +126,7 @@ static void
 set_source_type(ScimSource *src, Oid typid)
 {
 	src->typid = typid;
+	src->typmod = -1;
 	src->typtype = get_typtype(getBaseType(typid)) == TYPTYPE_ENUM ? TYPTYPE_ENUM : get_typtype(typid);
 	src->cls = sql_class(typid);
 	src->pads = getBaseType(typid) == BPCHAROID;
@@ -159,6 +160,7 @@ scim_column_source(Oid relid, const char *alias, const char *name, ScimSource *s
 	/* also of a domain, a cast to which would cut */
 	typmod = att->atttypmod;
 	base = getBaseTypeAndTypmod(att->atttypid, &typmod);
+	src->typmod = base == NUMERICOID ? typmod : -1;
 	if ((base == VARCHAROID || base == BPCHAROID) && typmod > VARHDRSZ)
 		src->max_length = typmod - VARHDRSZ;
 	src->not_null = att->attnotnull;

@@ -244,6 +244,10 @@ typedef struct ScimColumnItem
 	const char *text;			/* NULL: null */
 	const char *value;
 	const char *cast;			/* type that the whole value is cast to, or NULL */
+	bool		object;			/* the value is a document that is an object for sure */
+	int			nmembers;		/* of it that the last step has put: it can take more */
+	const char *members;		/* these, as arguments of jsonb_build_object */
+	const char *base;			/* the document that they were put into */
 	bool		derived;		/* from an attribute that lives elsewhere: its own goes before */
 	bool		written;		/* an expression of a mapping made it: the next one goes on from there */
 } ScimColumnItem;
