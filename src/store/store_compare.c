@@ -218,7 +218,7 @@ append_unique_owner(PredicateContext *ctx, const ScimAttr *attr, const char *ope
 	appendStringInfo(&ctx->sql->text, "(%s IN (SELECT v.resource_id FROM scim._unique_values v WHERE v.tenant OPERATOR(pg_catalog.=) $%d"
 					 " AND v.resource_type OPERATOR(pg_catalog.=) %s AND v.attribute OPERATOR(pg_catalog.=) %s"
 					 " AND v.digest OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to($%d, 'UTF8'))) AND ",
-					 ctx->mapping->key.expr, ctx->scope, quote_literal_cstr(type->name),
+					 ctx->mapping->key.id.expr, ctx->scope, quote_literal_cstr(type->name),
 					 quote_literal_cstr(scim_attr_path(type, attr, path, sizeof(path))), scim_sql_text(ctx->sql, operand));
 	return true;
 }
