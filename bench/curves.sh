@@ -198,6 +198,7 @@ say "Building, and starting a private cluster ..."
 build_and_install
 build_load
 listeners=1
+warm=1				# the first of many users counts them all
 start_server $(steps 1000 "$users" | sed 's/^/users/')
 say "Loading ..."
 for size in $(steps 1000 "$users"); do
@@ -221,5 +222,5 @@ by_statement
 describe_machine
 file=$out/curves-$(date -u +%Y%m%dT%H%M%SZ)
 awk -F '\t' -f "$root/bench/curves.awk" -v file="$file" "${about[@]}" "$mine/results" | tee "$file.txt"
-cp "$mine/plans" "$file-plans.txt ($SECONDS s in all)"
+cp "$mine/plans" "$file-plans.txt"
 say "Written: $file.txt, .json, -users.svg, -group.svg, -page.svg, -plans.txt ($SECONDS s in all)"

@@ -4,6 +4,7 @@
 listeners=2
 connections=16
 clients=8
+warm=0.3			# seconds before each measurement
 
 # start_server DATABASE...: each is served on a port of its own, port_of[DATABASE],
 # by processes of its own, pids_of[DATABASE].
@@ -77,7 +78,7 @@ request()
 	local database=$1 seconds=$2 connections=$3
 
 	shift 3
-	(cd "$mine" && ./load --ca-file tls.pem --connections "$connections" --warm 0.3 --seconds "$seconds" \
+	(cd "$mine" && ./load --ca-file tls.pem --connections "$connections" --warm "$warm" --seconds "$seconds" \
 		--watch "${pids_of[$database]// /,}" --out answer "$@") ||
 		give_up "the answers to $* are not what they should be (see above)."
 }

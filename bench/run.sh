@@ -54,6 +54,13 @@ done
 mkdir -p "$out" || die "$out cannot be made."
 out=$(cd "$out" && pwd -P)
 
+beside=				# process
+
+end_more()
+{
+	[ -z "$beside" ] || kill "$beside" 2>/dev/null || true
+}
+
 # ---- TLS ----
 
 make_certificate()
@@ -83,18 +90,32 @@ switch_tls()
 
 operations=(get filter external email page post patch)
 
-# pair ROUND NAME: the yardstick goes first in every other round, because what
-# comes first after a checkpoint or a load pays for it.
+# pair ROUND NAME [SCENARIO]: the yardstick goes first in every other round,
+# because what comes first after a checkpoint or a load pays for it.
 pair()
 {
+	local scenario=${3:-$2}
+
 	if [ $(($1 % 2)) = 1 ]; then
-		http "large/$2" "$seconds"
-		yardstick large "$2" "$seconds"
+		http "large/$scenario" "$seconds"
+		yardstick large "$scenario" "$seconds"
 	else
-		yardstick large "$2" "$seconds"
-		http "large/$2" "$seconds"
+		yardstick large "$scenario" "$seconds"
+		http "large/$scenario" "$seconds"
 	fi
 	line pair "$1" "$2" "$rate" "$p50" "$p99" "$cpu" "$tps" "$yardstick_cpu"
+}
+
+# Pages while a user is changed twenty times a second: what is remembered of
+# totals does not last.
+pair_busy()
+{
+	(cd "$mine" && exec ./load --connections 2 --rate 20 --seconds 3600 --out beside large/patch) &
+	beside=$!
+	pair "$1" busy page
+	kill "$beside" 2>/dev/null || give_up "who was to write beside the pages has ended."
+	wait "$beside" 2>/dev/null || true
+	beside=
 }
 
 measure_pairs()
@@ -108,6 +129,7 @@ measure_pairs()
 			post) create=$rate create_cpu=$cpu ;;
 		esac
 	done
+	pair_busy "$1"
 	# resources, not requests; beside the single creates of this round
 	http large/bulk "$seconds"
 	line pair "$1" bulk "$(awk "BEGIN { print $rate * 100 }")" "$p50" "$p99" "$(awk "BEGIN { print $cpu / 100 }")" "$create" "$create_cpu"

@@ -57,7 +57,7 @@
 #include "worker/worker_listener_mhd.h"
 
 /* An idle worker wakes this often, and looks for obstacles as often. */
-#define CHECK_MS 5000
+#define CHECK_MS 6000
 
 /* A port or file that was not to be had is tried again after this. */
 #define RETRY_MS 10000
