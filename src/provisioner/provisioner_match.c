@@ -21,7 +21,7 @@
 #define SECOND_LAG_MS 10000
 
 /* Tries after "duplicate" of what is not found: an index may lag behind some seconds. */
-#define MAX_LAGS 6
+#define MAX_LAGS 3
 
 /* A row that somebody else creates is looked for again after this. */
 #define SKIPPED_AGAIN_MS (60 * 60 * 1000)
@@ -270,7 +270,11 @@ not_found(ScimAnswer *ctx)
 			return scim_answer_park(ctx, "conflict", "the target answers its creation with the id of another row");
 		if (flight->uncertain)
 			return scim_answer_doubt(ctx, SCIM_DOUBT_AFTER_SILENCE);
-		return flight->link.attempts < MAX_LAGS ? scim_answer_try_later(ctx) : scim_answer_park(ctx, "conflict", ctx->reason);
+		if (flight->link.attempts >= MAX_LAGS)
+			return scim_answer_park(ctx, "conflict", ctx->reason);
+		flight->link.attempts++;
+		return scim_answer_store(ctx, flight->link.state, ctx->reason,
+								 TimestampTzPlusMilliseconds(ctx->now, flight->link.attempts == 1 ? FIRST_LAG_MS : SECOND_LAG_MS));
 	}
 	if (flight->link.doubt > 0 && --flight->link.doubt > 0)
 	{
