@@ -198,17 +198,22 @@ until_synced()
 	awk -v a="$1" -v b="$(date +%s.%N)" 'BEGIN { printf "%.1f\n", b - a }'
 }
 
-# scale_row WHAT SECONDS: what it took, and the peer's requests, which are forgotten.
+# scale_row WHAT SECONDS: what it took since the last row, of the worker's time
+# ("before": until then, ms) as well, and the peer's requests, which are forgotten.
 scale_row()
 {
+	local now
+
+	now=$(worker_cpu)
 	curl -q -sS --noproxy '*' "$origin/_peer/stats" >"$mine/stats"
 	curl -q -sS --noproxy '*' -X DELETE "$origin/_peer/stats" >/dev/null
-	printf '%-36s %9s %9s  %s\n' "$1" "$2" "$(figure requests)" "$(sed -n 's/.*"by_status": *\({.*}\)}$/\1/p' "$mine/stats")"
+	printf '%-36s %9s %9d.%d %9s  %s\n' "$1" "$2" $(((now - before) / 1000)) $(((now - before) / 100 % 10)) "$(figure requests)" "$(sed -n 's/.*"by_status": *\({.*}\)}$/\1/p' "$mine/stats")"
+	before=$(worker_cpu)
 }
 
 measure_scale()
 {
-	local start
+	local start before
 
 	start_peer 0 --setting log_max=1000
 	psql_quiet >/dev/null <<-SQL || give_up "the sync cannot be made."
@@ -219,7 +224,8 @@ measure_scale()
 	SQL
 	sample_memory "$(psql_quiet -c "SELECT pid FROM scim.workers WHERE worker = 'sync'")" &
 	sampler=$!
-	printf '%d rows, %d requests at the same time\n\n%-36s %9s %9s  %s\n' "$scale" "$concurrency" '' seconds requests 'of these'
+	printf '%d rows, %d requests at the same time\n\n%-36s %9s %11s %9s  %s\n' "$scale" "$concurrency" '' seconds "worker's" requests 'of these'
+	before=$(worker_cpu)
 
 	start=$(date +%s.%N)
 	psql_quiet -c "SELECT scim.start_sync('staff')" >/dev/null
@@ -287,13 +293,14 @@ report()
 		}
 		{
 			n = ++count[$1]
-			value[$1, n, 1] = $2 / $3
+			# requests, or users where Bulk carries many in one
+			value[$1, n, 1] = ($2 > users ? $2 : users) / $3
 			value[$1, n, 2] = $2 / users
 			value[$1, n, 3] = 1000 * $4 / $2
 		}
 		END {
 			printf "%d users, %d requests at the same time; medians\n\n", users, concurrency
-			printf "%-36s %9s %9s %9s %9s %9s\n", "initial sync", "req/s", "ideal", "of it", "req/user", "CPU us"
+			printf "%-36s %9s %9s %9s %9s %9s\n", "initial sync", "per s", "ideal", "of it", "req/user", "CPU us"
 			row("latency " latency " ms; concurrency / latency", "late", 1000 * concurrency / latency)
 			row("no latency; libcurl alone", "fast", median("bare", 1))
 		}' "$mine/results"

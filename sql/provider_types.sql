@@ -143,6 +143,10 @@ SELECT pg_temp.found('serial eq "S1" or userName eq "ann" or displayName eq "g"'
 -- nothing is filtered by hand: it is one statement
 SELECT split_part(s, E'\n', 1) ~ 'jsonb_array_elements' AND s ~ 'resource_type' FROM scim.explain('types', 'Device', 'disks[value eq "d1" and size gt 5]') s LIMIT 1;
 
+-- who has a unique value is found by an index
+SELECT f, bool_or(s ~ 'Index .*_unique_values') FROM unnest(ARRAY['serial eq "s1"', 'disks[value eq "D1" and size eq 10]', 'urn:acme:lease:2.0:Device:contract eq "x"', 'serial ne "s1"', 'model eq "M"']) f, scim.explain('types', 'Device', f) s GROUP BY f ORDER BY f;
+SELECT * FROM scim.check_mapping('devices');
+
 -- ---- change ----
 SELECT pg_temp.r('PATCH', '/Devices/' || :'d1' || '?attributes=place,disks,users,owner,urn:acme:lease:2.0:Device,meta.version', pg_temp.patch('{"op": "replace", "path": "place.floor", "value": 4}', '{"op": "add", "path": "disks", "value": [{"value": "d3", "size": 30}]}', '{"op": "remove", "path": "disks[value eq \"d1\"]"}',
 	'{"op": "replace", "path": "disks[value eq \"d2\"].size", "value": 21}', '{"op": "replace", "path": "urn:acme:lease:2.0:Device:tags", "value": ["a", "b"]}', '{"op": "remove", "path": "owner"}'));
@@ -207,11 +211,15 @@ SELECT scim.drop_schema(s) FROM unnest('{urn:acme:2.0:Device,urn:acme:lease:2.0:
 SELECT count(*) FROM scim._unique_attributes;
 
 -- ---- a wide type: no statement grows faster than its attributes ----
-SELECT scim.create_schema(jsonb_build_object('id', 'urn:acme:wide:2.0:Wide', 'name', 'Wide', 'attributes', (SELECT jsonb_agg(jsonb_build_object('name', 'a' || i)) FROM generate_series(1, 150) i)));
+SELECT scim.create_schema(jsonb_build_object('id', 'urn:acme:wider:2.0:Wider', 'name', 'Wider', 'attributes', (SELECT jsonb_agg(jsonb_build_object('name', 'a' || i)) FROM generate_series(1, 1001) i)));
+SELECT scim.create_resource_type('Wider', 'urn:acme:wider:2.0:Wider');
+SELECT scim.create_schema(jsonb_build_object('id', 'urn:acme:wide:2.0:Wide', 'name', 'Wide', 'attributes', (SELECT jsonb_agg(jsonb_build_object('name', 'a' || i)) FROM generate_series(1, 600) i)));
 SELECT scim.create_resource_type('Wide', 'urn:acme:wide:2.0:Wide');
 SELECT scim.create_endpoint('wide', mappings => '{wides}');
 SET statement_timeout = '20s';
-SELECT left(pg_temp.r('POST', '/Wides', (SELECT jsonb_object_agg('a' || i, i::text) FROM generate_series(1, 150) i) || '{"schemas": ["urn:acme:wide:2.0:Wide"]}', 'wide'), 3);
+SELECT left(pg_temp.r('POST', '/Wides', (SELECT jsonb_object_agg('a' || i, i::text) FROM generate_series(1, 600) i) || '{"schemas": ["urn:acme:wide:2.0:Wide"]}', 'wide'), 3);
+SELECT left(pg_temp.r('PATCH', '/Wides/' || (SELECT id FROM scim.resources) || '?attributes=a1', pg_temp.patch((SELECT jsonb_build_object('op', 'replace', 'value', jsonb_object_agg('a' || i, 'x')) FROM generate_series(1, 600) i), '{"op": "remove", "path": "a2"}'), 'wide'), 3);
+SELECT left(pg_temp.r('PATCH', '/Wides/' || (SELECT id FROM scim.resources), pg_temp.patch((SELECT jsonb_build_object('op', 'replace', 'value', jsonb_object_agg('a' || i, NULL)) FROM generate_series(5, 600) i)), 'wide'), 3);
 RESET statement_timeout;
 SELECT (SELECT count(*) FROM jsonb_object_keys(attributes)) FROM scim.resources;
 SELECT scim.drop_endpoint(e) FROM unnest('{types,plain,strict,wide}'::text[]) e;
@@ -219,4 +227,4 @@ DELETE FROM scim.resources;
 DELETE FROM scim.users WHERE tenant = 'types';
 DELETE FROM scim.groups WHERE tenant = 'types';
 SELECT scim.drop_resource_type('Wide');
-SELECT scim.drop_schema('urn:acme:wide:2.0:Wide');
+SELECT scim.drop_schema('urn:acme:wide:2.0:Wide'), scim.drop_schema('urn:acme:wider:2.0:Wider');

@@ -142,6 +142,25 @@ SELECT (pg_temp.call('org1', 'DELETE', '/Groups/1')).status;
 SELECT id, within FROM place.club ORDER BY id;
 SELECT scim.drop_endpoint('org' || n) FROM generate_series(1, 2) n;
 
+-- ---- values that fit no column, by the name of their attribute; what nothing fills ----
+SET ROLE scim_regress_place;
+CREATE DOMAIN place.even AS int CHECK (VALUE % 2 = 0);
+CREATE TYPE place.grade AS ENUM ('low', 'High');
+CREATE TABLE place.typed (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, login text NOT NULL, born date, address inet, token uuid, size numeric(4, 1), count smallint, even place.even, grade place.grade, number int);
+CREATE TABLE place.needs (id text PRIMARY KEY DEFAULT 'not me', typed int NOT NULL UNIQUE REFERENCES place.typed ON DELETE CASCADE, value text, needed text NOT NULL);
+RESET ROLE;
+SELECT scim.create_mapping('place_typed', 'User', 'place.typed', owner => 'scim_regress_place', attributes => '{"userName": "login", "nickName": "born", "title": "address", "externalId": "token", "locale": "grade", "userType": "number",
+	"displayName": {"table": "place.needs", "parent": "typed", "column": "value"},
+	"urn:example:place:2.0:User:size": "size", "urn:example:place:2.0:User:count": "count", "urn:example:place:2.0:User:even": "even"}');
+SELECT scim.create_endpoint('typed', mappings => '{place_typed}', public_url => 'https://x');
+SELECT severity, subject, problem, hint FROM scim.check_mapping('place_typed') WHERE subject = 'place.needs';
+SELECT a, c.* FROM unnest('{"{\"nickName\": \"some day\"}","{\"title\": \"1.2.3\"}","{\"externalId\": \"x\"}","{\"locale\": \"middle\"}","{\"userType\": \"many\"}","{\"displayName\": \"x\"}"}'::text[]) a,
+	pg_temp.user('typed', 'POST', '/Users', a::jsonb || '{"userName": "u"}') c;
+SELECT a, c.* FROM unnest('{"{\"size\": 1234.5}","{\"count\": 40000}","{\"even\": 3}","{\"even\": 4, \"size\": 123.45, \"count\": 7}"}'::text[]) a,
+	pg_temp.user('typed', 'POST', '/Users', jsonb_build_object('userName', 'v', 'locale', 'HIGH', 'urn:example:place:2.0:User', a::jsonb)) c;
+SELECT scim.drop_endpoint('typed'), scim.drop_mapping('place_typed');
+SELECT scim.drop_schema('urn:example:place:2.0:User');
+
 -- ---- what is said wrongly ----
 SELECT scim.alter_mapping('place_person', options => '{"insert": {"home_org": {"scope": 1}}}');
 SELECT scim.alter_mapping('place_person', options => '{"insert": {"home_org": {"scopes": "org"}}}');

@@ -5,6 +5,7 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/sysattr.h"
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/indexing.h"
@@ -15,11 +16,14 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "funcapi.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/resowner.h"
 #include "utils/tuplestore.h"
 
@@ -142,6 +146,22 @@ is_given(const ScimMapping *m, AttrNumber attnum, const char *column)
 		(m->version && m->version->attnum == attnum);
 }
 
+/* A primary key of one column whose default does not differ from row to row. */
+static void
+check_default(Check *check, Relation rel, AttrNumber attnum, const char *subject, const char *column)
+{
+	Bitmapset  *key = RelationGetIndexAttrBitmap(rel, INDEX_ATTR_BITMAP_PRIMARY_KEY);
+	Node	   *value;
+
+	if (!TupleDescAttr(RelationGetDescr(rel), attnum - 1)->atthasdef || bms_membership(key) != BMS_SINGLETON ||
+		!bms_is_member(attnum - FirstLowInvalidHeapAttributeNumber, key))
+		return;
+	value = build_column_default(rel, attnum);
+	if (value && !contain_volatile_functions(value))
+		report(check, "warning", subject, psprintf("the default of its key %s is the same for all new rows", column),
+			   psprintf("\"insert\": {\"%s\": \"expression\"}", NameStr(TupleDescAttr(RelationGetDescr(rel), attnum - 1)->attname)));
+}
+
 /* Columns that refuse null and that nothing fills. */
 static void
 check_new_rows(Check *check)
@@ -155,9 +175,14 @@ check_new_rows(Check *check)
 		Form_pg_attribute att = TupleDescAttr(desc, i);
 		const char *column = quote_identifier(NameStr(att->attname));
 
-		if (att->attisdropped || !att->attnotnull || att->atthasdef || att->attidentity || is_given(m, i + 1, column))
+		if (att->attisdropped || !att->attnotnull || att->attidentity || is_given(m, i + 1, column))
 			continue;
-		if (i + 1 == m->key.attnum)
+		if (att->atthasdef)
+		{
+			check_default(check, rel, i + 1, "id", column);
+			continue;
+		}
+		if (scim_key_has_column(&m->key, i + 1))
 			report(check, "error", "id", psprintf("nothing gives a new row its key %s", column),
 				   "Give the column a default, or map the attribute that it is.");
 		else
@@ -167,7 +192,81 @@ check_new_rows(Check *check)
 	table_close(rel, NoLock);
 }
 
+/* Does a mapping give this column of a new row beside the resource? */
+static bool
+is_given_beside(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, const char *column)
+{
+	bool		given = side->by && strcmp(side->by_column, column) == 0;
+
+	for (int i = 0; i < side->parent.n && !side->by && !given; i++)
+		given = strcmp(side->parent.columns[i], column) == 0;
+	for (int i = 0; i < m->nscope && !given; i++)
+		given = side->scope[i] && strcmp(side->scope[i], column) == 0;
+	for (int i = 0; i < side->nfixed && !given; i++)
+		given = strcmp(side->fixed_columns[i], column) == 0;
+	for (int i = 0; i < side->ninserts && !given; i++)
+		given = side->inserts[i].attnum == attnum;
+	if (!given && side != m->membership && m->membership && m->membership->relid == side->relid)
+		given = is_given_beside(m, m->membership, attnum, column);
+	return given;
+}
+
+static bool
+is_written_beside(const ScimSource *src, const ScimSide *side, const char *column)
+{
+	bool		written = src->side == side && src->column && strcmp(src->column, column) == 0;
+
+	for (int i = 0; src->side == side && i < src->nwrites && !written; i++)
+		written = strcmp(src->writes[i].column, column) == 0;
+	for (int i = 0; i < src->ncopies && !written; i++)
+		written = is_written_beside(&src->copies[i], side, column);
+	return written;
+}
+
+/* The same of rows beside the resource, which a value or the resource makes. */
+static void
+check_new_side(Check *check, const ScimSide *side)
+{
+	const ScimMapping *m = check->m;
+	Relation	rel = table_open(side->relid, AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(rel);
+
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *column = quote_identifier(NameStr(att->attname));
+		bool		given = att->attisdropped || !att->attnotnull || att->attidentity ||
+			is_given_beside(m, side, i + 1, column);
+
+		for (int j = 0; j < m->nscalars && !given; j++)
+			given = is_written_beside(&m->scalars[j].src, side, column);
+		for (int j = 0; j < m->nslots; j++)
+			for (int k = 0; k < m->slots[j].nsubs && !given; k++)
+				given = is_written_beside(&m->slots[j].srcs[k], side, column);
+		if (!given && att->atthasdef)
+			check_default(check, rel, i + 1, side->relation, column);
+		else if (!given)
+			report(check, "error", side->relation, psprintf("column %s of a new row takes no null, has no default, and nothing fills it", column),
+				   psprintf("\"insert\": {\"%s\": \"expression\"}", NameStr(att->attname)));
+	}
+	table_close(rel, NoLock);
+}
+
 /* ---- identity and uniqueness ---- */
+
+/* How a person would say what the key is. */
+static const char *
+key_text(const ScimMapping *m)
+{
+	StringInfoData text;
+
+	if (m->key.by_expression || m->key.parts[0].attnum == 0)
+		return m->key.id.expr;
+	initStringInfo(&text);
+	for (int i = 0; i < m->key.n; i++)
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "", m->key.parts[i].expr + 2);
+	return text.data;
+}
 
 static void
 check_key(Check *check)
@@ -176,11 +275,13 @@ check_key(Check *check)
 
 	if (get_rel_relkind(m->relid) == RELKIND_VIEW)
 		return;
-	if (!OidIsValid(scim_mapping_index(m, m->relid, "r", m->key.expr, m->scope_columns, true)))
-		report(check, "warning", "id", psprintf("no unique index keeps two rows from having one key %s", m->key.expr + 2),
+	if (!OidIsValid(scim_key_index(m, m->scope_columns, true)))
+		report(check, "warning", "id", psprintf("no unique index keeps two rows from having one key %s", key_text(m)),
+			   m->key.by_expression ? "An id names one resource, and rows are looked for by it: see scim.recommend_indexes." :
 			   "An id names one resource: declare the key UNIQUE.");
-	if (m->key.max_length > 0 && m->key.max_length < 16)
-		report(check, "notice", "id", psprintf("the key takes %d characters only", m->key.max_length), NULL);
+	for (int i = 0; i < m->key.n; i++)
+		if (m->key.parts[i].max_length > 0 && m->key.parts[i].max_length < 16)
+			report(check, "notice", "id", psprintf("the key takes %d characters only", m->key.parts[i].max_length), NULL);
 }
 
 /* A name that should be there once: by which rule does the table see to it? */
@@ -192,7 +293,8 @@ check_unique(Check *check, const ScimAttr *attr, const ScimSource *src)
 	const char *column = src->raw ? src->raw : src->expr;
 	const char *name = path_of(m, attr);
 
-	if (attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
+	/* (scim._unique_values sees to it in the built-in store) */
+	if (m->builtin || attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
 		return;
 	if (OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(attr, src), m->scope_columns, true)))
 	{
@@ -287,10 +389,10 @@ check_children(Check *check)
 			check_dependent(check, name, child->relid, m->relid);
 		if (child->kind != SCIM_CHILD_LINK || child->by_column || child->target == NULL)
 			continue;
-		if (!scim_has_foreign_key(child->relid, child->ref.attnum, child->target->relid))
+		if (!scim_has_foreign_key(child->relid, child->refs.attnums[0], child->target->relid))
 			report(check, "notice", name, psprintf("no foreign key leads from %s to %s: scim looks whether a member is there, and plain SQL can delete it",
 												   scim_qualified_relation(child->relid), scim_qualified_relation(child->target->relid)), NULL);
-		if (child->target->relid != m->relid && child->target->key.cls == SCIM_SQL_INTEGER && m->key.cls == SCIM_SQL_INTEGER)
+		if (child->target->relid != m->relid && child->target->key.id.cls == SCIM_SQL_INTEGER && m->key.id.cls == SCIM_SQL_INTEGER)
 			for (int j = 0; j < m->nchildren; j++)
 				if (j != i && m->children[j].kind == SCIM_CHILD_LINK && m->children[j].attr == child->attr && m->children[j].target == m)
 					report(check, "warning", name, "users and groups have ids of one form: a member that a client names without \"type\" is taken for a user",
@@ -311,7 +413,7 @@ check_children(Check *check)
 		}
 		check_dependent(check, m->sides[i].relation, m->sides[i].relid, m->relid);
 		if (m->sides[i].nfixed == 0 && get_rel_relkind(m->sides[i].relid) != RELKIND_VIEW &&
-			!OidIsValid(scim_mapping_index(m, m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].parent), m->sides[i].scope, true)))
+			!OidIsValid(scim_mapping_columns_index(m, m->sides[i].relid, m->sides[i].parent.attnums, m->sides[i].parent.n, m->sides[i].scope, true)))
 			report(check, "warning", m->sides[i].relation, "more than one row can be beside a resource: any of them is read", "Declare its parent column UNIQUE.");
 	}
 }
@@ -370,6 +472,11 @@ check_all(Check *check)
 	check_key(check);
 	if (m->insertable)
 		check_new_rows(check);
+	for (int i = 0; i < m->nsides; i++)
+		if (&m->sides[i] != m->state)
+			check_new_side(check, &m->sides[i]);
+	if (m->membership)
+		check_new_side(check, m->membership);
 	for (int i = 0; i < m->nscalars; i++)
 		check_unique(check, m->scalars[i].attr, &m->scalars[i].src);
 	check_children(check);

@@ -128,6 +128,7 @@ typedef struct ScimServer
 	int			burst;			/* requests at once before the rate counts */
 	int			creates_per_hour;	/* 0: no limit */
 	int			concurrency;	/* requests at the same time */
+	bool		http2;			/* is it spoken with targets that have it? */
 	int			bulk;			/* ScimBulk */
 	int			bulk_max_operations;
 	int			bulk_max_payload;	/* bytes */

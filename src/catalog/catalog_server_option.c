@@ -109,6 +109,7 @@ static const Option table[] = {
 	{"burst", OPTION_INT, FIELD(burst), "10", 1, 100000},
 	{"creates_per_hour", OPTION_INT, FIELD(creates_per_hour), "0", 0, 10000000},
 	{"concurrency", OPTION_INT, FIELD(concurrency), "8", 1, 500},
+	{"http2", OPTION_BOOL, FIELD(http2), "false"},
 	{"bulk", OPTION_ENUM, FIELD(bulk), SCIM_ASK, 0, 0, bulk_words},
 	{"bulk_max_operations", OPTION_INT, FIELD(bulk_max_operations), "100", 1, 100000},
 	{"bulk_max_payload", OPTION_INT, FIELD(bulk_max_payload), "1048576", 1, 1073741824},

@@ -23,6 +23,8 @@
 #include "catalog_mapping_internal.h"
 #include "catalog_type.h"
 
+#define MAX_ATTRIBUTES 1000
+
 PG_FUNCTION_INFO_V1(scim_create_resource_type);
 PG_FUNCTION_INFO_V1(scim_alter_resource_type);
 PG_FUNCTION_INFO_V1(scim_drop_resource_type);
@@ -232,6 +234,17 @@ set_extensions(const char *type, Jsonb *argument, bool making)
 
 /* ---- mappings ---- */
 
+/* A row that is read has a column for each attribute, and a statement 1,664 at most. */
+static void
+check_size(const ScimResourceType *type)
+{
+	if (type->nattrs > MAX_ATTRIBUTES || type->nexts > SCIM_MAX_EXTENSIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("resource type \"%s\" is too large", type->name),
+				 errdetail("The built-in store keeps at most %d attributes and sub-attributes of a type, and %d extensions.", MAX_ATTRIBUTES, SCIM_MAX_EXTENSIONS)));
+}
+
 static Datum
 uri_array(const List *uris)
 {
@@ -291,10 +304,7 @@ write_type_mapping(const char *type_name, const char *mapping)
 	type = scim_catalog_resource_type(type_name);
 	if (type == NULL)
 		elog(ERROR, "resource type \"%s\" is gone", type_name);
-	if (type->nexts > SCIM_MAX_EXTENSIONS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("resource type \"%s\" has more than %d extensions", type->name, SCIM_MAX_EXTENSIONS)));
+	check_size(type);
 	values[1] = CStringGetTextDatum(type->name);
 	values[2] = DirectFunctionCall1(jsonb_in, CStringGetDatum(scim_type_own_attributes(type)));
 	values[3] = uri_array(all_extensions(type));
@@ -509,6 +519,7 @@ scim_create_store_mapping(PG_FUNCTION_ARGS)
 				 errhint("scim.create_resource_type makes it, with all its extensions.")));
 	if (passwords && strcmp(type->name, "User") != 0)
 		bad_argument("only users have passwords");
+	check_size(type);
 	uris = chosen_extensions(type, PG_ARGISNULL(2) ? NULL : PG_GETARG_ARRAYTYPE_P(2));
 	values[0] = CStringGetTextDatum(name);
 	values[1] = CStringGetTextDatum(passwords ? "users_with_password" : strcmp(type->name, "User") == 0 ? "users" : "groups");

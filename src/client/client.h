@@ -36,6 +36,7 @@ typedef struct ScimClientTarget
 	const char *allowed;		/* text of scim.allowed_targets, or NULL */
 	const char *content_type;	/* of request bodies */
 	const char *accept;
+	bool		http2;			/* by https, if libcurl and the target have it */
 	int			connect_ms;
 	int			total_ms;		/* also while it waits for a connection */
 	int			max_connections;	/* to one host, of this client; 0: no limit */

@@ -106,6 +106,7 @@ scim_client_target(const ScimServer *server, const char *secret)
 		.accept = server->accept,
 		.connect_ms = server->connect_timeout,
 		.total_ms = server->total_timeout,
+		.http2 = server->http2,
 		.max_connections = server->concurrency
 	};
 

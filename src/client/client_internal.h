@@ -38,6 +38,7 @@ typedef struct ScimClientTransfer
 	int			connect_ms;
 	int			total_ms;
 	bool		https;
+	bool		http2;			/* may be spoken */
 	bool		named;			/* the host is in scim.allowed_targets */
 	bool		sent;			/* the request may have begun to go out */
 	bool		refused;		/* an address was refused; detail says which */

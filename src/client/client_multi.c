@@ -382,6 +382,7 @@ start(ScimClient *client, Transfer *t, const ScimClientTarget *target, const Sci
 	if (problem == NULL)
 	{
 		t->https = origin.https;
+		t->http2 = target->http2 && (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2) != 0;
 		t->named = scim_allowed_names(target->allowed, &origin);
 		if (!copy_request(t, target, request) || (t->easy = curl_easy_init()) == NULL)
 			return false;

@@ -235,9 +235,11 @@ scim_client_set_options(ScimClientTransfer *t)
 
 	/*
 	 * HTTP/1.1: a request has a connection to itself, so a broken connection
-	 * leaves one request in doubt and not all.
+	 * leaves one request in doubt and not all.  HTTP/2, where the server's option
+	 * wants it and both sides have it: they share one.
 	 */
-	SET(CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_1_1);
+	SET(CURLOPT_HTTP_VERSION, (long) (t->http2 ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_1_1));
+	SET(CURLOPT_PIPEWAIT, t->http2 ? 1L : 0L);
 	SET(CURLOPT_HTTP09_ALLOWED, 0L);
 	SET(CURLOPT_USERAGENT, "scim-pg/" SCIM_VERSION);
 	SET(CURLOPT_ACCEPT_ENCODING, "gzip, deflate");

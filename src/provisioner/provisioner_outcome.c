@@ -5,6 +5,7 @@
  */
 #include "postgres.h"
 
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "provisioner_answer.h"
@@ -161,7 +162,8 @@ scim_answer_go_on(ScimFlight *flight, ScimPhase phase, const char *method, const
 {
 	flight->phase = phase;
 	flight->method = method;
-	flight->path = path;
+	/* it may be one of the catalog's texts, and be sent long after this transaction */
+	flight->path = MemoryContextStrdup(flight->context, path);
 	flight->body = body;
 	flight->sent = false;
 	return false;

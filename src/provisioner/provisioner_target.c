@@ -179,6 +179,7 @@ scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *se
 	target->wire.connect_ms = server->connect_timeout;
 	target->wire.total_ms = server->total_timeout;
 	target->wire.max_connections = server->concurrency;
+	target->wire.http2 = server->http2;
 	if (target->concurrency != server->concurrency)
 		target->window = server->concurrency;
 	target->concurrency = server->concurrency;

@@ -19,6 +19,9 @@
 #include "store_internal.h"
 #include "../core/core_value.h"
 
+/* A function has at most 100 arguments (FUNC_MAX_ARGS). */
+#define MAX_MEMBERS 50
+
 json_t *
 scim_store_json_string(const char *text)
 {
@@ -178,7 +181,7 @@ check_input(const ScimMapping *m, const ScimAttr *attr, const ScimSource *src, c
 		Oid			param;
 
 		getTypeInputInfo(src->typid, &function, &param);
-		(void) OidInputFunctionCall(function, unconstify(char *, text), param, -1);
+		(void) OidInputFunctionCall(function, unconstify(char *, text), param, src->typmod);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -219,7 +222,8 @@ scim_store_stored_text(const ScimMapping *m, const ScimAttr *attr, const ScimSou
 	if (src->typtype == TYPTYPE_ENUM && attr->ncanonical > 0)
 		return label_of(m, attr, value);
 	check_integer(m, attr, src, value);
-	if (attr->type != SCIM_TYPE_DATETIME && json_is_string(value) && (src->typtype == TYPTYPE_DOMAIN || src->cls == SCIM_SQL_UUID || src->cls == SCIM_SQL_OTHER))
+	if (attr->type != SCIM_TYPE_DATETIME && !src->negated &&
+		(src->typmod >= 0 || src->typtype == TYPTYPE_DOMAIN || (json_is_string(value) && src->cls != SCIM_SQL_TEXT)))
 		check_input(m, attr, src, text);
 	return scim_store_time_text(attr, src, text);
 }
@@ -253,7 +257,8 @@ add_column(ScimColumns *list, const char *column, const char *value, bool derive
 	if (item && item->derived && !derived)
 	{
 		item->value = value;
-		item->derived = item->written = false;
+		item->derived = item->written = item->object = false;
+		item->nmembers = 0;
 	}
 	if (item)
 		return;
@@ -267,6 +272,8 @@ add_column(ScimColumns *list, const char *column, const char *value, bool derive
 	list->items[list->n].cast = NULL;
 	list->items[list->n].derived = derived;
 	list->items[list->n].written = false;
+	list->items[list->n].object = false;
+	list->items[list->n].nmembers = 0;
 	list->items[list->n++].value = value;
 }
 
@@ -338,6 +345,37 @@ put_sql(const char *document, const char *const *path, int n, const char *value)
 }
 
 /*
+ * What a step makes of the document x.d, over the one before it.  OFFSET 0:
+ * pulled up, each step would stand twice in the next, and the first as often
+ * as there are subsets of them.
+ */
+static char *
+step_sql(const char *made, const char *document)
+{
+	return psprintf("(SELECT %s FROM (SELECT %s AS d OFFSET 0) x)", made, document);
+}
+
+/* Members of a document are put into it together: the server nests no deeper than its stack. */
+static void
+put_member(ScimColumnItem *item, const char *name, const char *value)
+{
+	const char *member = psprintf("%s, %s", quote_literal_cstr(name), value);
+
+	if (item->nmembers == 0 || item->nmembers == MAX_MEMBERS)
+	{
+		item->base = item->value;
+		item->members = member;
+		item->nmembers = 1;
+	}
+	else
+	{
+		item->members = psprintf("%s, %s", item->members, member);
+		item->nmembers++;
+	}
+	item->value = step_sql(psprintf("%s OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object(%s)", object_sql("x.d"), item->members), item->base);
+}
+
+/*
  * Put a value (NULL: nothing) at a place in the document of a column.  Several
  * attributes live in one document: each is put into what the last has made.
  */
@@ -360,11 +398,21 @@ put_json(ScimColumns *list, const ScimSource *src, const json_t *value)
 		item = &list->items[list->n - 1];
 		item->cast = src->column_type;
 	}
-	/* OFFSET 0: pulled up, each step would stand twice in the next, and the last as often as there are subsets */
-	item->value = psprintf("(SELECT %s FROM (SELECT %s AS d OFFSET 0) x)",
-						   parameter ? put_sql("x.d", src->json_path, src->njson, parameter) :
-						   psprintf("(%s OPERATOR(pg_catalog.#-) %s)", object_sql("x.d"), scim_mapping_path_sql(src->json_path, src->njson)),
-						   item->value);
+	if (parameter && src->njson == 1)
+		put_member(item, src->json_path[0], parameter);
+	else
+	{
+		const char *path = scim_mapping_path_sql(src->json_path, src->njson);
+
+		if (parameter)
+			item->value = step_sql(put_sql("x.d", src->json_path, src->njson, parameter), item->value);
+		else if (item->object)
+			item->value = psprintf("(%s OPERATOR(pg_catalog.#-) %s)", item->value, path);
+		else
+			item->value = step_sql(psprintf("(%s OPERATOR(pg_catalog.#-) %s)", object_sql("x.d"), path), item->value);
+		item->nmembers = 0;
+	}
+	item->object = true;
 }
 
 /* A reference has to name a resource that this endpoint has. */
@@ -377,18 +425,30 @@ check_reference(const ScimEndpointType *target, const ScimAttr *attr, const Scim
 
 	if (to == NULL || text == NULL)
 		return;
-	if (scim_key_text_valid(&to->key, text))
+	if (scim_key_id_valid(&to->key, text))
 	{
 		scim_sql_init(&sql);
 		scope = scim_sql_scope_params(&sql, target);
 		appendStringInfo(&sql.text, "SELECT 1 FROM %s r WHERE ", to->relation);
 		scim_sql_scope(&sql, to, "r", scope);
-		appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s", to->key.expr, scim_sql_text(&sql, text), to->key.type_name);
+		appendStringInfo(&sql.text, " AND %s", scim_sql_is_id(to, scim_sql_id(&sql, to, text)));
 		scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, false, 1);
 		if (SPI_processed > 0)
 			return;
 	}
 	refuse_value(target->mapping, attr, psprintf("there is no %s with this id", to->type->name));
+}
+
+/* The columns that hold the key of what is referred to. */
+static void
+set_reference(ScimColumns *list, const ScimSource *src, const char *id)
+{
+	const ScimReference *columns = src->ref_columns;
+	int			param = id ? scim_sql_id(list->sql, src->ref_target, id) : 0;
+
+	for (int i = 0; i < columns->n; i++)
+		scim_columns_add(list, columns->columns[i],
+						 id ? psprintf("%s::%s", scim_sql_key_part(src->ref_target, i, param), columns->types[i]) : "NULL");
 }
 
 /* What a new row has in a column that no attribute gives; NULL: nothing is said. */
@@ -435,6 +495,8 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	const char *text;
 
 	check_reference(target, attr, src, scim_store_value_text(value));
+	if (src->ref_columns)
+		set_reference(list, src, scim_store_value_text(value));
 	if (src->json_path && src->column)
 		put_json(list, src, value);
 	else if (src->column && !is_written(src))

@@ -12,6 +12,8 @@
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/formatting.h"
 
@@ -197,6 +199,30 @@ compare_as_stored(PredicateContext *ctx, const SqlValue *v, const ScimFilter *f)
 				  VARSIZE_ANY_EXHDR(DatumGetPointer(operand)));
 }
 
+/*
+ * In the built-in store the owner of a value that a schema of a user's says is
+ * unique is found by its digest: the documents have no index on it.
+ */
+static bool
+append_unique_owner(PredicateContext *ctx, const ScimAttr *attr, const char *operand)
+{
+	const ScimResourceType *type = ctx->target->type;
+	const ScimAttr *top = attr->parent ? attr->parent : attr;
+	const ScimSchema *schema = top->ext < 0 ? type->schema : type->exts[top->ext].schema;
+	char		path[1024];
+
+	/* (an owner of an endpoint that is not the store role may lack the right) */
+	if (!ctx->mapping->builtin || top->common || schema->builtin || attr->uniqueness == SCIM_UNIQUE_NONE || ctx->mapping->nscope != 1 ||
+		pg_class_aclcheck(scim_own_relid("_unique_values"), GetUserId(), ACL_SELECT) != ACLCHECK_OK)
+		return false;
+	appendStringInfo(&ctx->sql->text, "(%s IN (SELECT v.resource_id FROM scim._unique_values v WHERE v.tenant OPERATOR(pg_catalog.=) $%d"
+					 " AND v.resource_type OPERATOR(pg_catalog.=) %s AND v.attribute OPERATOR(pg_catalog.=) %s"
+					 " AND v.digest OPERATOR(pg_catalog.=) pg_catalog.sha256(pg_catalog.convert_to($%d, 'UTF8'))) AND ",
+					 ctx->mapping->key.row, ctx->scope, quote_literal_cstr(type->name),
+					 quote_literal_cstr(scim_attr_path(type, attr, path, sizeof(path))), scim_sql_text(ctx->sql, operand));
+	return true;
+}
+
 static void
 compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f)
 {
@@ -204,15 +230,12 @@ compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, c
 	const char *operand = fold ? f->operand.folded : f->operand.text;
 	size_t		len = fold ? f->operand.folded_len : f->operand.len;
 	const char *lhs;
+	bool		by_owner;
 
-	/* an id in another spelling is another id, and the index is on the type */
+	/* a uuid in another spelling is another text, and the index is on the type */
 	if (v->cls == SCIM_SQL_UUID && (f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE))
 	{
-		ScimSource	key;
-
-		memset(&key, 0, sizeof(key));
-		key.cls = SCIM_SQL_UUID;
-		if (!scim_key_text_valid(&key, f->operand.text))
+		if (!scim_is_uuid_text(f->operand.text))
 			appendStringInfoString(&ctx->sql->text, f->op == SCIM_OP_NE ? "true" : "false");
 		else
 			compare_plain(ctx, f->op, v->expr,
@@ -229,7 +252,10 @@ compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, c
 		lhs = psprintf("scim.fold(%s) COLLATE \"C\"", as_text(v));
 	else
 		lhs = psprintf("%s COLLATE \"C\"", as_text(v));
+	by_owner = f->op == SCIM_OP_EQ && append_unique_owner(ctx, attr, operand);
 	compare_texts(ctx, f->op, v, lhs, operand, len);
+	if (by_owner)
+		appendStringInfoChar(&ctx->sql->text, ')');
 }
 
 static void
@@ -347,12 +373,37 @@ compare_stored(PredicateContext *ctx, const ScimAttr *attr, const ScimSource *sr
 	return true;
 }
 
+bool
+scim_compare_id(PredicateContext *ctx, const ScimMapping *to, const char *key, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	int			id;
+
+	if ((f->op != SCIM_OP_EQ && f->op != SCIM_OP_NE) || f->operand.kind != SCIM_OPERAND_STRING)
+		return false;
+	if (!scim_key_id_valid(&to->key, f->operand.text))
+	{
+		appendStringInfoString(text, f->op == SCIM_OP_NE ? "true" : "false");
+		return true;
+	}
+	id = scim_sql_id(ctx->sql, to, f->operand.text);
+	if (key)
+		appendStringInfo(text, "(%s OPERATOR(pg_catalog.=) %s)", key, scim_sql_key(to, id));
+	else
+		appendStringInfo(text, "(%s)", scim_sql_is_id(to, id));
+	if (f->op == SCIM_OP_NE)
+		appendStringInfoString(text, " IS NOT TRUE");
+	return true;
+}
+
 void
 scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element)
 {
 	char		buf[SCIM_DATETIME_SIZE];
 	const char *expr;
 
+	if (v->src && v->src->ref_columns && scim_compare_id(ctx, v->src->ref_target, v->src->ref_columns->row, f))
+		return;
 	if (v->src && compare_stored(ctx, attr, v->src, f))
 		return;
 	if (f->op == SCIM_OP_PR || (f->op == SCIM_OP_NE && f->operand.kind == SCIM_OPERAND_NULL))

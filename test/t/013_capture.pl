@@ -94,9 +94,19 @@ sub configuration
 		'SELECT * FROM scim.sync_captures ORDER BY sync, relation::text',
 		q{SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger WHERE tgfoid = 'scim._capture'::regproc ORDER BY 1, 2});
 }
+# what a mapping with "track" knows of its rows
+sub states
+{
+	my ($dbname) = @_;
+	return sql(q{SELECT s.key, s.external_id, s.created, s.last_modified, s.version FROM scim._resource_state s JOIN scim._mappings m ON m.id = s.mapping WHERE m.name = 'tracked' ORDER BY s.key}, $dbname);
+}
+sql(q{CREATE TABLE hr.tracked (id int PRIMARY KEY, login text); ALTER TABLE hr.tracked OWNER TO hr; INSERT INTO hr.tracked VALUES (1, 'one'), (2, 'two');
+	SELECT scim.create_mapping('tracked', 'User', 'hr.tracked', owner => 'hr', attributes => '{"userName": "login"}', options => '{"track": true}');
+	UPDATE hr.tracked SET login = 'ONE' WHERE id = 1});
+my $states = states('postgres');
 my $before = configuration('postgres');
-like($before, qr/^staff\|hr.staff_2\|id\|\{id,login\}\|t$/m, 'partitions are captured');
-unlike($before, qr/\|f$/m, 'everything is');
+like($before, qr/^staff\|hr.staff_2\|id\|\{id,login\}\|t\|staff$/m, 'partitions are captured');
+unlike($before, qr/\|f\|/m, 'everything is');
 
 sql(q{UPDATE hr.staff SET login = 'queued' WHERE id = 1});
 my $dump = $node->basedir . '/dump';
@@ -114,6 +124,9 @@ for my $way (sort keys %ways)
 	command_ok($_, "$way: " . $_->[0]) for @{ $ways{$way} };
 	is(configuration($way), $before, "$way: syncs, captures and triggers are the same");
 	is(queue($way), '', "$way: the queue is not part of a dump");
+	is(states($way), $states, "$way: versions are");
+	sql('UPDATE hr.tracked SET login = login || id', $way);
+	is(sql("SELECT count(*) FROM (SELECT DISTINCT version FROM scim._resource_state WHERE version > (SELECT max(split_part(l, '|', 5)::bigint) FROM unnest(string_to_array('$states', E'\n')) l)) x", $way), '2', "$way: and go on");
 	sql(q{UPDATE hr.staff SET login = 'x' WHERE id = 1; UPDATE hr.staff_2 SET note = 'y', login = 'z'; INSERT INTO hr.phones VALUES (2, '+1')}, $way);
 	is(queue($way), join(', ', map { ("staff $_", "waiting $_") } 'update {1}', 'update {2}', 'insert {2}'), "$way: changes are captured");
 	sql(q{CREATE TABLE hr.staff_3 PARTITION OF hr.staff FOR VALUES IN (3); INSERT INTO hr.staff_3 VALUES (3, 3, 'new')}, $way);
@@ -121,6 +134,7 @@ for my $way (sort keys %ways)
 	sql(q{SELECT scim.create_sync('another', 'staff', 'target')}, $way);
 	is(sql('SELECT count(DISTINCT id) FROM scim._syncs', $way), '3', "$way: numbers of syncs go on");
 	sql('SELECT scim.drop_sync(name) FROM scim.syncs', $way);
+	sql(q{SELECT scim.drop_mapping('tracked')}, $way);
 	is(sql(q{SELECT count(*) FROM pg_trigger WHERE tgname LIKE 'scim_capture%'}, $way), '0', "$way: dropped, with the triggers");
 	sql("DROP DATABASE $way");
 }

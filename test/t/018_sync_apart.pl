@@ -67,6 +67,31 @@ sub users_like
 	$s->sql("SELECT scim.drop_sync('sound'), scim.drop_sync('broken')");
 }
 
+# ---- requests that wait while the catalogs change ----
+
+{
+	my $peer = ScimPeer->start(token => CANARY);
+
+	$s->mapped_table('waits', 1);
+	$s->start_sync('waits', $peer, mapping => 'waits', server => { concurrency => 8 });
+	ok($s->settled('waits'), 'settled');
+	$peer->faults({ action => 'answer', status => 429, retry_after => 2, method => 'POST' });
+	$s->add_rows('waits', 2, 20);
+	ok($peer->wait_for(sub { sent($_[0], 'POST') > 0 }, 10), 'they are told to wait');
+	# meanwhile what the worker knows of the mapping is read anew, often
+	for my $i (1 .. 10)
+	{
+		$s->sql("ALTER TABLE hr.waits ALTER mail SET STATISTICS $i; UPDATE hr.waits SET job_title = 'Title $i' WHERE id = 1; CREATE TABLE other$i (); DROP TABLE other$i");
+		$s->sql("SELECT scim.alter_sync('waits', options => '{\"guard_count\": $i}')");
+		sleep 0.1;
+	}
+	$peer->faults;
+	ok($s->settled('waits', 30), 'settled');
+	is($s->sql("SELECT DISTINCT reason FROM scim.sync_errors WHERE sync = 'waits'"), '', 'no request has lost its path');
+	$s->same_users($peer, 'waits', 'waits');
+	$s->sql("SELECT scim.drop_sync('waits')");
+}
+
 # ---- looking is not doing ----
 
 {
