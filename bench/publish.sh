@@ -22,11 +22,15 @@ newest()
 	printf '%s\n' "$found"
 }
 
-# paste NAME FILE
+# paste_in NAME FILE [PLOT...]: each plot is a line of the page.
 paste_in()
 {
-	grep -qxF "<!-- $1 -->" "$page" && grep -qxF "<!-- /$1 -->" "$page" || { printf 'publish: %s has no place for %s\n' "$page" "$1" >&2; exit 1; }
-	awk -v name="$1" -v file="$2" '
+	local name=$1 file=$2
+
+	shift 2
+	grep -qxF "<!-- $name -->" "$page" && grep -qxF "<!-- /$name -->" "$page" || { printf 'publish: %s has no place for %s\n' "$page" "$name" >&2; exit 1; }
+	printf '%s\n\n' "$@" | awk -v name="$name" -v file="$file" '
+		FILENAME == "-" { plots = plots $0 "\n"; next }
 		$0 == "<!-- /" name " -->" { skip = 0 }
 		!skip { print }
 		$0 == "<!-- " name " -->" {
@@ -34,21 +38,24 @@ paste_in()
 			while ((getline line < file) > 0)
 				print line
 			print "```\n"
+			sub(/\n+$/, "", plots)
+			if (plots != "")
+				print plots "\n"
 			skip = 1
-		}' "$page" >"$page.new"
+		}' - "$page" >"$page.new"
 	mv "$page.new" "$page"
-	printf '%s: %s\n' "$1" "$2"
+	printf '%s: %s\n' "$name" "$file"
 }
 
 for name in bench-20000 bench-1000000; do
 	report=$(newest "$name")
 	[ -n "$report" ] || continue
-	paste_in "$name" "$report.txt"
+	paste_in "$name" "$report.txt" "![In parts of what is the least](performance-${name#bench-}.svg)"
 	cp "$report.svg" "$root/docs/performance-${name#bench-}.svg"
 done
 report=$(newest curves)
 if [ -n "$report" ]; then
-	paste_in curves "$report.txt"
+	paste_in curves "$report.txt" '![By users stored](performance-users.svg)' '![By members of the group](performance-group.svg)' '![By the number of the page](performance-page.svg)'
 	paste_in curves-plans "$report-plans.txt"
 	for curve in users group page; do
 		cp "$report-$curve.svg" "$root/docs/performance-$curve.svg"
