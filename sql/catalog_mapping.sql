@@ -51,9 +51,10 @@ SELECT f, substring(l FROM '(?:Index Scan using|Bitmap Index Scan on) (\w+)') AS
 DELETE FROM rep.users;
 -- DDL: what is broken, and how to mend it
 ALTER TABLE rep.users RENAME login TO logon;
+ALTER TABLE rep.users DROP COLUMN nick;
 SELECT * FROM scim.check_mapping('rep_users');
 SELECT status, body FROM scim.handle('rep', 'GET', '/Users');
-SELECT scim.alter_mapping('rep_users', attributes => '{"userName": "logon"}', options => '{"insert": {"kind": "''x''"}}');
+SELECT scim.alter_mapping('rep_users', attributes => '{"nickName": null, "name.formatted": null}', options => '{"insert": {"kind": "''x''"}}');
 SELECT severity, subject, problem FROM scim.check_mapping('rep_users');
 SELECT status FROM scim.handle('rep', 'GET', '/Users');
 REVOKE INSERT, DELETE ON rep.users FROM scim_regress_report;

@@ -230,6 +230,8 @@ SELECT status FROM pg_temp.user('live', 'POST', '/Users', '{"userName": "many2",
 DROP TRIGGER do_it ON odd.live;
 ALTER TABLE odd.live DROP title, ADD title int;
 SELECT status, answer FROM pg_temp.user('live', 'POST', '/Users', '{"userName": "late", "title": "42"}');
+SELECT scim.alter_mapping('odd_live');
+SELECT status, answer FROM pg_temp.user('live', 'POST', '/Users', '{"userName": "late", "title": "42"}');
 
 -- ---- exception blocks, savepoints ----
 DO $$

@@ -115,14 +115,17 @@ ALTER TABLE plain.mail ALTER address TYPE text;
 -- a column that came later has its default in old rows
 DROP POLICY work ON plain.mail;
 ALTER TABLE plain.mail DROP COLUMN kind, ADD kind varchar(5) DEFAULT 'late';
+SELECT scim.alter_mapping('people');
 SELECT * FROM pg_temp.look(:'ann' || '?attributes=emails.type');
 -- a partitioned table
 DELETE FROM plain.mail WHERE firm = 2;
 ALTER TABLE plain.mail RENAME TO old_mail;
+SELECT attributes #>> '{emails,table}' FROM scim.mappings WHERE name = 'people';
 CREATE TABLE plain.mail (LIKE plain.old_mail) PARTITION BY LIST (firm);
 ALTER TABLE plain.mail ATTACH PARTITION plain.old_mail FOR VALUES IN (1);
 CREATE INDEX ON plain.mail (person, firm);
 GRANT SELECT ON plain.mail TO scim_regress_scan;
+SELECT scim.alter_mapping('people', '{"emails": {"table": "plain.mail", "parent": "person", "order": "n", "columns": {"value": "address", "type": "kind", "primary": "main"}}}');
 SELECT * FROM pg_temp.look(:'mails');
 
 SELECT scim.drop_endpoint('firm1'), scim.drop_endpoint('firm2');

@@ -15,6 +15,13 @@ GRANT EXECUTE ON FUNCTION scim.fold(text) TO PUBLIC;
 COMMENT ON FUNCTION scim.fold(text) IS
 'What a value that is not caseExact is compared by: NFC(NFD(CF(NFD(W(value))))), W wide and narrow forms, CF full case folding without the Turkic rules, by the tables of one Unicode version whatever the server''s collations are. Idempotent. Compare, index and sort it COLLATE "C".';
 
+CREATE FUNCTION scim.key_text(VARIADIC parts text[]) RETURNS text
+	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 1
+	AS 'MODULE_PATHNAME', 'scim_key_text';
+REVOKE ALL ON FUNCTION scim.key_text(text[]) FROM PUBLIC;
+COMMENT ON FUNCTION scim.key_text(text[]) IS
+'The id of a resource whose key is several columns, of their texts: each percent-encoded but for letters, digits, "-", "." and "_", joined by "~". Null if one of them is.';
+
 CREATE FUNCTION scim.filter_canonical(filter text) RETURNS text
 	LANGUAGE c IMMUTABLE STRICT PARALLEL SAFE COST 10
 	AS 'MODULE_PATHNAME', 'scim_filter_canonical_sql';

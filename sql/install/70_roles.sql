@@ -12,6 +12,16 @@ $$;
 REVOKE ALL ON FUNCTION scim._grant_use(pg_catalog.oid) FROM PUBLIC;
 COMMENT ON FUNCTION scim._grant_use(pg_catalog.oid) IS 'Internal: lets the owner of a mapping use scim.fold and scim.resource_state, which the statements on its relation do.';
 
+CREATE FUNCTION scim._grant_key(owner pg_catalog.oid) RETURNS void
+	LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
+	AS $$
+BEGIN
+	EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION scim.key_text(text[]) TO %s', owner::pg_catalog.regrole);
+END
+$$;
+REVOKE ALL ON FUNCTION scim._grant_key(pg_catalog.oid) FROM PUBLIC;
+COMMENT ON FUNCTION scim._grant_key(pg_catalog.oid) IS 'Internal: lets the owner of a mapping whose key is more than one column call scim.key_text, which the statements on its relation do.';
+
 CREATE FUNCTION scim._check_role(role name) RETURNS void
 	LANGUAGE plpgsql STABLE PARALLEL UNSAFE SET search_path = pg_catalog, pg_temp
 	AS $$

@@ -49,18 +49,18 @@ CREATE TABLE scim._captures (
 	sync_id bigint REFERENCES scim._syncs ON DELETE CASCADE,
 	mapping_id bigint REFERENCES scim._mappings ON DELETE CASCADE,
 	relation pg_catalog.regclass NOT NULL,
-	key_column text NOT NULL,
+	key_columns text[] NOT NULL,
 	columns text[],
 	CHECK (pg_catalog.num_nonnulls(sync_id, mapping_id) = 1),
-	UNIQUE (sync_id, relation, key_column),
-	UNIQUE (mapping_id, relation, key_column)
+	UNIQUE (sync_id, relation, key_columns),
+	UNIQUE (mapping_id, relation, key_columns)
 );
 REVOKE ALL ON TABLE scim._captures FROM PUBLIC;
 COMMENT ON TABLE scim._captures IS 'Internal: relations whose changes are captured for a sync, or for a mapping that is tracked; partitions and inheritance children follow their parent.';
 COMMENT ON COLUMN scim._captures.sync_id IS 'The sync; null: it is for a mapping.';
 COMMENT ON COLUMN scim._captures.mapping_id IS 'The mapping whose option "track" it is for, or null.';
 COMMENT ON COLUMN scim._captures.relation IS 'The relation of the mapping, or a child relation.';
-COMMENT ON COLUMN scim._captures.key_column IS 'Column with the key of the resource: the key, or in a child relation the parent''s.';
+COMMENT ON COLUMN scim._captures.key_columns IS 'Columns with the key of the resource: the key, or in a child relation the parent''s.';
 COMMENT ON COLUMN scim._captures.columns IS 'Columns whose change matters, besides the key; null: all.';
 CREATE TRIGGER changed AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON scim._captures
 	FOR EACH STATEMENT EXECUTE FUNCTION scim._config_changed();
@@ -141,13 +141,13 @@ COMMENT ON COLUMN scim.syncs.state_reason IS 'Why it is in this state.';
 COMMENT ON COLUMN scim.syncs.created IS 'When it was made.';
 
 CREATE VIEW scim.sync_captures AS
-	WITH RECURSIVE tree (sync_id, mapping_id, key_column, columns, relation) AS (
-		SELECT c.sync_id, c.mapping_id, c.key_column, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
+	WITH RECURSIVE tree (sync_id, mapping_id, key_columns, columns, relation) AS (
+		SELECT c.sync_id, c.mapping_id, c.key_columns, c.columns, c.relation::pg_catalog.oid FROM scim._captures c
 		UNION
-		SELECT t.sync_id, t.mapping_id, t.key_column, t.columns, i.inhrelid
+		SELECT t.sync_id, t.mapping_id, t.key_columns, t.columns, i.inhrelid
 		FROM tree t JOIN pg_catalog.pg_inherits i ON i.inhparent = t.relation
 	)
-	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_column, t.columns,
+	SELECT s.name AS sync, t.relation::pg_catalog.regclass AS relation, t.key_columns, t.columns,
 		coalesce(r.relkind IN ('r', 'p') AND (g.enabled = 4 OR
 			(g.present = 1 AND g.enabled = 1 AND (g.by_row OR r.relkind = 'p'))), false) AS captured, m.name AS mapping
 	FROM tree t
@@ -167,7 +167,7 @@ COMMENT ON VIEW scim.sync_captures IS 'Relations that are watched, with their pa
 COMMENT ON COLUMN scim.sync_captures.sync IS 'Name of the sync; null: it is for the option "track" of the mapping.';
 COMMENT ON COLUMN scim.sync_captures.mapping IS 'Name of the mapping.';
 COMMENT ON COLUMN scim.sync_captures.relation IS 'The relation.';
-COMMENT ON COLUMN scim.sync_captures.key_column IS 'Column with the key of the row that is pushed.';
+COMMENT ON COLUMN scim.sync_captures.key_columns IS 'Columns with the key of the row that is pushed.';
 COMMENT ON COLUMN scim.sync_captures.columns IS 'Columns whose change matters, besides the key; null: all.';
 COMMENT ON COLUMN scim.sync_captures.captured IS 'Whether its triggers are there and enabled; false: only reconcile sees a change (always so of views and foreign tables).';
 

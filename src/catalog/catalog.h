@@ -122,7 +122,7 @@ extern bool scim_options_parse(const char *text, ScimOptions *options, ScimError
 extern int64 scim_own_endpoint(const char *name);
 
 /*
- * Mappings by name, resolved together as "owner"; broken (see there) if one of
+ * Mappings by name, resolved together as "owner" for a sync; broken (see there) if one of
  * them is not there or does not resolve.
  */
 extern const struct ScimMappingSet *scim_catalog_mappings(Oid owner, List *names);

@@ -32,6 +32,7 @@ typedef struct ScimSetEntry
 	Oid			owner;
 	List	   *names;			/* mapping names, in order */
 	List	   *scope;			/* scope column names */
+	bool		outbound;		/* as in ScimMappingRow */
 	ScimMappingSet *set;
 } ScimSetEntry;
 
@@ -55,7 +56,7 @@ extern ScimCatalogCache *scim_catalog_cache(void);
 extern char *scim_cache_strdup(const char *s);
 
 /* The set of mappings for this owner and these scope columns, compiled at first use. */
-extern ScimMappingSet *scim_cache_mapping_set(Oid owner, List *names, List *scope);
+extern ScimMappingSet *scim_cache_mapping_set(Oid owner, List *names, List *scope, bool outbound);
 
 /* ---- rows of our own tables (catalog_row.c) ---- */
 

@@ -37,6 +37,9 @@ source_uses(const ScimMapping *m, const ScimSource *src, Oid relid, AttrNumber a
 	for (int i = 0; i < src->nwrites; i++)
 		if (src->writes[i].attnum == attnum)
 			return true;
+	for (int i = 0; src->ref_columns && i < src->ref_columns->n; i++)
+		if (src->ref_columns->attnums[i] == attnum)
+			return true;
 	return false;
 }
 
@@ -73,7 +76,10 @@ column_attribute(const ScimMapping *m, Oid relid, AttrNumber attnum)
 		for (int j = 0; j < child->nsubs; j++)
 			if (child->srcs[j].attnum == attnum)
 				return pstrdup(scim_attr_path(m->type, child->subs[j] ? child->subs[j] : child->attr, buf, sizeof(buf)));
-		if (child->ref.attnum == attnum || child->store.attnum == attnum)
+		for (int j = 0; j < child->refs.n; j++)
+			if (child->refs.attnums[j] == attnum)
+				return pstrdup(scim_attr_path(m->type, child->attr, buf, sizeof(buf)));
+		if (child->store.attnum == attnum)
 			return pstrdup(scim_attr_path(m->type, child->attr, buf, sizeof(buf)));
 	}
 	return NULL;

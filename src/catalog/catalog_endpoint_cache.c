@@ -63,7 +63,7 @@ endpoint_load_types(ScimEndpoint *endpoint, List *names, const char *scope_text)
 		scope_values = lappend(scope_values, (void *) scope_value_text(json_object_iter_value(iter)));
 	}
 
-	set = scim_cache_mapping_set(endpoint->owner, names, scope_names);
+	set = scim_cache_mapping_set(endpoint->owner, names, scope_names, false);
 	if (set->broken)
 	{
 		endpoint->broken = set->broken;

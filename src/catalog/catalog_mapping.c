@@ -217,7 +217,8 @@ check_relation(ScimResolve *ctx)
 	if (kind == '\0')
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("the relation of mapping \"%s\" does not exist any more", ctx->row->name)));
+				 errmsg("the relation of mapping \"%s\" does not exist any more", ctx->row->name),
+				 errhint("SELECT scim.alter_mapping(%s, relation => '...');", quote_literal_cstr(ctx->row->name))));
 	if (kind != RELKIND_RELATION && kind != RELKIND_PARTITIONED_TABLE && kind != RELKIND_VIEW && kind != RELKIND_FOREIGN_TABLE)
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
@@ -392,7 +393,7 @@ check_track(ScimResolve *ctx)
 		return;
 	if (get_rel_relkind(m->relid) != RELKIND_RELATION && get_rel_relkind(m->relid) != RELKIND_PARTITIONED_TABLE)
 		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE, "needs a table: a view or foreign table has no triggers that see its rows");
-	if (m->state->by_scope || m->key.attnum == 0)
+	if (m->state->by_scope || m->key.by_expression || m->key.ncolumns > 1 || m->key.id.attnum == 0)
 		scim_mapping_error(ctx, "track", ERRCODE_INVALID_PARAMETER_VALUE,
 						   "needs a key that is one column, unique by itself, and a row that is a resource of one endpoint");
 }
@@ -511,7 +512,8 @@ check_scope(const ScimMapping *m)
 
 			for (int k = 0; k < child->nsubs; k++)
 				check_scope_column(m, child->scope[i], child->srcs[k].column, child->attr->name);
-			check_scope_column(m, child->scope[i], child->ref.column, child->attr->name);
+			for (int k = 0; k < child->refs.n; k++)
+				check_scope_column(m, child->scope[i], child->refs.columns[k], child->attr->name);
 			check_scope_column(m, scope, child->store.column, child->attr->name);
 			check_scope_settings(m, child->scope[i], child->inserts, child->ninserts, child->attr->name);
 			check_scope_settings(m, child->scope[i], child->removes, child->nremoves, child->attr->name);
@@ -546,6 +548,8 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 				 errmsg("resource type \"%s\" of mapping \"%s\" does not exist", row->resource_type, row->name)));
 	ctx.kept = palloc0(sizeof(bool) * ctx.full->nattrs);
 	check_relation(&ctx);
+	if (row->id != 0 && !row->builtin)
+		scim_mapping_follow(row);
 
 	m->id = row->id;
 	m->name = row->name;
@@ -554,10 +558,6 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 	m->relation = scim_qualified_relation(row->relid);
 	m->table_schema = get_namespace_name(get_rel_namespace(row->relid));
 	m->table_name = get_rel_name(row->relid);
-	if (!scim_column_source(m->relid, "r", row->key, &m->key))
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("the key of mapping \"%s\" is no column of its relation", row->name)));
 
 	options = scim_json_parse(row->options, strlen(row->options), &err);
 	if (options == NULL || !json_is_object(options))
@@ -565,6 +565,9 @@ resolve_mapping(ScimMappingRow *row, List *scope, bool with_groups)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the options of mapping \"%s\" are no JSON object", row->name)));
 	scim_resolve_scope(&ctx, options);
+	scim_resolve_key(&ctx);
+	if (m->membership)
+		scim_fit_reference(m, m, "membership", m->membership->relid, "c", &m->membership->parent, m->membership->scope);
 	resolve_state(&ctx, options);
 
 	attributes = scim_json_parse(row->attributes, strlen(row->attributes), &err);
@@ -649,6 +652,47 @@ require_membership_scope(const ScimMappingSet *set, const ScimMapping *m)
 				 errhint("scope => '{\"org_id\": 1}'")));
 }
 
+/* SQL of columns, one by one. */
+static const char **
+column_parts(const ScimReference *columns, const char *alias)
+{
+	const char **parts = palloc(sizeof(char *) * columns->n);
+
+	for (int i = 0; i < columns->n; i++)
+		parts[i] = psprintf("%s.%s", alias, columns->columns[i]);
+	return parts;
+}
+
+/* Where a column is not the id of what it refers to: the id is what is read, the key what is stored. */
+static void
+connect_columns(ScimMapping *m, const ScimAttr *attr, ScimSource *src)
+{
+	const ScimMapping *target = src->ref_target;
+	ScimReference *columns = src->ref_columns;
+
+	if (src->side || (columns == NULL && src->attnum == 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("attribute \"%s\" of mapping \"%s\": a reference to what has a key like mapping \"%s\" needs columns of the row itself",
+						attr->name, m->name, target->name)));
+	if (columns == NULL)
+	{
+		columns = palloc0(sizeof(ScimReference));
+		columns->n = 1;
+		columns->columns = palloc(sizeof(char *));
+		columns->columns[0] = src->column;
+		columns->attnums = palloc(sizeof(AttrNumber));
+		columns->attnums[0] = src->attnum;
+		columns->types = palloc(sizeof(char *));
+		columns->types[0] = src->type_name;
+	}
+	scim_fit_reference(target, m, attr->name, m->relid, "r", columns, NULL);
+	scim_text_expression(psprintf("%s::pg_catalog.text", scim_key_id_sql(target, column_parts(columns, "r"))), src);
+	src->ref_type = target->type->name;
+	src->ref_target = unconstify(ScimMapping *, target);
+	src->ref_columns = columns;
+}
+
 /*
  * A value that is an id is checked when it is written: where the mapping says
  * so, and where a foreign key does, which knows nothing of tenants.
@@ -667,6 +711,33 @@ connect_source(ScimMappingSet *set, ScimMapping *m, const ScimAttr *attr, ScimSo
 		if (target && scim_has_foreign_key(m->relid, src->attnum, target->relid))
 			src->ref_target = target;
 	}
+	if (src->ref_target && (src->ref_columns || src->ref_target->key.by_expression))
+		connect_columns(m, attr, src);
+}
+
+/* Does a row of the link's relation stand for the member itself: is it its key that is in the columns? */
+static bool
+refers_to_itself(const ScimChild *link)
+{
+	const ScimKey *key = &link->target->key;
+
+	if (link->relid != link->target->relid)
+		return false;
+	for (int i = 0; i < key->n; i++)
+		if (key->parts[i].attnum == 0 || link->refs.attnums[i] != key->parts[i].attnum)
+			return false;
+	return true;
+}
+
+static void
+connect_link(ScimMapping *m, ScimChild *link)
+{
+	const ScimKey *key = &link->target->key;
+
+	scim_fit_reference(link->target, m, link->attr->name, link->relid, "c", &link->refs, link->scope);
+	if (key->n > 1 || key->by_expression)
+		scim_text_expression(psprintf("%s::pg_catalog.text", scim_key_id_sql(link->target, column_parts(&link->refs, "c"))), &link->ref);
+	link->by_column = refers_to_itself(link);
 }
 
 /*
@@ -691,7 +762,7 @@ connect_set(ScimMappingSet *set)
 		for (int j = 0; j < m->nslots; j++)
 			for (int k = 0; k < m->slots[j].nsubs; k++)
 				if (m->slots[j].srcs[k].ref_type)
-					m->slots[j].srcs[k].ref_target = set_mapping_needed(set, m, m->slots[j].srcs[k].ref_type);
+					connect_source(set, m, m->slots[j].subs[k] ? m->slots[j].subs[k] : m->slots[j].attr, &m->slots[j].srcs[k]);
 		for (int j = 0; j < m->nchildren; j++)
 		{
 			ScimChild  *child = &m->children[j];
@@ -699,7 +770,8 @@ connect_set(ScimMappingSet *set)
 			if (child->kind != SCIM_CHILD_LINK)
 				continue;
 			child->target = set_mapping_needed(set, m, child->ref_type);
-			child->by_column = child->target && child->relid == child->target->relid && child->ref.attnum == child->target->key.attnum;
+			if (child->target)
+				connect_link(m, child);
 			if (m == groups && users && child->target == users)
 				user_link = child;
 			if (m == groups && child->target == groups)
@@ -833,45 +905,9 @@ scim_mapping_resolve(ScimMappingRow *row)
 
 	memset(&identity, 0, sizeof(identity));
 	scim_identity_assume(&identity, row->owner, false);
+	row->outbound = true;
 	mapping = resolve_mapping(row, NIL, false);
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
 	return mapping;
-}
-
-/*
- * The text of a uuid or integer key in another spelling ("{..}", "+1", upper
- * case) is not that id: ids are case exact and have one form.
- */
-bool
-scim_key_text_valid(const ScimSource *key, const char *text)
-{
-	size_t		len = strlen(text);
-
-	switch (key->cls)
-	{
-		case SCIM_SQL_UUID:
-			if (len != 36)
-				return false;
-			for (size_t i = 0; i < len; i++)
-			{
-				bool		dash = i == 8 || i == 13 || i == 18 || i == 23;
-
-				if (dash ? text[i] != '-' : !((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
-					return false;
-			}
-			return true;
-		case SCIM_SQL_INTEGER:
-			{
-				const char *digits = text + (text[0] == '-');
-				size_t		max = getBaseType(key->typid) == INT8OID ? 18 : getBaseType(key->typid) == INT4OID ? 9 : 4;
-
-				if (*digits < '1' || *digits > '9')
-					return strcmp(text, "0") == 0;
-				/* the few largest of a type are looked up as text would be: not at all */
-				return strspn(digits, "0123456789") == strlen(digits) && strlen(digits) <= max;
-			}
-		default:
-			return len > 0 && len <= 1024;
-	}
 }

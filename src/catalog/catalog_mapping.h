@@ -4,7 +4,7 @@
  *		a resource type lives in a relation and its child relations.
  *
  *		relation r							alias "r" in all SQL
- *		  key								the id
+ *		  key								its columns; the id is made of them
  *		  scope columns						fixed by the endpoint (tenant)
  *		  scalars[]			userName		-> r.user_name
  *		  slots[]			emails[type eq "work"].value -> r.mail
@@ -23,6 +23,7 @@
 
 #include "access/attnum.h"
 #include "lib/stringinfo.h"
+#include "nodes/bitmapset.h"
 #include "nodes/pg_list.h"
 
 #include "catalog.h"
@@ -108,7 +109,45 @@ typedef struct ScimSource
 	const struct ScimSource *inner; /* with side: the column there, over alias c */
 	const char *ref_type;		/* the value is the id of such a resource, or NULL */
 	struct ScimMapping *ref_target;
+	struct ScimReference *ref_columns;	/* that hold its key, where one column is not the id; or NULL */
 } ScimSource;
+
+/* A column of a key, as the mapping names it. */
+typedef struct ScimKeyColumn
+{
+	const char *name;			/* not quoted; NULL: an expression */
+	int			part;			/* or -1: */
+	int			scope;			/* it is this column of the scope, and no part of the key */
+} ScimKeyColumn;
+
+/*
+ * What rows are known by.  To other rows it is the key: columns, or what an
+ * expression makes of a row.  To clients it is the id, a text: that of the key;
+ * or of a key of several columns, their texts joined; or, where the relation
+ * has a primary key for other rows to refer to, that of any expression: then
+ * only the row tells one from the other.
+ */
+typedef struct ScimKey
+{
+	ScimSource	id;				/* over r */
+	bool		by_expression;	/* the id is not made of the key */
+	int			n;				/* parts of the key */
+	ScimSource *parts;			/* over r */
+	const char *row;			/* SQL of them all: "r.id", "ROW(r.a, r.b)" */
+	int			ncolumns;
+	ScimKeyColumn *columns;		/* with those that the scope fixes, in order */
+	Bitmapset  *attnums;		/* columns that key and id are made of */
+} ScimKey;
+
+/* Columns of a relation (alias c, or r) that hold keys of a mapping. */
+typedef struct ScimReference
+{
+	int			n;
+	const char **columns;		/* quoted */
+	AttrNumber *attnums;
+	const char **types;			/* type names */
+	const char *row;			/* SQL of them all: "c.user_id", "ROW(c.a, c.b)" */
+} ScimReference;
 
 /* A column and the expression it is set to. */
 typedef struct ScimSetting
@@ -127,14 +166,13 @@ typedef struct ScimSide
 {
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
-	const char *parent;			/* quoted column that holds the parent's key */
-	AttrNumber	parent_attnum;
+	ScimReference parent;		/* the resource's key; by_text: its id; with "by": the row's own */
 	int			nfixed;
 	const char **fixed_columns; /* quoted */
 	const char **fixed_values;
 	const char **fixed_types;
 	const char **scope;			/* as in ScimChild */
-	bool		by_text;		/* the parent column is text, whatever the key is */
+	bool		by_text;		/* the parent column holds the id */
 	bool		by_scope;		/* its column "scope" holds the values of the scope */
 	int			ninserts;		/* more columns of a new row, over the resource's row r (with "by": nulls) */
 	ScimSetting *inserts;
@@ -186,8 +224,7 @@ typedef struct ScimChild
 	ScimAttr   *attr;
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
-	const char *parent;			/* quoted column that holds the parent's key */
-	AttrNumber	parent_attnum;
+	ScimReference parent;		/* the parent's key */
 	const char **scope;			/* quoted column for each scope column of the mapping, or NULL */
 	const char *order;			/* quoted column, or NULL */
 	bool		order_is_integer;
@@ -195,7 +232,8 @@ typedef struct ScimChild
 	int			nsubs;			/* VALUES: a column for each */
 	ScimAttr  **subs;			/* NULL entry: the value itself (simple multi-valued) */
 	ScimSource *srcs;
-	ScimSource	ref;			/* LINK, PENDING: the referring column */
+	ScimSource	ref;			/* LINK, PENDING: the id that is referred to */
+	ScimReference refs;			/* LINK, PENDING: the columns that do */
 	const char *filter;			/* SQL over c: which rows count, or NULL */
 	int			nfixed;			/* columns of its rows that hold fixed values */
 	const char **fixed_columns; /* quoted */
@@ -237,7 +275,7 @@ typedef struct ScimBeside
 {
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
-	const char *parent;			/* quoted column that holds the resource's key */
+	ScimReference parent;		/* the resource's key */
 	const char **scope;			/* as in ScimChild */
 	int			ninserts;		/* further columns, over the resource's row r */
 	ScimSetting *inserts;
@@ -260,7 +298,7 @@ typedef struct ScimMapping
 	const char *relation;		/* quoted, qualified */
 	const char *table_schema;	/* as errors report them */
 	const char *table_name;
-	ScimSource	key;
+	ScimKey		key;
 	bool		shared;			/* by all endpoints: no column of it is the scope's */
 	int			nscope;			/* columns of the endpoint's scope */
 	const char **scope_columns; /* quoted; NULL: not a column of this relation */
@@ -325,11 +363,12 @@ typedef struct ScimMappingRow
 	const char *name;
 	const char *resource_type;
 	Oid			relid;
-	const char *key;
+	const char *key;			/* a column, several with commas, or an expression */
 	const char *attributes;		/* JSON text */
 	const char *options;		/* JSON text */
 	Oid			owner;			/* InvalidOid: built-in */
 	bool		builtin;
+	bool		outbound;		/* for a sync: ids are keys, also where the key is an expression */
 	bool		made;			/* built-in: made for extensions or for a resource type of a user's */
 } ScimMappingRow;
 
@@ -357,6 +396,13 @@ extern ScimMapping *scim_mapping_to_report(const char *name, List **scope, Oid *
 extern Oid	scim_mapping_index(const ScimMapping *m, Oid relid, const char *alias, const char *expr,
 							   const char *const *scope, bool unique);
 
+/*
+ * The same of several columns in any order; "unique": no two rows may agree in
+ * all of these.
+ */
+extern Oid	scim_mapping_columns_index(const ScimMapping *m, Oid relid, const AttrNumber *attnums, int n,
+									   const char *const *scope, bool unique);
+
 /* What an index has to be on for filters on a source: SQL over its alias, without the index's collation. */
 extern const char *scim_mapping_index_expression(const ScimAttr *attr, const ScimSource *src);
 
@@ -376,7 +422,7 @@ extern const char *scim_mapping_path_sql(const char *const *path, int n);
 static inline bool
 scim_source_writable(const ScimSource *src)
 {
-	return src->column != NULL || src->nwrites > 0;
+	return src->column != NULL || src->nwrites > 0 || src->ref_columns != NULL;
 }
 
 /* Note constraints and columns of a mapped or child relation (catalog_constraint.c). */
@@ -392,15 +438,45 @@ extern void scim_mapping_check(List *rows, Oid owner);
 extern bool scim_is_single_expression(const char *text);
 
 /*
- * Resolve one mapping by itself, as its owner, in the current memory context:
- * references to other mappings lead nowhere (child->target is NULL).
+ * Resolve one mapping by itself, for a sync, as its owner, in the current memory
+ * context: references to other mappings lead nowhere (child->target is NULL).
  */
 extern ScimMapping *scim_mapping_resolve(ScimMappingRow *row);
 
 /* NULL if there is no such mapping.  Allocated in the current context. */
 extern ScimMappingRow *scim_mapping_row(const char *name);
 
-/* Can "text" be the text of a key of this class (canonical form)? */
-extern bool scim_key_text_valid(const ScimSource *key, const char *text);
+/* ---- keys (catalog_mapping_key.c) ---- */
+
+/* Is a text the canonical one of a uuid? */
+extern bool scim_is_uuid_text(const char *text);
+/* Can a text be the id of a row?  What can't is nobody's id, and no error. */
+extern bool scim_key_id_valid(const ScimKey *key, const char *id);
+/* The texts of the key's parts in a valid id (of a key that is not by_expression). */
+extern const char **scim_key_split(const ScimKey *key, const char *id);
+/* The id that the texts of several parts make. */
+extern char *scim_key_join(const char *const *parts, int n);
+/* Do two texts of a part mean one value only if they are the same?  Else SQL has to compare texts, too. */
+extern bool scim_key_is_exact(const ScimSource *part);
+/* SQL of the id of the resource whose key is in these SQL values; its type as that of key.id. */
+extern const char *scim_key_id_sql(const ScimMapping *m, const char *const *parts);
+/* SQL of several values as one: "a", "ROW(a, b)". */
+extern const char *scim_key_row_sql(const char *const *parts, int n);
+/* The same of columns of an alias. */
+extern const char *scim_key_columns_sql(const ScimReference *columns, const char *alias);
+/* Quoted names of columns: "a, b". */
+extern const char *scim_key_names(const ScimReference *columns);
+/* The index that finds a row by its id, behind columns of the scope; "unique" as for scim_mapping_index(). */
+extern Oid	scim_key_index(const ScimMapping *m, const char *const *scope, bool unique);
+/* Does writing a value change what the row is known by? */
+extern bool scim_key_is_written(const ScimKey *key, const ScimSource *src);
+/* Is the key a column, and its text the id? */
+static inline bool
+scim_key_is_column(const ScimKey *key)
+{
+	return key->n == 1 && !key->by_expression && key->id.attnum != 0;
+}
+/* Is a column part of the key? */
+extern bool scim_key_has_column(const ScimKey *key, AttrNumber attnum);
 
 #endif							/* SCIM_CATALOG_MAPPING_H */

@@ -182,7 +182,7 @@ check_new_rows(Check *check)
 			check_default(check, rel, i + 1, "id", column);
 			continue;
 		}
-		if (i + 1 == m->key.attnum)
+		if (scim_key_has_column(&m->key, i + 1))
 			report(check, "error", "id", psprintf("nothing gives a new row its key %s", column),
 				   "Give the column a default, or map the attribute that it is.");
 		else
@@ -196,8 +196,10 @@ check_new_rows(Check *check)
 static bool
 is_given_beside(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, const char *column)
 {
-	bool		given = strcmp(side->by ? side->by_column : side->parent, column) == 0;
+	bool		given = side->by && strcmp(side->by_column, column) == 0;
 
+	for (int i = 0; side->by == NULL && i < side->parent.n && !given; i++)
+		given = side->parent.attnums[i] == attnum;
 	for (int i = 0; i < m->nscope && !given; i++)
 		given = side->scope[i] && strcmp(side->scope[i], column) == 0;
 	for (int i = 0; i < side->nfixed && !given; i++)
@@ -252,6 +254,20 @@ check_new_side(Check *check, const ScimSide *side)
 
 /* ---- identity and uniqueness ---- */
 
+/* How a person would say what the key is. */
+static const char *
+key_text(const ScimMapping *m)
+{
+	StringInfoData text;
+
+	if (m->key.by_expression || m->key.parts[0].attnum == 0)
+		return m->key.id.expr;
+	initStringInfo(&text);
+	for (int i = 0; i < m->key.n; i++)
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "", m->key.parts[i].expr + 2);
+	return text.data;
+}
+
 static void
 check_key(Check *check)
 {
@@ -259,11 +275,13 @@ check_key(Check *check)
 
 	if (get_rel_relkind(m->relid) == RELKIND_VIEW)
 		return;
-	if (!OidIsValid(scim_mapping_index(m, m->relid, "r", m->key.expr, m->scope_columns, true)))
-		report(check, "warning", "id", psprintf("no unique index keeps two rows from having one key %s", m->key.expr + 2),
+	if (!OidIsValid(scim_key_index(m, m->scope_columns, true)))
+		report(check, "warning", "id", psprintf("no unique index keeps two rows from having one key %s", key_text(m)),
+			   m->key.by_expression ? "An id names one resource, and rows are looked for by it: see scim.recommend_indexes." :
 			   "An id names one resource: declare the key UNIQUE.");
-	if (m->key.max_length > 0 && m->key.max_length < 16)
-		report(check, "notice", "id", psprintf("the key takes %d characters only", m->key.max_length), NULL);
+	for (int i = 0; i < m->key.n; i++)
+		if (m->key.parts[i].max_length > 0 && m->key.parts[i].max_length < 16)
+			report(check, "notice", "id", psprintf("the key takes %d characters only", m->key.parts[i].max_length), NULL);
 }
 
 /* A name that should be there once: by which rule does the table see to it? */
@@ -370,10 +388,10 @@ check_children(Check *check)
 			check_dependent(check, name, child->relid, m->relid);
 		if (child->kind != SCIM_CHILD_LINK || child->by_column || child->target == NULL)
 			continue;
-		if (!scim_has_foreign_key(child->relid, child->ref.attnum, child->target->relid))
+		if (!scim_has_foreign_key(child->relid, child->refs.attnums[0], child->target->relid))
 			report(check, "notice", name, psprintf("no foreign key leads from %s to %s: scim looks whether a member is there, and plain SQL can delete it",
 												   scim_qualified_relation(child->relid), scim_qualified_relation(child->target->relid)), NULL);
-		if (child->target->relid != m->relid && child->target->key.cls == SCIM_SQL_INTEGER && m->key.cls == SCIM_SQL_INTEGER)
+		if (child->target->relid != m->relid && child->target->key.id.cls == SCIM_SQL_INTEGER && m->key.id.cls == SCIM_SQL_INTEGER)
 			for (int j = 0; j < m->nchildren; j++)
 				if (j != i && m->children[j].kind == SCIM_CHILD_LINK && m->children[j].attr == child->attr && m->children[j].target == m)
 					report(check, "warning", name, "users and groups have ids of one form: a member that a client names without \"type\" is taken for a user",
@@ -394,7 +412,7 @@ check_children(Check *check)
 		}
 		check_dependent(check, m->sides[i].relation, m->sides[i].relid, m->relid);
 		if (m->sides[i].nfixed == 0 && get_rel_relkind(m->sides[i].relid) != RELKIND_VIEW &&
-			!OidIsValid(scim_mapping_index(m, m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].parent), m->sides[i].scope, true)))
+			!OidIsValid(scim_mapping_columns_index(m, m->sides[i].relid, m->sides[i].parent.attnums, m->sides[i].parent.n, m->sides[i].scope, true)))
 			report(check, "warning", m->sides[i].relation, "more than one row can be beside a resource: any of them is read", "Declare its parent column UNIQUE.");
 	}
 }

@@ -101,14 +101,12 @@ child_column(ScimResolve *ctx, const char *path, Oid relid, const json_t *spec, 
 						   psprintf("\"%s\" does not name a column of its child table", member));
 }
 
+/* The first of the columns that refer, which is the id until the target's key says more. */
 static void
-writable_column(ScimResolve *ctx, const char *path, Oid relid, const json_t *spec, const char *member,
-				ScimSource *src)
+reference_source(const ScimChild *child, ScimSource *src)
 {
-	child_column(ctx, path, relid, spec, member, src);
-	if (src->column == NULL)
-		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
-						   psprintf("\"%s\" names a generated column", member));
+	if (!scim_column_source(child->relid, "c", get_attname(child->relid, child->refs.attnums[0], false), src))
+		elog(ERROR, "a column of \"%s\" has gone", child->relation);
 }
 
 /* The values of fixed columns, in the order of scim_mapping_fixed. */
@@ -167,10 +165,9 @@ resolve_link(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *
 
 	scim_mapping_members(ctx, path, spec, known);
 	child->kind = SCIM_CHILD_LINK;
-	child_column(ctx, path, child->relid, spec, "ref", &child->ref);
-	/* where a row is the member itself, this is its key, and never written */
-	if (child->ref.column == NULL)
-		child->ref.column = pstrdup(quote_identifier(json_string_value(json_object_get(spec, "ref"))));
+	/* where a row is the member itself, these are its key, and never written */
+	scim_resolve_reference(ctx, path, child->relid, "c", spec, "ref", false, &child->refs);
+	reference_source(child, &child->ref);
 	child->ref_type = json_string_value(json_object_get(spec, "type"));
 	if (child->ref_type == NULL)
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "a reference needs \"type\"");
@@ -267,17 +264,14 @@ resolve_values(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 void
 scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *attr, const json_t *spec, ScimChild *child)
 {
-	ScimSource	src;
-
 	memset(child, 0, sizeof(*child));
 	child->attr = attr;
 	child->relid = scim_mapping_table(ctx, path, spec);
 	child->relation = scim_qualified_relation(child->relid);
-	writable_column(ctx, path, child->relid, spec, "parent", &src);
-	child->parent = src.column;
-	child->parent_attnum = src.attnum;
+	scim_resolve_reference(ctx, path, child->relid, "c", spec, "parent", true, &child->parent);
 	/* A scope column that the child has too is held there as well. */
 	child->scope = scim_mapping_scope_of(ctx, child->relid);
+	scim_fit_reference(ctx->mapping, ctx->mapping, path, child->relid, "c", &child->parent, child->scope);
 
 	if (json_object_get(spec, "pending"))
 	{
@@ -285,7 +279,8 @@ scim_resolve_child(ScimResolve *ctx, const char *path, ScimAttr *attr, const jso
 
 		scim_mapping_members(ctx, path, spec, known);
 		child->kind = SCIM_CHILD_PENDING;
-		writable_column(ctx, path, child->relid, spec, "pending", &child->ref);
+		scim_resolve_reference(ctx, path, child->relid, "c", spec, "pending", true, &child->refs);
+		reference_source(child, &child->ref);
 	}
 	else if (json_object_get(spec, "ref"))
 		resolve_link(ctx, path, spec, child);

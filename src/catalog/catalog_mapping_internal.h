@@ -36,6 +36,9 @@ extern bool scim_column_source(Oid relid, const char *alias, const char *name, S
 extern void scim_text_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias,
 							 const char *text, ScimSource *src);
 
+/* The tree of a text that is one SQL expression and nothing else; NULL: it is not.  Raises syntax errors. */
+extern Node *scim_mapping_parse(const char *text);
+
 /* A source of the mapped relation, or of a row beside it, in any form, for "attr". */
 extern void scim_json_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *value,
 							 ScimSource *src);
@@ -72,6 +75,45 @@ extern const char **scim_mapping_json_path(ScimResolve *ctx, const char *path, c
 
 /* Note the SQL of the document in a column of "relid", of type jsonb, json or text. */
 extern void scim_mapping_document(ScimResolve *ctx, const char *path, Oid relid, ScimSource *src);
+
+/* ---- keys (catalog_mapping_key.c) ---- */
+
+/* The key of the mapping; needs its scope to be resolved. */
+extern void scim_resolve_key(ScimResolve *ctx);
+
+/* Names that the text of a key lists; NIL: it is an expression.  The same if all of them are columns. */
+extern List *scim_key_listed_names(Oid relid, const char *text);
+extern List *scim_key_column_names(Oid relid, const char *text);
+
+/* The columns of the primary key, in order; NIL: there is none. */
+extern List *scim_primary_key(Oid relid);
+
+/* The columns that member of an object names, one or a list; "writable": of which each can be set. */
+extern void scim_resolve_reference(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const json_t *spec,
+								   const char *member, bool writable, ScimReference *columns);
+
+/*
+ * Columns as they were named become those of the parts of the key of "of"; a
+ * column of the key that is one of the scope's goes to scope[] (or is left out,
+ * if that is NULL).  Raises with the names of mapping "m" and attribute.
+ */
+extern void scim_fit_reference(const ScimMapping *of, const ScimMapping *m, const char *path, Oid relid, const char *alias,
+							   ScimReference *columns, const char **scope);
+
+/* ---- names (catalog_mapping_name.c) ---- */
+
+/* Make the texts of a mapping those of what its columns are called now; raises what can't be followed. */
+extern void scim_mapping_follow(ScimMappingRow *row);
+/* The same, and note the new names; what can't be followed stays.  False: nothing is renamed. */
+extern bool scim_mapping_rename_text(ScimMappingRow *row);
+/* Note the numbers of all that a mapping names; forget them. */
+extern void scim_mapping_learn_names(const ScimMappingRow *row);
+extern void scim_mapping_forget_names(const ScimMappingRow *row);
+
+/* The column in a text "NOT column", or NULL. */
+extern const char *scim_mapping_negated(const char *text);
+/* Are two types so alike that what is said of a column of one goes for the other? */
+extern bool scim_types_are_alike(Oid a, Oid b);
 
 /* ---- children (catalog_mapping_child.c) ---- */
 

@@ -33,18 +33,13 @@ resolve_membership(ScimResolve *ctx, const json_t *spec)
 	static const char *const known[] = {"table", "parent", "where", "insert", "adopt", NULL};
 	ScimMapping *m = ctx->mapping;
 	ScimSide   *side = palloc0(sizeof(ScimSide));
-	const char *parent = json_string_value(json_object_get(spec, "parent"));
-	ScimSource	src;
 
 	if (!json_is_object(spec))
 		scim_mapping_error(ctx, "membership", ERRCODE_INVALID_PARAMETER_VALUE, "is given as {\"table\": ..., \"parent\": ...}");
 	scim_mapping_members(ctx, "membership", spec, known);
 	side->relid = scim_mapping_table(ctx, "membership", spec);
 	side->relation = scim_qualified_relation(side->relid);
-	if (parent == NULL || !scim_column_source(side->relid, "c", parent, &src) || src.column == NULL)
-		scim_mapping_error(ctx, "membership", ERRCODE_UNDEFINED_COLUMN, "\"parent\" does not name a column of its table");
-	side->parent = src.column;
-	side->parent_attnum = src.attnum;
+	scim_resolve_reference(ctx, "membership", side->relid, "c", spec, "parent", true, &side->parent);
 	side->scope = scim_mapping_scope_of(ctx, side->relid);
 	scim_mapping_fixed(ctx, "membership", side->relid, json_object_get(spec, "where"), &side->nfixed,
 					   &side->fixed_columns, &side->fixed_values, &side->fixed_types);
@@ -198,8 +193,6 @@ resolve_besides(ScimResolve *ctx, const json_t *spec)
 	{
 		const json_t *item = json_array_get(spec, i);
 		ScimBeside *beside;
-		const char *parent = json_string_value(json_object_get(item, "parent"));
-		ScimSource	src;
 
 		scim_mapping_members(ctx, "beside", item, known);
 		if (json_object_get(item, "by"))
@@ -210,10 +203,9 @@ resolve_besides(ScimResolve *ctx, const json_t *spec)
 		beside = &m->besides[m->nbesides++];
 		beside->relid = scim_mapping_table(ctx, "beside", item);
 		beside->relation = scim_qualified_relation(beside->relid);
-		if (parent == NULL || !scim_column_source(beside->relid, "c", parent, &src) || src.column == NULL)
-			scim_mapping_error(ctx, "beside", ERRCODE_UNDEFINED_COLUMN, "\"parent\" does not name a column of its table");
-		beside->parent = src.column;
+		scim_resolve_reference(ctx, "beside", beside->relid, "c", item, "parent", true, &beside->parent);
 		beside->scope = scim_mapping_scope_of(ctx, beside->relid);
+		scim_fit_reference(m, m, "beside", beside->relid, "c", &beside->parent, beside->scope);
 		beside->inserts = scim_mapping_settings(ctx, "beside", beside->relid, m->relid, "r", json_object_get(item, "insert"), &beside->ninserts);
 	}
 }
@@ -416,7 +408,7 @@ describe_leaf(const ScimMapping *m, ScimAttr *attr, Oid relid, const ScimSource 
 		return;
 	}
 	/* an id does not change */
-	if (relid == m->relid && src->attnum != 0 && src->attnum == m->key.attnum)
+	if (relid == m->relid && src->side == NULL && scim_key_is_written(&m->key, src))
 		attr->mutability = SCIM_IMMUTABLE;
 	if (is_required(m, relid, src))
 		attr->required = true;

@@ -254,6 +254,45 @@ scim_mapping_index(const ScimMapping *m, Oid relid, const char *alias, const cha
 	return index_for(m, relid, alias, expr, InvalidOid, scope, unique);
 }
 
+Oid
+scim_mapping_columns_index(const ScimMapping *m, Oid relid, const AttrNumber *attnums, int n,
+						   const char *const *scope, bool unique)
+{
+	Relation	rel = table_open(relid, AccessShareLock);
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+	Oid			found = InvalidOid;
+
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		int			nkeys = index->rd_index->indnkeyatts;
+		int			first = 0;
+		int			here = 0;
+		int			rest = 0;
+
+		while (first < nkeys && is_scope_column(m, rel, index, first, scope))
+			first++;
+		for (int i = first; i < nkeys; i++)
+		{
+			bool		known = false;
+
+			for (int j = 0; j < n; j++)
+				known = known || index->rd_index->indkey.values[i] == attnums[j];
+			here += known && (unique || i < first + n);
+			rest += !known && !is_scope_column(m, rel, index, i, scope);
+		}
+		/* one that is unique in fewer columns is so in all of them */
+		if (!OidIsValid(found) && index->rd_index->indisvalid && RelationGetIndexPredicate(index) == NIL &&
+			(unique ? index->rd_index->indisunique && here > 0 && rest == 0 : here == n))
+			found = lfirst_oid(lc);
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	table_close(rel, NoLock);
+	return found;
+}
+
 /* ---- reports ---- */
 
 typedef struct Report
@@ -290,7 +329,9 @@ source_text(const ScimSource *src)
 	initStringInfo(&text);
 	if (src->side)
 		appendStringInfo(&text, "%s: ", src->side->relation);
-	if (src->column)
+	if (src->ref_columns)
+		appendStringInfoString(&text, scim_key_names(src->ref_columns));
+	else if (src->column)
 		appendStringInfo(&text, "%s%s", src->negated ? "NOT " : "", src->column);
 	else
 		appendStringInfoString(&text, read->attnum != 0 ? strchr(read->expr, '.') + 1 : src->expr);
@@ -318,6 +359,11 @@ index_name(const ScimMapping *m, const ScimAttr *attr, Oid relid, const char *al
 
 	if (src->expr == NULL || src->constant)
 		return NULL;
+	if (src->ref_columns)
+	{
+		index = scim_mapping_columns_index(m, relid, src->ref_columns->attnums, src->ref_columns->n, scope, false);
+		return OidIsValid(index) ? get_rel_name(index) : NULL;
+	}
 	expr = scim_mapping_index_expression(attr, src);
 	index = index_for(m, relid, alias, expr, index_collation(src), scope, false);
 	return OidIsValid(index) ? get_rel_name(index) : NULL;
@@ -370,7 +416,7 @@ describe_child(Report *report, const ScimChild *child)
 	char		path[256];
 	const char *name = scim_attr_path(m->type, child->attr, path, sizeof(path));
 	const char *texts[7] = {name, "reference", NULL, "read, write", NULL, NULL, NULL};
-	ScimSource	parent;
+	Oid			index;
 
 	switch (child->kind)
 	{
@@ -388,10 +434,10 @@ describe_child(Report *report, const ScimChild *child)
 			}
 			return;
 		case SCIM_CHILD_LINK:
-			texts[2] = psprintf("%s: %s -> %s", child->relation, child->ref.column, child->ref_type);
+			texts[2] = psprintf("%s: %s -> %s", child->relation, scim_key_names(&child->refs), child->ref_type);
 			break;
 		case SCIM_CHILD_PENDING:
-			texts[2] = psprintf("%s: %s, what is not there yet", child->relation, child->ref.column);
+			texts[2] = psprintf("%s: %s, what is not there yet", child->relation, scim_key_names(&child->refs));
 			break;
 		case SCIM_CHILD_GROUPS:
 			texts[2] = psprintf("%s: members of the Group mapping", child->relation);
@@ -399,9 +445,26 @@ describe_child(Report *report, const ScimChild *child)
 			put_row(report, texts, 7);
 			return;
 	}
-	memset(&parent, 0, sizeof(parent));
-	parent.expr = psprintf("c.%s", child->parent);
-	texts[6] = index_name(m, child->attr, child->relid, "c", &parent, child->scope);
+	index = scim_mapping_columns_index(m, child->relid, child->parent.attnums, child->parent.n, child->scope, false);
+	texts[6] = OidIsValid(index) ? get_rel_name(index) : NULL;
+	put_row(report, texts, 7);
+}
+
+static void
+describe_key(Report *report)
+{
+	const ScimMapping *m = report->m;
+	Oid			index = scim_key_index(m, m->scope_columns, false);
+	const char *texts[7] = {"id", scim_type_name(m->type->a_id->type), NULL, "read",
+		m->type->a_id->required ? "required" : NULL, scim_uniqueness_name(m->type->a_id->uniqueness), OidIsValid(index) ? get_rel_name(index) : NULL};
+	StringInfoData text;
+
+	initStringInfo(&text);
+	if (m->key.by_expression)
+		appendStringInfoString(&text, m->key.id.expr);
+	for (int i = 0; !m->key.by_expression && i < m->key.n; i++)
+		appendStringInfo(&text, "%s%s", i > 0 ? ", " : "", source_text(&m->key.parts[i]));
+	texts[2] = text.data;
 	put_row(report, texts, 7);
 }
 
@@ -418,7 +481,7 @@ describe_all(Report *report)
 	};
 	char		path[256];
 
-	describe(report, "id", m->type->a_id, m->relid, "r", &m->key, m->scope_columns);
+	describe_key(report);
 	for (int i = 0; i < m->nscalars; i++)
 		describe(report, pstrdup(scim_attr_path(m->type, m->scalars[i].attr, path, sizeof(path))), m->scalars[i].attr,
 				 m->relid, "r", &m->scalars[i].src, m->scope_columns);
@@ -489,12 +552,11 @@ without_alias(Oid relid, const char *alias, const char *expr)
 	return IsA(node, Var) ? text : psprintf("(%s)", text);
 }
 
+/* The index that is there, or else one on "what" behind the columns of the scope. */
 static void
-recommend(Report *report, const char *path, Oid relid, const char *alias, const char *expr, Oid collation,
-		  const char *const *scope, bool unique)
+put_index(Report *report, const char *path, Oid relid, Oid index, const char *what, const char *const *scope, bool unique)
 {
 	const ScimMapping *m = report->m;
-	Oid			index = index_for(m, relid, alias, expr, collation, scope, false);
 	const char *texts[3] = {path, NULL, NULL};
 	StringInfoData text;
 
@@ -507,10 +569,41 @@ recommend(Report *report, const char *path, Oid relid, const char *alias, const 
 		for (int i = 0; scope && i < m->nscope; i++)
 			if (scope[i])
 				appendStringInfo(&text, "%s, ", scope[i]);
-		appendStringInfo(&text, "%s%s);", without_alias(relid, alias, expr), OidIsValid(collation) ? " COLLATE \"C\"" : "");
+		appendStringInfo(&text, "%s);", what);
 		texts[2] = text.data;
 	}
 	put_row(report, texts, 3);
+}
+
+static void
+recommend(Report *report, const char *path, Oid relid, const char *alias, const char *expr, Oid collation,
+		  const char *const *scope, bool unique)
+{
+	put_index(report, path, relid, index_for(report->m, relid, alias, expr, collation, scope, false),
+			  psprintf("%s%s", without_alias(relid, alias, expr), OidIsValid(collation) ? " COLLATE \"C\"" : ""), scope, unique);
+}
+
+static void
+recommend_columns(Report *report, const char *path, Oid relid, const ScimReference *columns, const char *const *scope)
+{
+	put_index(report, path, relid, scim_mapping_columns_index(report->m, relid, columns->attnums, columns->n, scope, false),
+			  scim_key_names(columns), scope, false);
+}
+
+static void
+recommend_key(Report *report)
+{
+	const ScimMapping *m = report->m;
+	StringInfoData what;
+
+	if (get_rel_relkind(m->relid) == RELKIND_VIEW)
+		return;
+	initStringInfo(&what);
+	if (m->key.by_expression)
+		appendStringInfoString(&what, without_alias(m->relid, "r", m->key.id.expr));
+	for (int i = 0; !m->key.by_expression && i < m->key.n; i++)
+		appendStringInfo(&what, "%s%s", i > 0 ? ", " : "", without_alias(m->relid, "r", m->key.parts[i].expr));
+	put_index(report, "id", m->relid, scim_key_index(m, m->scope_columns, false), what.data, m->scope_columns, true);
 }
 
 /* Comparing has to be all that a filter on it does. */
@@ -556,9 +649,9 @@ recommend_child(Report *report, const ScimChild *child)
 
 	if (child->kind == SCIM_CHILD_INLINE || child->kind == SCIM_CHILD_GROUPS || get_rel_relkind(child->relid) == RELKIND_VIEW)
 		return;
-	recommend(report, name, child->relid, "c", psprintf("c.%s", child->parent), InvalidOid, child->scope, false);
+	recommend_columns(report, name, child->relid, &child->parent, child->scope);
 	if (child->kind == SCIM_CHILD_LINK && !child->by_column)
-		recommend(report, psprintf("%s, from the other side", name), child->relid, "c", child->ref.expr, InvalidOid, child->scope, false);
+		recommend_columns(report, psprintf("%s, from the other side", name), child->relid, &child->refs, child->scope);
 	for (int i = 0; child->kind == SCIM_CHILD_VALUES && i < child->nsubs; i++)
 		if (child->subs[i] && is_usual(m, child->subs[i]))
 			recommend_source(report, pstrdup(scim_attr_path(m->type, child->subs[i], path, sizeof(path))), child->subs[i],
@@ -574,7 +667,7 @@ scim_recommend_indexes(PG_FUNCTION_ARGS)
 
 	begin_report(fcinfo, &report);
 	m = report.m;
-	recommend_source(&report, "id", m->type->a_id, m->relid, "r", &m->key, m->scope_columns);
+	recommend_key(&report);
 	for (int i = 0; i < m->nscalars; i++)
 		if (is_usual(m, m->scalars[i].attr))
 			recommend_source(&report, pstrdup(scim_attr_path(m->type, m->scalars[i].attr, path, sizeof(path))), m->scalars[i].attr,
@@ -588,10 +681,9 @@ scim_recommend_indexes(PG_FUNCTION_ARGS)
 		recommend_child(&report, &m->children[i]);
 	for (int i = 0; i < m->nsides; i++)
 		if (&m->sides[i] != m->state)
-			recommend(&report, psprintf("%s", m->sides[i].relation), m->sides[i].relid, "c", psprintf("c.%s", m->sides[i].by ? m->sides[i].by_column : m->sides[i].parent),
-					  InvalidOid, m->sides[i].scope, false);
+			recommend_columns(&report, m->sides[i].relation, m->sides[i].relid, &m->sides[i].parent, m->sides[i].scope);
 	if (m->membership)
-		recommend(&report, "membership", m->membership->relid, "c", psprintf("c.%s", m->membership->parent), InvalidOid, m->membership->scope, false);
+		recommend_columns(&report, "membership", m->membership->relid, &m->membership->parent, m->membership->scope);
 	end_report(&report);
 	return (Datum) 0;
 }

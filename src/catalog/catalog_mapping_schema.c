@@ -113,6 +113,17 @@ create_schema(StringInfo definition, const char *extends)
 
 /* ---- a mapping without attributes ---- */
 
+static bool
+is_among(List *names, const char *name)
+{
+	ListCell   *lc;
+
+	foreach(lc, names)
+		if (strcmp((char *) lfirst(lc), name) == 0)
+			return true;
+	return false;
+}
+
 char *
 scim_mapping_propose(const char *type_name, Oid relid, const char *key)
 {
@@ -120,6 +131,7 @@ scim_mapping_propose(const char *type_name, Oid relid, const char *key)
 	Relation	rel = table_open(relid, AccessShareLock);
 	StringInfoData attributes;
 	StringInfoData schema;
+	List	   *keys = scim_key_column_names(relid, key);
 	bool		any = false;
 
 	initStringInfo(&attributes);
@@ -129,7 +141,7 @@ scim_mapping_propose(const char *type_name, Oid relid, const char *key)
 	{
 		Form_pg_attribute att = TupleDescAttr(RelationGetDescr(rel), i);
 		const char *column = NameStr(att->attname);
-		char	   *name = att->attisdropped || strcmp(column, key) == 0 ? NULL : attribute_name(column);
+		char	   *name = att->attisdropped || is_among(keys, column) ? NULL : attribute_name(column);
 		ScimSource	src;
 
 		if (name == NULL || !scim_column_source(relid, "r", column, &src))

@@ -80,7 +80,7 @@ is_passing(int sqlerrcode)
  * until something changes.
  */
 ScimMappingSet *
-scim_cache_mapping_set(Oid owner, List *names, List *scope)
+scim_cache_mapping_set(Oid owner, List *names, List *scope, bool outbound)
 {
 	ScimCatalogCache *cache = scim_catalog_cache();
 	ScimSetEntry *entry;
@@ -93,7 +93,7 @@ scim_cache_mapping_set(Oid owner, List *names, List *scope)
 	foreach(lc, cache->sets)
 	{
 		entry = (ScimSetEntry *) lfirst(lc);
-		if (entry->owner == owner && same_texts(entry->names, names) && same_texts(entry->scope, scope))
+		if (entry->owner == owner && entry->outbound == outbound && same_texts(entry->names, names) && same_texts(entry->scope, scope))
 			return entry->set;
 	}
 
@@ -117,6 +117,7 @@ scim_cache_mapping_set(Oid owner, List *names, List *scope)
 				ereport(ERROR,
 						(errcode(ERRCODE_UNDEFINED_OBJECT),
 						 errmsg("mapping \"%s\" does not exist", (char *) lfirst(lc))));
+			row->outbound = outbound;
 			rows = lappend(rows, row);
 		}
 		set = scim_mapping_set_make(rows, owner, scope, true);
@@ -146,6 +147,7 @@ scim_cache_mapping_set(Oid owner, List *names, List *scope)
 	MemoryContextSwitchTo(cache->context);
 	entry = palloc(sizeof(ScimSetEntry));
 	entry->owner = owner;
+	entry->outbound = outbound;
 	entry->names = NIL;
 	entry->scope = NIL;
 	foreach(lc, names)
@@ -161,5 +163,5 @@ scim_cache_mapping_set(Oid owner, List *names, List *scope)
 const ScimMappingSet *
 scim_catalog_mappings(Oid owner, List *names)
 {
-	return scim_cache_mapping_set(owner, names, NIL);
+	return scim_cache_mapping_set(owner, names, NIL, true);
 }

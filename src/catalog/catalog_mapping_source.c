@@ -96,6 +96,14 @@ sql_class(Oid typid)
 	return SCIM_SQL_OTHER;
 }
 
+bool
+scim_types_are_alike(Oid a, Oid b)
+{
+	ScimSqlClass class = sql_class(a);
+
+	return getBaseType(a) == getBaseType(b) || (class != SCIM_SQL_OTHER && class == sql_class(b));
+}
+
 /* The quoted schema of citext, if a type is that; NULL else. */
 static const char *
 citext_schema(Oid typid)
@@ -174,8 +182,8 @@ scim_column_source(Oid relid, const char *alias, const char *name, ScimSource *s
  * "SELECT (text)": what closes the parenthesis early does not survive it.
  * NULL: it is not.
  */
-static Node *
-single_expression(const char *text)
+Node *
+scim_mapping_parse(const char *text)
 {
 	List	   *parsed = raw_parser(psprintf("SELECT (%s\n)", text), RAW_PARSE_DEFAULT);
 	SelectStmt *select;
@@ -196,7 +204,7 @@ single_expression(const char *text)
 bool
 scim_is_single_expression(const char *text)
 {
-	return single_expression(text) != NULL;
+	return scim_mapping_parse(text) != NULL;
 }
 
 /* "NOT column", which can be written as well; the column's name or NULL. */
@@ -212,6 +220,14 @@ negated_column(const Node *expression)
 	if (list_length(ref->fields) != 1 || !IsA(linitial(ref->fields), String))
 		return NULL;
 	return strVal(linitial(ref->fields));
+}
+
+const char *
+scim_mapping_negated(const char *text)
+{
+	const Node *expression = scim_mapping_parse(text);
+
+	return expression ? negated_column(expression) : NULL;
 }
 
 /* Analyse an expression over one relation, for a column of type "target" (or any), and print it again. */
@@ -272,7 +288,7 @@ parse_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alia
 
 	PG_TRY();
 	{
-		Node	   *raw = single_expression(text);
+		Node	   *raw = scim_mapping_parse(text);
 
 		if (raw == NULL)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
@@ -306,7 +322,7 @@ write_expression(ScimResolve *ctx, const char *path, Oid relid, const char *valu
 	{
 		SPIPlanPtr	plan;
 
-		if (single_expression(text) == NULL)
+		if (scim_mapping_parse(text) == NULL)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "what is written is no SQL expression");
 		plan = SPI_prepare(psprintf("SELECT (SELECT (%s\n) FROM (SELECT NULL::%s AS value) v) FROM %s r",
 									text, value_type, scim_qualified_relation(relid)), 0, NULL);
@@ -346,7 +362,7 @@ scim_text_source(ScimResolve *ctx, const char *path, Oid relid, const char *alia
 	if (!scim_column_source(relid, alias, text, src))
 	{
 		expr = scim_mapping_expression(ctx, path, relid, alias, text, &typid);
-		column = negated_column(single_expression(text));
+		column = negated_column(scim_mapping_parse(text));
 		MemoryContextSwitchTo(caller);
 		if (column && scim_column_source(relid, alias, column, src) && src->cls == SCIM_SQL_BOOLEAN)
 		{
@@ -710,6 +726,19 @@ set_writes(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, 
 	}
 }
 
+/* Columns that hold the key of another resource; the set that has its mapping says what is read of them. */
+static void
+reference_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const json_t *spec, ScimSource *src)
+{
+	ScimReference *columns = palloc(sizeof(ScimReference));
+
+	if (!json_object_get(spec, "ref"))
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"columns\" needs \"ref\", the resource type whose key they hold");
+	scim_resolve_reference(ctx, path, relid, alias, spec, "columns", true, columns);
+	scim_text_expression(psprintf("(CASE WHEN %s IS NOT NULL THEN '' END)", columns->row), src);
+	src->ref_columns = columns;
+}
+
 /* How the table compares, and the column in which it has that at hand. */
 static void
 set_fold(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const ScimAttr *attr, const json_t *spec, ScimSource *src)
@@ -762,6 +791,8 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 							   psprintf("column \"%s\" does not exist", json_string_value(column)));
 		set_time_zone(src);
 	}
+	else if (json_object_get(spec, "columns") && column == NULL && read == NULL)
+		reference_source(ctx, path, relid, alias, spec, src);
 	else if (json_is_string(read) && column == NULL)
 		scim_text_source(ctx, path, relid, alias, json_string_value(read), src);
 	else
@@ -802,7 +833,7 @@ object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, 
 
 /* The column of the resource's row that names a side row. */
 static void
-set_by(ScimResolve *ctx, const char *path, const json_t *by, const ScimSource *parent, ScimSide *side)
+set_by(ScimResolve *ctx, const char *path, const json_t *by, ScimSide *side)
 {
 	ScimSource	src;
 
@@ -810,8 +841,10 @@ set_by(ScimResolve *ctx, const char *path, const json_t *by, const ScimSource *p
 		scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN, "\"by\" does not name a column of the relation that can be set");
 	side->by = src.column;
 	side->by_attnum = src.attnum;
-	side->by_column = pstrdup(strchr(parent->expr, '.') + 1);
-	side->by_type = parent->type_name;
+	if (side->parent.n != 1)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "with \"by\", \"parent\" is one column");
+	side->by_column = side->parent.columns[0];
+	side->by_type = side->parent.types[0];
 	side->always = src.not_null && !src.has_default;
 }
 
@@ -844,17 +877,15 @@ find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 {
 	ScimMapping *m = ctx->mapping;
 	Oid			relid = scim_mapping_table(ctx, path, spec);
-	const char *parent = json_string_value(json_object_get(spec, "parent"));
 	const json_t *where = json_object_get(spec, "where");
 	const json_t *by = json_object_get(spec, "by");
 	size_t		len;
 	const char *key;
 	ScimSide   *side;
-	ScimSource	src;
+	ScimReference parent;
 
-	if (parent == NULL || !scim_column_source(relid, "c", parent, &src) || (src.column == NULL && by == NULL))
-		scim_mapping_error(ctx, path, ERRCODE_UNDEFINED_COLUMN, "\"parent\" does not name a column of its table");
-	key = psprintf("%u %s %s %s", relid, parent, where ? scim_json_print(where, &len) : "", by ? scim_json_print(by, &len) : "");
+	scim_resolve_reference(ctx, path, relid, "c", spec, "parent", by == NULL, &parent);
+	key = psprintf("%u %s %s %s", relid, parent.row, where ? scim_json_print(where, &len) : "", by ? scim_json_print(by, &len) : "");
 	for (int i = 0; i < m->nsides; i++)
 		if (strcmp(m->sides[i].spec, key) == 0)
 			return &m->sides[i];
@@ -862,21 +893,24 @@ find_side(ScimResolve *ctx, const char *path, const json_t *spec)
 	memset(side, 0, sizeof(*side));
 	side->relid = relid;
 	side->relation = scim_qualified_relation(relid);
-	side->parent = src.column;
-	side->parent_attnum = src.attnum;
+	side->parent = parent;
 	side->spec = key;
 	if (by)
-		set_by(ctx, path, by, &src, side);
+		set_by(ctx, path, by, side);
 	/* one row may be a resource of several scopes, or its key be one in each */
 	if (relid == scim_own_relid("resource_state"))
 	{
 		side->by_text = true;
 		side->by_scope = m->membership || m->shared || get_rel_relkind(m->relid) == RELKIND_VIEW ||
-			!OidIsValid(scim_mapping_index(m, m->relid, "r", m->key.expr, NULL, true));
+			!OidIsValid(scim_key_index(m, NULL, true));
 		side->scope = palloc0(sizeof(char *) * Max(m->nscope, 1));
 	}
 	else
+	{
 		side->scope = scim_mapping_scope_of(ctx, relid);
+		if (by == NULL)
+			scim_fit_reference(m, m, path, relid, "c", &side->parent, side->scope);
+	}
 	scim_mapping_fixed(ctx, path, relid, where, &side->nfixed, &side->fixed_columns, &side->fixed_values, &side->fixed_types);
 	return side;
 }
@@ -960,8 +994,10 @@ scim_mapping_side_join(const ScimMapping *m, const ScimSide *side, StringInfo ou
 {
 	if (side->by)
 		appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) r.%s", side->by_column, side->by);
+	else if (side->by_text)
+		appendStringInfo(out, "%s OPERATOR(pg_catalog.=) %s::pg_catalog.text", side->parent.row, m->key.id.expr);
 	else
-		appendStringInfo(out, "c.%s OPERATOR(pg_catalog.=) %s%s", side->parent, m->key.expr, side->by_text ? "::pg_catalog.text" : "");
+		appendStringInfo(out, "%s OPERATOR(pg_catalog.=) %s", side->parent.row, m->key.row);
 	if (side->by_text)
 		appendStringInfo(out, " AND c.scope OPERATOR(pg_catalog.=) %s", side->by_scope ? scim_mapping_scope_text(m, 1) : "''");
 	for (int i = 0; i < side->nfixed; i++)
@@ -982,7 +1018,7 @@ void
 scim_json_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *value, ScimSource *src)
 {
 	static const char *const known[] = {
-		"column", "read", "write", "constant", "codes", "null", "time", "path", "fold", "folded", "required", "ref",
+		"column", "columns", "read", "write", "constant", "codes", "null", "time", "path", "fold", "folded", "required", "ref",
 		"table", "parent", "by", "where", "insert", "default", "copies", NULL
 	};
 	const json_t *constant;

@@ -27,38 +27,37 @@ PG_FUNCTION_INFO_V1(scim_create_mapping);
 PG_FUNCTION_INFO_V1(scim_alter_mapping);
 PG_FUNCTION_INFO_V1(scim_drop_mapping);
 
-/* The column of a one-column primary key; raises if there is none. */
+/* The columns of the primary key; raises if there is none. */
 static char *
-primary_key_column(Oid relid)
+primary_key(Oid relid)
 {
-	Relation	rel = RelationIdGetRelation(relid);
-	Oid			index;
-	HeapTuple	tuple;
-	Form_pg_index form;
-	char	   *name = NULL;
+	List	   *names = scim_primary_key(relid);
+	StringInfoData key;
+	ListCell   *lc;
 
-	if (!RelationIsValid(rel))
-		elog(ERROR, "could not open relation %u", relid);
-	(void) RelationGetIndexList(rel);
-	index = rel->rd_pkindex;
-	RelationClose(rel);
-	if (OidIsValid(index))
-	{
-		tuple = SearchSysCache1(INDEXRELID, ObjectIdGetDatum(index));
-		if (HeapTupleIsValid(tuple))
-		{
-			form = (Form_pg_index) GETSTRUCT(tuple);
-			if (form->indnkeyatts == 1)
-				name = get_attname(relid, form->indkey.values[0], false);
-			ReleaseSysCache(tuple);
-		}
-	}
-	if (name == NULL)
+	if (names == NIL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("relation \"%s\" has no primary key of one column", get_rel_name(relid)),
-				 errhint("Name the column: key => '...'")));
-	return name;
+				 errmsg("relation \"%s\" has no primary key", get_rel_name(relid)),
+				 errhint("Name the columns that are one: key => '...'")));
+	if (list_length(names) == 1)
+		return (char *) linitial(names);
+	initStringInfo(&key);
+	foreach(lc, names)
+		appendStringInfo(&key, "%s%s", key.len > 0 ? ", " : "", quote_identifier((char *) lfirst(lc)));
+	return key.data;
+}
+
+/* The owner of a mapping whose key is no column has to make ids of several. */
+static void
+grant_key(Oid relid, const char *key, Oid owner)
+{
+	Oid			types[1] = {OIDOID};
+	Datum		values[1];
+
+	values[0] = ObjectIdGetDatum(owner);
+	if (get_attnum(relid, key) == InvalidAttrNumber)
+		(void) scim_own_execute("grant key", "SELECT scim._grant_key($1)", 1, types, values, NULL, false, 0);
 }
 
 Datum
@@ -100,7 +99,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 	else
 		owner = GetUserId();
 	if (key == NULL)
-		key = primary_key_column(relid);
+		key = primary_key(relid);
 
 	SPI_connect();
 	scim_catalog_begin();
@@ -157,6 +156,8 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("mapping \"%s\" exists already", name)));
+	scim_mapping_learn_names(scim_mapping_row(name));
+	grant_key(relid, key, owner);
 	if (scim_own_execute("track new mapping",
 						 "UPDATE scim._mappings SET options = $7"
 						 " WHERE name OPERATOR(pg_catalog.=) $1 AND options OPERATOR(pg_catalog.<>) $7",
@@ -231,9 +232,9 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 {
 	char	   *name;
 	ScimMappingRow *row;
-	Oid			types[4] = {TEXTOID, JSONBOID, JSONBOID, TEXTOID};
-	Datum		values[4];
-	char		nulls[5] = "    ";
+	Oid			types[8] = {TEXTOID, JSONBOID, JSONBOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[8];
+	char		nulls[9] = "        ";
 
 	if (PG_ARGISNULL(0))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE), errmsg("a mapping needs a name")));
@@ -241,30 +242,41 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 	SPI_connect();
 	scim_catalog_begin();
 	row = own_mapping(name, false);
+	if (!PG_ARGISNULL(4))
+		row->relid = PG_GETARG_OID(4);
 	if (!PG_ARGISNULL(1))
 		scim_mapping_make_extensions(row->resource_type, row->relid, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(1))));
 	scim_catalog_end();
 	scim_catalog_begin();
-	for (int i = 0; i < 4; i++)
+	/* names are what they stand for now, and then all are looked up anew */
+	row = own_mapping(name, false);
+	(void) scim_mapping_rename_text(row);
+	scim_mapping_forget_names(row);
+	for (int i = 0; i < 5; i++)
 	{
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
+	values[5] = CStringGetTextDatum(row->attributes);
+	values[6] = CStringGetTextDatum(row->options);
+	values[7] = CStringGetTextDatum(row->key);
 	if (scim_own_execute("alter mapping",
 						 "UPDATE scim._mappings SET"
 						 " attributes = (SELECT coalesce(pg_catalog.jsonb_object_agg(e.key, e.value), '{}')"
-						 "  FROM pg_catalog.jsonb_each(attributes OPERATOR(pg_catalog.||) coalesce($2, '{}')) e"
+						 "  FROM pg_catalog.jsonb_each($6::pg_catalog.jsonb OPERATOR(pg_catalog.||) coalesce($2, '{}')) e"
 						 "  WHERE pg_catalog.jsonb_typeof(e.value) OPERATOR(pg_catalog.<>) 'null'),"
 						 " options = (SELECT coalesce(pg_catalog.jsonb_object_agg(e.key, e.value), '{}')"
-						 "  FROM pg_catalog.jsonb_each(options OPERATOR(pg_catalog.||) coalesce($3, '{}')) e"
+						 "  FROM pg_catalog.jsonb_each($7::pg_catalog.jsonb OPERATOR(pg_catalog.||) coalesce($3, '{}')) e"
 						 "  WHERE pg_catalog.jsonb_typeof(e.value) OPERATOR(pg_catalog.<>) 'null'),"
-						 " key = coalesce($4, key)"
+						 " key = coalesce($4, $8), relation = coalesce($5::pg_catalog.regclass, relation)"
 						 " WHERE name OPERATOR(pg_catalog.=) $1",
-						 4, types, values, nulls, false, 0) != SPI_OK_UPDATE)
+						 8, types, values, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._mappings");
 	CommandCounterIncrement();
 	row = scim_mapping_row(name);
+	grant_key(row->relid, row->key, row->owner);
 	scim_mapping_check(list_make1(row), row->owner);
+	scim_mapping_learn_names(row);
 	scim_catalog_end();
 	scim_mapping_check_endpoints(name);
 	SPI_finish();

@@ -72,7 +72,7 @@ typedef struct Capture
 {
 	Oid			relid;
 	const char *relation;		/* quoted, qualified */
-	const char *key;			/* name of the column */
+	List	   *key;			/* names of the columns, in the order of the key */
 	List	   *expressions[2];	/* SQL texts that are read, by the alias they are written for */
 	bool		all;			/* every column matters */
 	Bitmapset  *columns;		/* else these, by attnum */
@@ -127,9 +127,16 @@ add_child_column(Capture *capture, const char *column)
 		capture->expressions[CHILD] = lappend(capture->expressions[CHILD], psprintf("%s.%s", aliases[CHILD], column));
 }
 
+static void
+add_child_columns(Capture *capture, const ScimReference *columns)
+{
+	for (int i = 0; i < columns->n; i++)
+		add_child_column(capture, columns->columns[i]);
+}
+
 /* The entry of a relation and key in the list, made when it is not there yet. */
 static Capture *
-find_capture(List **captures, Oid relid, const char *relation, const char *key)
+find_capture(List **captures, Oid relid, const char *relation, List *key)
 {
 	Capture    *capture;
 	ListCell   *lc;
@@ -137,7 +144,7 @@ find_capture(List **captures, Oid relid, const char *relation, const char *key)
 	foreach(lc, *captures)
 	{
 		capture = (Capture *) lfirst(lc);
-		if (capture->relid == relid && strcmp(capture->key, key) == 0)
+		if (capture->relid == relid && equal(capture->key, key))
 			return capture;
 	}
 	capture = palloc0(sizeof(Capture));
@@ -148,14 +155,41 @@ find_capture(List **captures, Oid relid, const char *relation, const char *key)
 	return capture;
 }
 
+/* Names of columns, as String nodes. */
+static List *
+column_names(Oid relid, const ScimReference *columns)
+{
+	List	   *names = NIL;
+
+	for (int i = 0; i < columns->n; i++)
+		names = lappend(names, makeString(get_attname(relid, columns->attnums[i], false)));
+	return names;
+}
+
+/* The columns of the key; NIL: it is an expression, which the trigger does not evaluate. */
+static List *
+key_names(const ScimMapping *mapping)
+{
+	List	   *names = NIL;
+
+	for (int i = 0; i < mapping->key.n; i++)
+	{
+		if (mapping->key.parts[i].attnum == 0)
+			return NIL;
+		names = lappend(names, makeString(get_attname(mapping->relid, mapping->key.parts[i].attnum, false)));
+	}
+	return names;
+}
+
 /* meta.created and its like are not pushed. */
 static List *
-mapping_captures(const ScimMapping *mapping, const char *key)
+mapping_captures(const ScimMapping *mapping)
 {
 	List	   *captures = NIL;
-	Capture    *root = find_capture(&captures, mapping->relid, mapping->relation, key);
+	Capture    *root = find_capture(&captures, mapping->relid, mapping->relation, key_names(mapping));
 
-	add_source(root, ROOT, &mapping->key);
+	for (int i = 0; i < mapping->key.n; i++)
+		add_source(root, ROOT, &mapping->key.parts[i]);
 	for (int i = 0; i < mapping->nscalars; i++)
 		add_source(root, ROOT, &mapping->scalars[i].src);
 	for (int i = 0; i < mapping->nslots; i++)
@@ -175,10 +209,10 @@ mapping_captures(const ScimMapping *mapping, const char *key)
 			continue;
 		}
 		capture = find_capture(&captures, child->relid, child->relation,
-							   get_attname(child->relid, child->parent_attnum, false));
-		add_child_column(capture, child->parent);
+							   column_names(child->relid, &child->parent));
+		add_child_columns(capture, &child->parent);
 		add_child_column(capture, child->order);
-		add_source(capture, CHILD, &child->ref);
+		add_child_columns(capture, &child->refs);
 		for (int j = 0; j < child->nsubs; j++)
 			add_source(capture, CHILD, &child->srcs[j]);
 		if (child->filter)
@@ -194,7 +228,7 @@ mapping_captures(const ScimMapping *mapping, const char *key)
 		if (side->by_text || side->by)
 			continue;
 		find_capture(&captures, side->relid, side->relation,
-					 get_attname(side->relid, side->parent_attnum, false))->all = true;
+					 column_names(side->relid, &side->parent))->all = true;
 	}
 	if (mapping->filter)
 		root->expressions[ROOT] = lappend(root->expressions[ROOT], unconstify(char *, mapping->filter));
@@ -249,7 +283,7 @@ static List *
 describe(const ScimSync *sync, ScimMappingRow *row)
 {
 	const ScimMapping *mapping = scim_mapping_resolve(row);
-	List	   *captures = mapping_captures(mapping, row->key);
+	List	   *captures = mapping_captures(mapping);
 	MemoryContext caller = CurrentMemoryContext;
 	ScimIdentity identity;
 	ListCell   *lc;
@@ -445,7 +479,7 @@ not_captured(const ScimSync *sync, const char *relation)
 {
 	ereport(NOTICE,
 			(errmsg("changes of %s are not captured", relation),
-			 errdetail("Only a table has triggers that see its rows.%s", sync ? " Changes are pushed when the sync reconciles." : "")));
+			 errdetail("Only a table whose key is columns has triggers that see its rows.%s", sync ? " Changes are pushed when the sync reconciles." : "")));
 }
 
 /*
@@ -488,10 +522,22 @@ column_array(const Capture *capture)
 	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+static Datum
+name_array(List *strings)
+{
+	Datum	   *names = palloc(sizeof(Datum) * Max(list_length(strings), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, strings)
+		names[n++] = CStringGetTextDatum(strVal(lfirst(lc)));
+	return PointerGetDatum(construct_array(names, n, TEXTOID, -1, false, TYPALIGN_INT));
+}
+
 static void
 write_capture(const ScimSync *sync, const ScimMappingRow *row, const Capture *capture)
 {
-	Oid			types[5] = {INT8OID, INT8OID, OIDOID, TEXTOID, TEXTARRAYOID};
+	Oid			types[5] = {INT8OID, INT8OID, OIDOID, TEXTARRAYOID, TEXTARRAYOID};
 	Datum		values[5];
 	char		nulls[6] = "     ";
 
@@ -499,12 +545,12 @@ write_capture(const ScimSync *sync, const ScimMappingRow *row, const Capture *ca
 	values[1] = Int64GetDatum(row->id);
 	nulls[sync ? 1 : 0] = 'n';
 	values[2] = ObjectIdGetDatum(capture->relid);
-	values[3] = CStringGetTextDatum(capture->key);
+	values[3] = name_array(capture->key);
 	values[4] = column_array(capture);
 	if (values[4] == (Datum) 0)
 		nulls[4] = 'n';
 	if (scim_own_execute("create capture",
-						 "INSERT INTO scim._captures (sync_id, mapping_id, relation, key_column, columns)"
+						 "INSERT INTO scim._captures (sync_id, mapping_id, relation, key_columns, columns)"
 						 " VALUES ($1, $2, $3::pg_catalog.regclass, $4, $5)",
 						 5, types, values, nulls, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write scim._captures");
@@ -535,7 +581,7 @@ scim_capture_attach(const ScimSync *sync, ScimMappingRow *row, bool notice)
 	{
 		Capture    *capture = (Capture *) lfirst(lc);
 
-		if (!has_triggers(capture->relid))
+		if (!has_triggers(capture->relid) || capture->key == NIL)
 		{
 			if (notice)
 				not_captured(sync, capture->relation);

@@ -41,6 +41,7 @@
 
 #include "provisioner_internal.h"
 #include "../catalog/catalog.h"
+#include "../catalog/catalog_mapping.h"
 #include "../store/store.h"
 
 PG_FUNCTION_INFO_V1(scim_capture);
@@ -56,7 +57,8 @@ typedef struct Watch
 	int64		sync_id;
 	int64		mapping_id;		/* 0: it is a sync */
 	bool		root;			/* of a mapping: the relation is its own, and no child */
-	AttrNumber	key;			/* 0: the column has gone */
+	int			nkeys;			/* 0: a column has gone */
+	AttrNumber *keys;			/* columns of the key, in its order */
 	int			ncolumns;
 	AttrNumber *columns;		/* in order, the key among them; NULL: any change matters */
 } Watch;
@@ -243,6 +245,8 @@ load_watch(Captured *entry, Watch *watch, TupleDesc tupdesc, int row)
 	Datum		array;
 	bool		isnull;
 	int			number = -1;
+	Datum	   *names;
+	int			n;
 
 	watch->sync_id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
 	if (isnull)
@@ -250,18 +254,22 @@ load_watch(Captured *entry, Watch *watch, TupleDesc tupdesc, int row)
 		watch->mapping_id = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 5, &isnull));
 		watch->root = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 6, &isnull));
 	}
-	watch->key = column_number(tupdesc, SPI_getvalue(tuple, SPI_tuptable->tupdesc, 3));
+	array = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 3, &isnull);
+	deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
+	watch->keys = MemoryContextAlloc(entry->context, sizeof(AttrNumber) * Max(n, 1));
+	for (int i = 0; i < n; i++)
+	{
+		watch->keys[i] = column_number(tupdesc, TextDatumGetCString(names[i]));
+		if (watch->keys[i] == 0)
+			return;
+		numbers = bms_add_member(numbers, watch->keys[i]);
+		entry->last = Max(entry->last, watch->keys[i]);
+	}
+	watch->nkeys = n;
 	array = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 4, &isnull);
-	if (watch->key == 0)
-		return;
-	entry->last = Max(entry->last, watch->key);
 	if (!isnull)
 	{
-		Datum	   *names;
-		int			n;
-
 		deconstruct_array(DatumGetArrayTypeP(array), TEXTOID, -1, false, TYPALIGN_INT, &names, NULL, &n);
-		numbers = bms_add_member(numbers, watch->key);
 		for (int i = 0; i < n && !isnull; i++)
 		{
 			AttrNumber	attnum = column_number(tupdesc, TextDatumGetCString(names[i]));
@@ -339,8 +347,8 @@ captured_relation(Relation rel)
 							 "WITH RECURSIVE part (relation) AS (VALUES ($1)"
 							 " UNION SELECT i.inhparent FROM pg_catalog.pg_inherits i, part p"
 							 " WHERE i.inhrelid OPERATOR(pg_catalog.=) p.relation)"
-							 " SELECT p.relation, c.sync_id, c.key_column, c.columns, m.id,"
-							 " c.relation OPERATOR(pg_catalog.=) m.relation AND c.key_column OPERATOR(pg_catalog.=) m.key"
+							 " SELECT p.relation, c.sync_id, c.key_columns, c.columns, m.id,"
+							 " c.relation OPERATOR(pg_catalog.=) m.relation AND c.key_columns OPERATOR(pg_catalog.=) ARRAY[m.key]"
 							 " FROM part p LEFT JOIN scim._captures c ON c.relation OPERATOR(pg_catalog.=) p.relation"
 							 " LEFT JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) c.mapping_id",
 							 1, types, values, NULL, true, 0) != SPI_OK_SELECT)
@@ -360,16 +368,15 @@ captured_relation(Relation rel)
 		entry->relids = relids;
 		entry->nrelids = (int) SPI_processed;
 		for (int i = 0; i < entry->nwatches; i++)
-		{
-			AttrNumber	key = entry->watches[i].key;
-			Oid			function;
-			bool		varlena;
+			for (int j = 0; j < entry->watches[i].nkeys; j++)
+			{
+				AttrNumber	key = entry->watches[i].keys[j];
+				Oid			function;
+				bool		varlena;
 
-			if (key == 0)
-				continue;
-			getTypeOutputInfo(TupleDescAttr(tupdesc, key - 1)->atttypid, &function, &varlena);
-			fmgr_info_cxt(function, &entry->output[key - 1], entry->context);
-		}
+				getTypeOutputInfo(TupleDescAttr(tupdesc, key - 1)->atttypid, &function, &varlena);
+				fmgr_info_cxt(function, &entry->output[key - 1], entry->context);
+			}
 	}
 	PG_CATCH();
 	{
@@ -457,7 +464,7 @@ queue_full(Captured *captured, bool all)
 	{
 		const Watch *watch = &captured->watches[i];
 
-		if (!all && watch->key != 0)
+		if (!all && watch->nkeys > 0)
 			continue;
 		if (watch->mapping_id == 0)
 			scim_sync_queue(watch->sync_id, (Datum) 0, "full");
@@ -466,20 +473,36 @@ queue_full(Captured *captured, bool all)
 	}
 }
 
+/* The key of a row in one text; NULL: it has none. */
+static const char *
+key_of(CaptureState *state, const Watch *watch, TupleTableSlot *slot)
+{
+	const char **parts = palloc(sizeof(char *) * watch->nkeys);
+
+	for (int i = 0; i < watch->nkeys; i++)
+	{
+		int			column = watch->keys[i] - 1;
+
+		if (slot->tts_isnull[column])
+			return NULL;		/* a child row without a parent */
+		parts[i] = OutputFunctionCall(&state->captured->output[column], slot->tts_values[column]);
+	}
+	return watch->nkeys == 1 ? parts[0] : scim_key_join(parts, watch->nkeys);
+}
+
 /* Add the key of a row that is there, or was, to the batch of watch i; the row has been deformed. */
 static void
 add_key(CaptureState *state, int i, bool were, TupleTableSlot *slot)
 {
-	AttrNumber	key = state->captured->watches[i].key;
-	Batch	   *batch = &state->batches[were && state->captured->watches[i].mapping_id != 0 ? state->captured->nwatches + i : i];
-	MemoryContext saved;
-	Datum		text;
+	const Watch *watch = &state->captured->watches[i];
+	Batch	   *batch = &state->batches[were && watch->mapping_id != 0 ? state->captured->nwatches + i : i];
+	MemoryContext saved = MemoryContextSwitchTo(batch->context);
+	const char *key = key_of(state, watch, slot);
+	Datum		text = key ? CStringGetTextDatum(key) : (Datum) 0;
 
-	if (slot->tts_isnull[key - 1])
-		return;					/* a child row without a parent */
-	saved = MemoryContextSwitchTo(batch->context);
-	text = CStringGetTextDatum(OutputFunctionCall(&state->captured->output[key - 1], slot->tts_values[key - 1]));
 	MemoryContextSwitchTo(saved);
+	if (key == NULL)
+		return;
 
 	/* Child rows of one parent often come one after the other, or of two in turn. */
 	for (int back = 1; back <= 2 && back <= batch->n; back++)
@@ -550,7 +573,7 @@ capture_row(CaptureState *state, bool were, TupleTableSlot *slot)
 {
 	slot_getsomeattrs(slot, state->captured->last);
 	for (int i = 0; i < state->captured->nwatches; i++)
-		if (state->captured->watches[i].key != 0)
+		if (state->captured->watches[i].nkeys > 0)
 			add_key(state, i, were, slot);
 }
 
@@ -565,13 +588,16 @@ capture_change(CaptureState *state, TupleTableSlot *old, TupleTableSlot *new)
 	{
 		const Watch *watch = &state->captured->watches[i];
 		MemoryContext saved = MemoryContextSwitchTo(state->row);
-		bool		same = watch->key == 0 || row_same(state, watch, old, new);
+		bool		same = watch->nkeys == 0 || row_same(state, watch, old, new);
+		bool		same_key = true;
 
 		MemoryContextSwitchTo(saved);
 		if (same)
 			continue;
 		add_key(state, i, false, new);
-		if (!column_same(state, watch->key, old, new))
+		for (int j = 0; j < watch->nkeys; j++)
+			same_key = same_key && column_same(state, watch->keys[j], old, new);
+		if (!same_key)
 			add_key(state, i, true, old);
 	}
 	MemoryContextReset(state->row);

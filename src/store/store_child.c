@@ -315,7 +315,8 @@ make_row(InsertList *list, const ScimMapping *m, const ScimChild *child, const E
 {
 	initStringInfo(&list->columns);
 	initStringInfo(&list->values);
-	add_insert(list, child->parent, psprintf("$%d::%s", key, m->key.type_name));
+	for (int i = 0; i < m->key.n; i++)
+		add_insert(list, child->parent.columns[i], scim_sql_key_part(m, i, key));
 	for (int i = 0; i < m->nscope; i++)
 		if (child->scope[i])
 			add_insert(list, child->scope[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
@@ -325,8 +326,8 @@ make_row(InsertList *list, const ScimMapping *m, const ScimChild *child, const E
 		add_insert(list, child->inserts[i].column, child->inserts[i].expr);
 	if (child->order_is_given)
 		add_insert(list, child->order,
-				   psprintf("(SELECT coalesce(pg_catalog.max(c.%s), 0) FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s) OPERATOR(pg_catalog.+) %s",
-							child->order, child->relation, child->parent, key, m->key.type_name,
+				   psprintf("(SELECT coalesce(pg_catalog.max(c.%s), 0) FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s) OPERATOR(pg_catalog.+) %s",
+							child->order, child->relation, child->parent.row, scim_sql_key(m, key),
 							params->single ? psprintf("%d", row + 1) : "e.n"));
 	add_element_columns(list, child, params, row);
 }
@@ -348,7 +349,7 @@ insert_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 		return;
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
+	key = scim_sql_id(&sql, m, id);
 	element_params(&sql, m, child, elements, n, true, single, &params);
 
 	make_row(&list, m, child, &params, key, scope, 0);
@@ -367,7 +368,7 @@ insert_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 		appendStringInfo(&sql.text, " SELECT %s FROM ", list.values.data);
 		append_unnest(&sql, &params);
 		if (child->ninserts > 0)
-			appendStringInfo(&sql.text, " JOIN %s r ON %s OPERATOR(pg_catalog.=) $%d::%s", m->relation, m->key.expr, key, m->key.type_name);
+			appendStringInfo(&sql.text, " JOIN %s r ON %s", m->relation, scim_sql_is_id(m, key));
 		appendStringInfoString(&sql.text, " ORDER BY e.n");
 	}
 	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
@@ -387,12 +388,12 @@ delete_elements(const ScimEndpointType *target, const char *id, const ScimChild 
 		return;
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
+	key = scim_sql_id(&sql, m, id);
 	element_params(&sql, m, child, elements, n, false, false, &params);
 
 	appendStringInfo(&sql.text, "DELETE FROM %s c USING ", child->relation);
 	append_unnest(&sql, &params);
-	appendStringInfo(&sql.text, " WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s", child->parent, key, m->key.type_name);
+	appendStringInfo(&sql.text, " WHERE %s OPERATOR(pg_catalog.=) %s", child->parent.row, scim_sql_key(m, key));
 	scim_sql_child_scope(&sql, m, child, "c", scope);
 	for (int j = 0; j < child->nsubs; j++)
 		if (params.params[j] > 0)
@@ -410,15 +411,15 @@ scim_store_clear_child(const ScimEndpointType *target, const char *id, const Sci
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "DELETE FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s", child->relation, child->parent,
-					 scim_sql_text(&sql, id), m->key.type_name);
+	appendStringInfo(&sql.text, "DELETE FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s", child->relation, child->parent.row,
+					 scim_sql_key(m, scim_sql_id(&sql, m, id)));
 	scim_sql_child_scope(&sql, m, child, "c", scope);
 	scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 }
 
 void
 scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
-					   const char *cleared, const char *column, const char *id)
+					   const char *cleared, const ScimReference *columns, const char *id)
 {
 	const ScimMapping *m = target->mapping;
 	ScimSql		sql;
@@ -430,7 +431,7 @@ scim_store_delete_rows(const ScimEndpointType *target, const char *relation, con
 		appendStringInfo(&sql.text, "UPDATE %s c SET %s", relation, cleared);
 	else
 		appendStringInfo(&sql.text, "DELETE FROM %s c", relation);
-	appendStringInfo(&sql.text, " WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s", column, scim_sql_text(&sql, id), m->key.type_name);
+	appendStringInfo(&sql.text, " WHERE %s OPERATOR(pg_catalog.=) %s", columns->row, scim_sql_key(m, scim_sql_id(&sql, m, id)));
 	for (int i = 0; i < m->nscope; i++)
 		if (scope_columns[i])
 			appendStringInfo(&sql.text, " AND c.%s::pg_catalog.text OPERATOR(pg_catalog.=) $%d", scope_columns[i], scope + i);

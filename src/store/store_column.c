@@ -378,18 +378,30 @@ check_reference(const ScimEndpointType *target, const ScimAttr *attr, const Scim
 
 	if (to == NULL || text == NULL)
 		return;
-	if (scim_key_text_valid(&to->key, text))
+	if (scim_key_id_valid(&to->key, text))
 	{
 		scim_sql_init(&sql);
 		scope = scim_sql_scope_params(&sql, target);
 		appendStringInfo(&sql.text, "SELECT 1 FROM %s r WHERE ", to->relation);
 		scim_sql_scope(&sql, to, "r", scope);
-		appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s", to->key.expr, scim_sql_text(&sql, text), to->key.type_name);
+		appendStringInfo(&sql.text, " AND %s", scim_sql_is_id(to, scim_sql_id(&sql, to, text)));
 		scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, false, 1);
 		if (SPI_processed > 0)
 			return;
 	}
 	refuse_value(target->mapping, attr, psprintf("there is no %s with this id", to->type->name));
+}
+
+/* The columns that hold the key of what is referred to. */
+static void
+set_reference(ScimColumns *list, const ScimSource *src, const char *id)
+{
+	const ScimReference *columns = src->ref_columns;
+	int			param = id ? scim_sql_id(list->sql, src->ref_target, id) : 0;
+
+	for (int i = 0; i < columns->n; i++)
+		scim_columns_add(list, columns->columns[i],
+						 id ? psprintf("%s::%s", scim_sql_key_part(src->ref_target, i, param), columns->types[i]) : "NULL");
 }
 
 /* What a new row has in a column that no attribute gives; NULL: nothing is said. */
@@ -436,6 +448,8 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	const char *text;
 
 	check_reference(target, attr, src, scim_store_value_text(value));
+	if (src->ref_columns)
+		set_reference(list, src, scim_store_value_text(value));
 	if (src->json_path && src->column)
 		put_json(list, src, value);
 	else if (src->column && !is_written(src))
@@ -452,6 +466,9 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	}
 	for (int i = 0; i < src->nwrites; i++)
 	{
+		/* an id does not change */
+		if (list->update && src->side == NULL && scim_key_has_column(&m->key, src->writes[i].attnum))
+			continue;
 		text = scim_store_time_text(attr, src, scim_store_value_text(value));
 		if (!list->update && src->side == NULL)
 			start_column(list, m, &src->writes[i]);

@@ -205,14 +205,10 @@ compare_string(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, c
 	size_t		len = fold ? f->operand.folded_len : f->operand.len;
 	const char *lhs;
 
-	/* an id in another spelling is another id, and the index is on the type */
+	/* a uuid in another spelling is another text, and the index is on the type */
 	if (v->cls == SCIM_SQL_UUID && (f->op == SCIM_OP_EQ || f->op == SCIM_OP_NE))
 	{
-		ScimSource	key;
-
-		memset(&key, 0, sizeof(key));
-		key.cls = SCIM_SQL_UUID;
-		if (!scim_key_text_valid(&key, f->operand.text))
+		if (!scim_is_uuid_text(f->operand.text))
 			appendStringInfoString(&ctx->sql->text, f->op == SCIM_OP_NE ? "true" : "false");
 		else
 			compare_plain(ctx, f->op, v->expr,
@@ -347,12 +343,37 @@ compare_stored(PredicateContext *ctx, const ScimAttr *attr, const ScimSource *sr
 	return true;
 }
 
+bool
+scim_compare_id(PredicateContext *ctx, const ScimMapping *to, const char *key, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	int			id;
+
+	if ((f->op != SCIM_OP_EQ && f->op != SCIM_OP_NE) || f->operand.kind != SCIM_OPERAND_STRING)
+		return false;
+	if (!scim_key_id_valid(&to->key, f->operand.text))
+	{
+		appendStringInfoString(text, f->op == SCIM_OP_NE ? "true" : "false");
+		return true;
+	}
+	id = scim_sql_id(ctx->sql, to, f->operand.text);
+	if (key)
+		appendStringInfo(text, "(%s OPERATOR(pg_catalog.=) %s)", key, scim_sql_key(to, id));
+	else
+		appendStringInfo(text, "(%s)", scim_sql_is_id(to, id));
+	if (f->op == SCIM_OP_NE)
+		appendStringInfoString(text, " IS NOT TRUE");
+	return true;
+}
+
 void
 scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element)
 {
 	char		buf[SCIM_DATETIME_SIZE];
 	const char *expr;
 
+	if (v->src && v->src->ref_columns && scim_compare_id(ctx, v->src->ref_target, v->src->ref_columns->row, f))
+		return;
 	if (v->src && compare_stored(ctx, attr, v->src, f))
 		return;
 	if (f->op == SCIM_OP_PR || (f->op == SCIM_OP_NE && f->operand.kind == SCIM_OPERAND_NULL))

@@ -116,7 +116,7 @@ scim_store_take_deleted(const ScimEndpointType *target, const char *id, ScimRevi
 	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
 	Datum		values[3];
 
-	if (!target->mapping->builtin || !scim_key_text_valid(&target->mapping->key, id))
+	if (!target->mapping->builtin || !scim_key_id_valid(&target->mapping->key, id))
 		return false;
 	values[0] = CStringGetTextDatum(target->endpoint->tenant);
 	values[1] = CStringGetTextDatum(target->type->name);

@@ -146,12 +146,12 @@ prepare_child(const ScimMapping *m, const ScimChild *child, RowMaker *maker)
 	Relation	rel;
 	Oid			type;
 
-	if (child->kind != SCIM_CHILD_VALUES || child->ninserts > 0 || child->order_is_given)
+	if (!scim_key_is_column(&m->key) || child->kind != SCIM_CHILD_VALUES || child->ninserts > 0 || child->order_is_given)
 		return;
 	rel = table_open(child->relid, AccessShareLock);
-	maker->parent = child->parent_attnum;
+	maker->parent = child->parent.attnums[0];
 	maker->usable = scim_table_is_plain(rel) && scim_table_takes_text(RelationGetDescr(rel), maker->parent, &type) &&
-		type == m->key.typid && prepare_fixed(m, child, rel, maker) && prepare_values(child, rel, maker) &&
+		type == m->key.id.typid && prepare_fixed(m, child, rel, maker) && prepare_values(child, rel, maker) &&
 		prepare_defaults(rel, maker);
 	table_close(rel, NoLock);
 }
@@ -176,7 +176,7 @@ prepare_parent(const ScimMapping *m, ScimInserts *inserts)
 {
 	Relation	rel = table_open(m->relid, AccessShareLock);
 
-	inserts->parent.usable = scim_table_is_plain(rel) && m->key.attnum > 0 && prepare_defaults(rel, &inserts->parent);
+	inserts->parent.usable = scim_table_is_plain(rel) && scim_key_is_column(&m->key) && prepare_defaults(rel, &inserts->parent);
 	inserts->appeared = find_appeared(rel->trigdesc);
 	table_close(rel, NoLock);
 }
@@ -389,7 +389,7 @@ insert_child(const ScimEndpointType *target, const char *id, const RowMaker *mak
 	{
 		MemoryContext saved = MemoryContextSwitchTo(GetPerTupleMemoryContext(open->estate));
 
-		set_column(open, given, maker->parent, m->key.typid, id);
+		set_column(open, given, maker->parent, m->key.id.typid, id);
 		for (int k = 0; k < maker->nfixed; k++)
 		{
 			const FixedColumn *fixed = &maker->fixed[k];
@@ -445,14 +445,14 @@ can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel
 
 	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !inserts->parent.usable || inserts->parent.natts != desc->natts ||
 		!scim_table_is_plain(rel) || has_triggers(rel->trigdesc, inserts->appeared) ||
-		!scim_table_stores(desc, m->key.attnum, m->key.typid) ||
+		!scim_table_stores(desc, m->key.id.attnum, m->key.id.typid) ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
 		return false;
 	for (int i = 0; i < list->n; i++)
 	{
 		/* a key that is given may have been named before: that is scim's trigger's work */
-		if (list->items[i].kind != SCIM_COLUMN_TEXT || list->items[i].attnum == m->key.attnum ||
+		if (list->items[i].kind != SCIM_COLUMN_TEXT || list->items[i].attnum == m->key.id.attnum ||
 			!scim_table_takes_text(desc, list->items[i].attnum, &type))
 			return false;
 	}
@@ -483,7 +483,7 @@ scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list)
 			set_column(&open, given, item->attnum, TupleDescAttr(RelationGetDescr(rel), item->attnum - 1)->atttypid, item->text);
 		}
 		fill_defaults(&open, given);
-		id = scim_store_datum_text(&m->key, open.slot->tts_values[m->key.attnum - 1]);
+		id = scim_store_datum_text(&m->key.id, open.slot->tts_values[m->key.id.attnum - 1]);
 		insert_slot(&open);
 		end_insert(&open);
 	}

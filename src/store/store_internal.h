@@ -54,6 +54,31 @@ extern void scim_sql_child_tenant(ScimSql *sql, const ScimMapping *mapping, cons
 /* " AND c.column = value": columns that hold fixed values. */
 extern void scim_sql_fixed(ScimSql *sql, int n, const char **columns, const char **values, const char **types);
 
+/* ---- ids and the keys that they stand for (store_key.c) ---- */
+
+/* Add a valid id, or several, as parameters; returns the number of the first. */
+extern int	scim_sql_id(ScimSql *sql, const ScimMapping *m, const char *id);
+extern int	scim_sql_ids(ScimSql *sql, const ScimMapping *m, const char *const *ids, int n);
+/* "row r has this id", "one of these". */
+extern const char *scim_sql_is_id(const ScimMapping *m, int id);
+extern const char *scim_sql_is_any_id(const ScimMapping *m, int ids);
+/* SQL of the key of an id, as one value or a ROW; of one part of it. */
+extern const char *scim_sql_key(const ScimMapping *m, int id);
+extern const char *scim_sql_key_part(const ScimMapping *m, int i, int id);
+/* FROM item "p(k1, ..., n)": the keys of several ids, and which of them (from 1) it is. */
+extern const char *scim_sql_keys_from(const ScimMapping *m, int ids);
+/* "columns hold the key of this id", "of one of these". */
+extern const char *scim_sql_refers(const ScimMapping *to, const ScimReference *columns, int id);
+extern const char *scim_sql_refers_to_any(const ScimMapping *to, const ScimReference *columns, int ids);
+/* "c.a, c.b" */
+extern const char *scim_sql_columns(const ScimReference *columns, const char *alias);
+/* "k1, k2"; the same as one value. */
+extern const char *scim_sql_key_list(const char *prefix, int n);
+extern const char *scim_sql_key_row(const char *prefix, int n);
+/* What ORDER BY says of ids, and "row r comes after (down: before) this id" in that order. */
+extern const char *scim_sql_id_order(const ScimMapping *m, bool down);
+extern const char *scim_sql_id_after(const ScimMapping *m, bool down, int id);
+
 /* ---- per mapping: where to find things (store_compile.c) ---- */
 
 typedef struct ScimStoreState
@@ -293,7 +318,7 @@ extern bool scim_store_update_row(const ScimEndpointType *target, const char *id
 
 /* What a column of a new row is set to, of a resource that is there; NULL: the mapping does not say. */
 extern const char *scim_side_inserted(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, int key, int scope);
-/* "c.parent = $key AND ...": a side row, for statements on it. */
+/* "c.parent = key AND ...": a side row, for statements on it; "key": the parameters of an id. */
 extern void scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope);
 /* A row that the resource's row is to name: is one made for a new resource?  Make it; its key. */
 extern bool scim_side_is_made_first(const ScimChange *change, const ScimSide *side);
@@ -371,11 +396,11 @@ extern bool scim_store_insert_rows(const ScimEndpointType *target, const char *i
 extern void scim_store_clear_child(const ScimEndpointType *target, const char *id, const ScimChild *child);
 
 /*
- * Delete rows of a relation whose column is a key of the mapping (and its scope
+ * Delete rows of a relation whose columns hold the key of an id (and its scope
  * columns, or NULL for each, those of the scope), or with "cleared" set what that says.
  */
 extern void scim_store_delete_rows(const ScimEndpointType *target, const char *relation, const char *const *scope_columns,
-								   const char *cleared, const char *column, const char *id);
+								   const char *cleared, const ScimReference *columns, const char *id);
 
 /* ---- soft delete (store_deleted.c) ---- */
 

@@ -11,6 +11,7 @@
 #include "postgres.h"
 
 #include "access/xact.h"
+#include "common/hashfn.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 
@@ -39,9 +40,6 @@ scim_store_takes_delta(const ScimEndpointType *target, const ScimAttr *attr)
 	return false;
 }
 
-/* An id longer than this names nothing (and is not looked for). */
-#define ID_SIZE 256
-
 /* A list of ids. */
 typedef struct IdList
 {
@@ -65,16 +63,33 @@ may_be_of(const IdList *list, int i, const ScimChild *link)
 	return list->types[i] == NULL || pg_strcasecmp(list->types[i], link->ref_type) == 0;
 }
 
+static uint32
+hash_id(const void *key, Size size)
+{
+	const char *id = *(const char *const *) key;
+
+	return hash_bytes((const unsigned char *) id, (int) strlen(id));
+}
+
+static int
+match_ids(const void *a, const void *b, Size size)
+{
+	return strcmp(*(const char *const *) a, *(const char *const *) b);
+}
+
 static HTAB *
 make_id_set(int size)
 {
 	HASHCTL		control;
 
+	/* of pointers: an id may be long, and there may be a million of them */
 	memset(&control, 0, sizeof(control));
-	control.keysize = ID_SIZE;
-	control.entrysize = ID_SIZE;
+	control.keysize = sizeof(char *);
+	control.entrysize = sizeof(char *);
+	control.hash = hash_id;
+	control.match = match_ids;
 	control.hcxt = CurrentMemoryContext;
-	return hash_create("scim ids", Max(size, 16), &control, HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
+	return hash_create("scim ids", Max(size, 16), &control, HASH_ELEM | HASH_FUNCTION | HASH_COMPARE | HASH_CONTEXT);
 }
 
 /*
@@ -93,17 +108,16 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	id_list_init(known, ids->n);
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (scim_key_text_valid(&to->key, ids->ids[i]) && may_be_of(ids, i, link))
+		if (scim_key_id_valid(&to->key, ids->ids[i]) && may_be_of(ids, i, link))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0)
 		return;
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", to->key.expr, to->relation);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", to->key.id.expr, to->relation);
 	scim_sql_scope(&sql, to, "r", scope);
-	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
-					 to->key.expr, scim_sql_text_array(&sql, valid.ids, valid.n), to->key.type_name);
+	appendStringInfo(&sql.text, " AND %s", scim_sql_is_any_id(to, scim_sql_ids(&sql, to, valid.ids, valid.n)));
 	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, false, 0);
 	if (SPI_processed == 0)
 		return;
@@ -113,11 +127,11 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	{
 		char	   *id = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
 
-		(void) hash_search(found, id, HASH_ENTER, NULL);
+		(void) hash_search(found, &id, HASH_ENTER, NULL);
 		known->ids[known->n++] = id;
 	}
 	for (int i = 0; i < ids->n; i++)
-		if (hash_search(found, ids->ids[i], HASH_FIND, NULL) == NULL)
+		if (hash_search(found, &ids->ids[i], HASH_FIND, NULL) == NULL)
 		{
 			ids->types[rest] = ids->types[i];
 			ids->ids[rest++] = ids->ids[i];
@@ -130,7 +144,7 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 static void
 append_links(ScimSql *sql, const ScimMapping *m, const ScimChild *child, int key, int scope)
 {
-	appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", child->parent, key, m->key.type_name);
+	appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) %s", child->parent.row, scim_sql_key(m, key));
 	scim_sql_child_tenant(sql, m, child, "c", scope);
 }
 
@@ -146,19 +160,21 @@ static uint64
 set_parent(const ScimEndpointType *target, const char *id, const ScimChild *child, const IdList *ids)
 {
 	const ScimMapping *m = target->mapping;
+	const ScimMapping *to = child->target;
 	ScimSql		sql;
 	int			scope;
 	int			key;
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
-	appendStringInfo(&sql.text, "UPDATE %s r SET %s = $%d::%s WHERE %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])"
-					 " AND r.%s IS DISTINCT FROM $%d::%s AND ",
-					 child->relation, child->parent, key, m->key.type_name, child->target->key.expr,
-					 scim_sql_text_array(&sql, ids->ids, ids->n), child->ref.type_name,
-					 child->parent, key, m->key.type_name);
-	scim_sql_scope(&sql, child->target, "r", scope);
+	key = scim_sql_id(&sql, m, id);
+	appendStringInfo(&sql.text, "UPDATE %s r SET ", child->relation);
+	for (int i = 0; i < m->key.n; i++)
+		appendStringInfo(&sql.text, "%s%s = %s", i > 0 ? ", " : "", child->parent.columns[i], scim_sql_key_part(m, i, key));
+	appendStringInfo(&sql.text, " WHERE %s AND %s IS DISTINCT FROM %s AND ",
+					 scim_sql_is_any_id(to, scim_sql_ids(&sql, to, ids->ids, ids->n)),
+					 scim_key_columns_sql(&child->parent, "r"), scim_sql_key(m, key));
+	scim_sql_scope(&sql, to, "r", scope);
 	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
 	return SPI_processed;
 }
@@ -174,13 +190,13 @@ revive_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
+	key = scim_sql_id(&sql, m, id);
 	appendStringInfo(&sql.text, "UPDATE %s c SET ", child->relation);
 	append_settings(&sql.text, child->revives, child->nrevives);
 	appendStringInfoString(&sql.text, " WHERE ");
 	append_links(&sql, m, child, key, scope);
-	appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
-					 child->filter, child->ref.expr, scim_sql_text_array(&sql, ids->ids, ids->n), child->ref.type_name);
+	appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE AND %s", child->filter,
+					 scim_sql_refers_to_any(child->target, &child->refs, scim_sql_ids(&sql, child->target, ids->ids, ids->n)));
 	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
 	return SPI_processed;
 }
@@ -194,6 +210,8 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	int			scope;
 	int			key;
 	int			refs;
+	const ScimMapping *to = child->target;
+	const char **values = palloc(sizeof(char *) * child->refs.n);
 	uint64		revived = 0;
 
 	if (ids->n == 0)
@@ -204,10 +222,12 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 		revived = revive_links(target, id, child, ids);
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
-	refs = scim_sql_text_array(&sql, ids->ids, ids->n);
+	key = scim_sql_id(&sql, m, id);
+	refs = to ? scim_sql_ids(&sql, to, ids->ids, ids->n) : scim_sql_text_array(&sql, ids->ids, ids->n);
+	for (int i = 0; i < child->refs.n; i++)
+		values[i] = psprintf("p.k%d::%s", i + 1, child->refs.types[i]);
 
-	appendStringInfo(&sql.text, "INSERT INTO %s (%s, %s", child->relation, child->parent, child->ref.column);
+	appendStringInfo(&sql.text, "INSERT INTO %s (%s, %s", child->relation, scim_key_names(&child->parent), scim_key_names(&child->refs));
 	for (int i = 0; i < m->nscope; i++)
 		if (child->scope[i])
 			appendStringInfo(&sql.text, ", %s", child->scope[i]);
@@ -215,7 +235,11 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 		appendStringInfo(&sql.text, ", %s", child->fixed_columns[i]);
 	for (int i = 0; i < child->ninserts; i++)
 		appendStringInfo(&sql.text, ", %s", child->inserts[i].column);
-	appendStringInfo(&sql.text, ") SELECT $%d::%s, e.v::%s", key, m->key.type_name, child->ref.type_name);
+	appendStringInfoString(&sql.text, ") SELECT ");
+	for (int i = 0; i < m->key.n; i++)
+		appendStringInfo(&sql.text, "%s%s", i > 0 ? ", " : "", scim_sql_key_part(m, i, key));
+	for (int i = 0; i < child->refs.n; i++)
+		appendStringInfo(&sql.text, ", %s", values[i]);
 	for (int i = 0; i < m->nscope; i++)
 		if (child->scope[i])
 			appendStringInfo(&sql.text, ", $%d::%s", scope + i, m->scope_types[i]);
@@ -223,11 +247,12 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 		appendStringInfo(&sql.text, ", %s::%s", child->fixed_values[i], child->fixed_types[i]);
 	for (int i = 0; i < child->ninserts; i++)
 		appendStringInfo(&sql.text, ", %s", child->inserts[i].expr);
-	appendStringInfo(&sql.text, " FROM pg_catalog.unnest($%d) e(v)", refs);
+	/* what is pending is no key of anything */
+	appendStringInfo(&sql.text, " FROM %s", to ? scim_sql_keys_from(to, refs) : psprintf("pg_catalog.unnest($%d) p(k1)", refs));
 	/* what else goes into the row may come from the parent's */
 	if (child->ninserts > 0)
 	{
-		appendStringInfo(&sql.text, " JOIN %s r ON %s OPERATOR(pg_catalog.=) $%d::%s AND ", m->relation, m->key.expr, key, m->key.type_name);
+		appendStringInfo(&sql.text, " JOIN %s r ON %s AND ", m->relation, scim_sql_is_id(m, key));
 		scim_sql_scope(&sql, m, "r", scope);
 	}
 	/* NOT EXISTS serves link tables that have no unique constraint; the
@@ -236,8 +261,8 @@ insert_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	append_links(&sql, m, child, key, scope);
 	if (child->filter)
 		appendStringInfo(&sql.text, " AND %s", child->filter);
-	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) e.v::%s) ON CONFLICT DO NOTHING",
-					 child->ref.expr, child->ref.type_name);
+	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) %s) ON CONFLICT DO NOTHING",
+					 child->refs.row, scim_key_row_sql(values, child->refs.n));
 	scim_sql_execute(m, &sql, SPI_OK_INSERT, false, 0);
 	return revived + SPI_processed;
 }
@@ -247,9 +272,13 @@ scim_store_removal(const ScimChild *child)
 {
 	StringInfoData text;
 
-	if (child->nremoves == 0)
-		return psprintf("%s = NULL", child->parent);
 	initStringInfo(&text);
+	if (child->nremoves == 0)
+	{
+		for (int i = 0; i < child->parent.n; i++)
+			appendStringInfo(&text, "%s%s = NULL", i > 0 ? ", " : "", child->parent.columns[i]);
+		return text.data;
+	}
 	append_settings(&text, child->removes, child->nremoves);
 	return text.data;
 }
@@ -274,6 +303,15 @@ begin_removal(ScimSql *sql, const ScimChild *child)
 	return SPI_OK_UPDATE;
 }
 
+static const char *
+refers_to_any(ScimSql *sql, const ScimChild *child, const IdList *ids)
+{
+	if (child->kind == SCIM_CHILD_PENDING)
+		return psprintf("%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])", child->ref.expr,
+						scim_sql_text_array(sql, ids->ids, ids->n), child->ref.type_name);
+	return scim_sql_refers_to_any(child->target, &child->refs, scim_sql_ids(sql, child->target, ids->ids, ids->n));
+}
+
 /*
  * Remove references: those listed, or all but those listed.
  */
@@ -289,7 +327,7 @@ delete_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (child->kind == SCIM_CHILD_PENDING || (scim_key_text_valid(&child->ref, ids->ids[i]) && may_be_of(ids, i, child)))
+		if (child->kind == SCIM_CHILD_PENDING || (scim_key_id_valid(&child->target->key, ids->ids[i]) && may_be_of(ids, i, child)))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0 && !all_but)
 		return 0;
@@ -297,16 +335,13 @@ delete_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
 	expected = begin_removal(&sql, child);
-	append_links(&sql, m, child, scim_sql_text(&sql, id), scope);
+	append_links(&sql, m, child, scim_sql_id(&sql, m, id), scope);
 	if (child->filter)
 		appendStringInfo(&sql.text, " AND %s", child->filter);
 	if (child->kind == SCIM_CHILD_LINK)
-		appendStringInfo(&sql.text, " AND %s IS NOT NULL", child->ref.expr);
+		appendStringInfo(&sql.text, " AND %s IS NOT NULL", child->refs.row);
 	if (valid.n > 0)
-		appendStringInfo(&sql.text, " AND %s%s OPERATOR(pg_catalog.=) ANY ($%d::%s[])%s",
-						 all_but ? "(" : "", child->ref.expr,
-						 scim_sql_text_array(&sql, valid.ids, valid.n), child->ref.type_name,
-						 all_but ? ") IS NOT TRUE" : "");
+		appendStringInfo(&sql.text, all_but ? " AND (%s) IS NOT TRUE" : " AND %s", refers_to_any(&sql, child, &valid));
 	scim_sql_execute(m, &sql, expected, false, 0);
 	return SPI_processed;
 }
@@ -328,9 +363,9 @@ collect_ids(const json_t *array, IdList *list)
 		const char *text = json_string_value(json_is_string(element) ? element : json_object_get(element, "value"));
 		bool		found;
 
-		if (text == NULL || text[0] == '\0' || strlen(text) >= ID_SIZE)
+		if (text == NULL || text[0] == '\0')
 			continue;
-		(void) hash_search(seen, text, HASH_ENTER, &found);
+		(void) hash_search(seen, &text, HASH_ENTER, &found);
 		if (found)
 			continue;
 		if (json_is_object(element))

@@ -52,7 +52,7 @@ scim_store_order(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *
 	appendStringInfoString(&sql->text, " ORDER BY ");
 	if (order.key)
 		appendStringInfo(&sql->text, "%s %s, ", order.key, direction(order.key_down));
-	appendStringInfo(&sql->text, "%s%s", target->mapping->key.expr, order.id_down ? " DESC" : "");
+	appendStringInfoString(&sql->text, scim_sql_id_order(target->mapping, order.id_down));
 }
 
 const char *
@@ -94,8 +94,7 @@ scim_store_beyond(ScimSql *sql, const ScimEndpointType *target, const ScimQuery 
 	const ScimMapping *m = target->mapping;
 	const ScimPosition *from = query->from;
 	Order		order = order_of(sql, target, query, scope_param);
-	const char *id_after = psprintf("%s OPERATOR(pg_catalog.%s) $%d::%s", m->key.expr, order.id_down ? "<" : ">",
-									scim_sql_text(sql, from->id), m->key.type_name);
+	const char *id_after = scim_sql_id_after(m, order.id_down, scim_sql_id(sql, m, from->id));
 	int			param = 0;
 
 	if (order.key == NULL)
@@ -196,7 +195,7 @@ part_beyond(const Merge *merge, ScimSql *sql, int i, const Order *order)
 		else
 			appendStringInfo(&sql->text, " OR (%s IS NULL", order->key);
 		appendStringInfo(&sql->text, " AND %s::pg_catalog.text COLLATE \"C\" OPERATOR(pg_catalog.%s) $%d)",
-						 merge->parts[i].target->mapping->key.expr, order->id_down ? "<" : ">",
+						 merge->parts[i].target->mapping->key.id.expr, order->id_down ? "<" : ">",
 						 scim_sql_text(sql, from->id));
 	}
 	appendStringInfoChar(&sql->text, ')');
@@ -231,7 +230,7 @@ merged_rows(const Merge *merge, Merged **rows, int64 limit)
 		scope = scim_sql_scope_params(&sql, target);
 		order = part_order(merge, &sql, i, scope);
 		appendStringInfo(&sql.text, "%s(SELECT %d AS t, %s::pg_catalog.text COLLATE \"C\" AS id, %s AS k",
-						 first ? " UNION ALL " : "", i, target->mapping->key.expr, order.key);
+						 first ? " UNION ALL " : "", i, target->mapping->key.id.expr, order.key);
 		scim_store_where(&sql, target, &merge->parts[i].query, scope);
 		if (query->from)
 			part_beyond(merge, &sql, i, &order);

@@ -223,7 +223,7 @@ build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query,
 	scope = scim_sql_scope_params(sql, target);
 	/* not as text: rows that OFFSET skips would be cast, too */
 	if (keys_only)
-		appendStringInfo(&sql->text, "SELECT %s", m->key.expr);
+		appendStringInfo(&sql->text, "SELECT %s", m->key.id.expr);
 	else
 		appendStringInfo(&sql->text, "SELECT %s", scim_store_state(m)->select_list);
 	if (query->keyset)

@@ -70,6 +70,17 @@ reference_expr(PredicateContext *ctx, const char *type_name, const char *id_text
 					id_text);
 }
 
+/* The id of a group that child_elements() has found. */
+static const char *
+group_id(const ScimMapping *groups)
+{
+	const char **parts = palloc(sizeof(char *) * groups->key.n);
+
+	for (int i = 0; i < groups->key.n; i++)
+		parts[i] = psprintf("m.g%d", i + 1);
+	return psprintf("%s::pg_catalog.text", scim_key_id_sql(groups, parts));
+}
+
 /* The value of a sub-attribute (NULL: of the simple attribute) in an element. */
 static SqlValue
 element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub)
@@ -107,9 +118,8 @@ element_value(PredicateContext *ctx, const Element *element, const ScimAttr *sub
 			if (sub && strcmp(sub->name, "display") == 0)
 				return scim_sql_text_value("m.display");
 			if (sub && strcmp(sub->name, "$ref") == 0)
-				return scim_sql_text_value(reference_expr(ctx, "Group", "m.g::pg_catalog.text"));
-			return sub && strcmp(sub->name, "value") == 0 ?
-				(SqlValue) {"m.g", child->target->key.cls, child->target->key.cls == SCIM_SQL_TEXT, NULL} : scim_sql_no_value();
+				return scim_sql_text_value(reference_expr(ctx, "Group", group_id(child->target)));
+			return sub && strcmp(sub->name, "value") == 0 ? scim_sql_text_value(group_id(child->target)) : scim_sql_no_value();
 	}
 	if (sub == NULL || strcmp(sub->name, "value") == 0)
 		return scim_sql_source_value(id);
@@ -140,6 +150,7 @@ child_elements(PredicateContext *ctx, const ScimChild *child)
 	const ScimChild *users = child->user_link;
 	const ScimChild *groups = child->group_link;
 	const char *display = "NULL::pg_catalog.text";
+	int			n = child->target ? child->target->key.n : 0;
 
 	if (child->kind == SCIM_CHILD_INLINE)
 	{
@@ -149,8 +160,8 @@ child_elements(PredicateContext *ctx, const ScimChild *child)
 	}
 	if (child->kind != SCIM_CHILD_GROUPS)
 	{
-		appendStringInfo(text, "FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
-						 child->relation, child->parent, ctx->mapping->key.expr);
+		appendStringInfo(text, "FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 child->relation, child->parent.row, ctx->mapping->key.row);
 		scim_sql_child_scope(ctx->sql, ctx->mapping, child, "c", ctx->scope);
 		if (child->kind == SCIM_CHILD_LINK)
 			appendStringInfo(text, " AND %s IS NOT NULL", child->ref.expr);
@@ -159,29 +170,29 @@ child_elements(PredicateContext *ctx, const ScimChild *child)
 
 	for (int i = 0; i < child->target->nscalars; i++)
 		if (strcmp(child->target->scalars[i].attr->name, "displayName") == 0 && child->target->scalars[i].attr->parent == NULL)
-			display = psprintf("(SELECT %s FROM %s r WHERE %s OPERATOR(pg_catalog.=) w.g LIMIT 1)",
+			display = psprintf("(SELECT %s FROM %s r WHERE %s OPERATOR(pg_catalog.=) %s LIMIT 1)",
 							   scim_store_value_sql(&child->target->scalars[i].src),
-							   child->target->relation, child->target->key.expr);
-	appendStringInfo(text, "FROM (WITH RECURSIVE w(g, direct) AS (SELECT c.%s, true FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
-					 users->parent, users->relation, users->ref.column, ctx->mapping->key.expr);
+							   child->target->relation, child->target->key.row, scim_sql_key_row("w.g", n));
+	appendStringInfo(text, "FROM (WITH RECURSIVE w(%s, direct) AS (SELECT %s, true FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+					 scim_sql_key_list("g", n), scim_sql_columns(&users->parent, "c"), users->relation, users->refs.row, ctx->mapping->key.row);
 	scim_sql_child_scope(ctx->sql, child->target, users, "c", ctx->scope);
 	if (groups)
 	{
-		appendStringInfo(text, " UNION SELECT c.%s, false FROM w u, %s c WHERE c.%s OPERATOR(pg_catalog.=) u.g",
-						 groups->parent, groups->relation, groups->ref.column);
+		appendStringInfo(text, " UNION SELECT %s, false FROM w u, %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 scim_sql_columns(&groups->parent, "c"), groups->relation, groups->refs.row, scim_sql_key_row("u.g", n));
 		scim_sql_child_scope(ctx->sql, child->target, groups, "c", ctx->scope);
 	}
-	appendStringInfo(text, ") SELECT w.g, CASE WHEN pg_catalog.bool_or(w.direct) THEN 'direct' ELSE 'indirect' END AS type,"
-					 " %s AS display FROM w", display);
+	appendStringInfo(text, ") SELECT %s, CASE WHEN pg_catalog.bool_or(w.direct) THEN 'direct' ELSE 'indirect' END AS type,"
+					 " %s AS display FROM w", scim_sql_key_list("w.g", n), display);
 	/* a group of another tenant is none, and no filter tells that there is one */
 	if (!links_are_scoped(child->target, users))
 	{
-		appendStringInfo(text, " WHERE EXISTS (SELECT 1 FROM %s r WHERE %s OPERATOR(pg_catalog.=) w.g AND ",
-						 child->target->relation, child->target->key.expr);
+		appendStringInfo(text, " WHERE EXISTS (SELECT 1 FROM %s r WHERE %s OPERATOR(pg_catalog.=) %s AND ",
+						 child->target->relation, child->target->key.row, scim_sql_key_row("w.g", n));
 		scim_sql_scope(ctx->sql, child->target, "r", ctx->scope);
 		appendStringInfoChar(text, ')');
 	}
-	appendStringInfoString(text, " GROUP BY w.g) m WHERE true");
+	appendStringInfo(text, " GROUP BY %s) m WHERE true", scim_sql_key_list("w.g", n));
 }
 
 /* Does a slot hold a value: is any of its columns not null? */
@@ -249,11 +260,27 @@ any_element(PredicateContext *ctx, const ScimAttr *attr, const ScimFilter *f)
 	appendStringInfoChar(text, ')');
 }
 
+/* What in an element says which resource it refers to, and the mapping of that; NULL: nothing does. */
+static const char *
+element_key(const Element *element, const ScimAttr *sub, const ScimMapping **to)
+{
+	const ScimChild *child = element->child;
+
+	*to = child ? child->target : NULL;
+	if (*to == NULL || sub == NULL || strcmp(sub->name, "value") != 0)
+		return NULL;
+	return child->kind == SCIM_CHILD_GROUPS ? scim_sql_key_row("m.g", (*to)->key.n) : child->refs.row;
+}
+
 static void
 element_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 {
 	SqlValue	v = element_value(ctx, (const Element *) arg, f->sub);
+	const ScimMapping *to;
+	const char *key = element_key((const Element *) arg, f->sub, &to);
 
+	if (key && scim_compare_id(ctx, to, key, f))
+		return;
 	scim_compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, true);
 }
 
@@ -380,7 +407,7 @@ meta_value(PredicateContext *ctx, const ScimAttr *sub)
 	if (strcmp(sub->name, "lastModified") == 0 && m->last_modified)
 		return scim_sql_source_value(m->last_modified);
 	if (strcmp(sub->name, "location") == 0)
-		return scim_sql_text_value(reference_expr(ctx, ctx->target->type->name, psprintf("%s::pg_catalog.text", m->key.expr)));
+		return scim_sql_text_value(reference_expr(ctx, ctx->target->type->name, psprintf("%s::pg_catalog.text", m->key.id.expr)));
 	if (strcmp(sub->name, "version") == 0)
 		return scim_sql_text_value(psprintf("('W/\"' OPERATOR(pg_catalog.||) %s::pg_catalog.text OPERATOR(pg_catalog.||) '\"')",
 								   scim_store_version_sql(m)));
@@ -397,7 +424,7 @@ scalar_value(PredicateContext *ctx, const ScimFilter *f)
 	int			i;
 
 	if (f->attr == ctx->target->type->a_id)
-		return scim_sql_source_value(&ctx->mapping->key);
+		return scim_sql_source_value(&ctx->mapping->key.id);
 	if (f->attr == ctx->target->type->a_meta)
 		return f->sub ? meta_value(ctx, f->sub) : scim_sql_text_value("'meta'::pg_catalog.text");
 	i = scim_store_state(ctx->mapping)->scalar_of[leaf->ord];
@@ -456,12 +483,10 @@ singular_leaf(PredicateContext *ctx, const ScimFilter *f, const void *arg)
 static void
 compare_state_id(PredicateContext *ctx, const ScimFilter *f)
 {
-	const ScimSource *key = &ctx->mapping->key;
 	const char **keys;
 	int			n = scim_state_keys(ctx->target, f->operand.text, &keys);
 
-	appendStringInfo(&ctx->sql->text, "(%s OPERATOR(pg_catalog.=) ANY ($%d::%s[]))",
-					 key->expr, scim_sql_text_array(ctx->sql, keys, n), key->type_name);
+	appendStringInfo(&ctx->sql->text, "(%s)", scim_sql_is_any_id(ctx->mapping, scim_sql_ids(ctx->sql, ctx->mapping, keys, n)));
 }
 
 static void
@@ -480,6 +505,8 @@ compare_attribute(PredicateContext *ctx, const ScimFilter *f)
 		compare_state_id(ctx, f);
 	else
 	{
+		if (f->attr == ctx->target->type->a_id && scim_compare_id(ctx, ctx->mapping, NULL, f))
+			return;
 		v = scalar_value(ctx, f);
 		scim_compare_value(ctx, f->sub ? f->sub : f->attr, &v, f, false);
 	}

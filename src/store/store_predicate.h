@@ -40,4 +40,11 @@ extern void scim_compare_present(PredicateContext *ctx, const SqlValue *v);
 extern void scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v,
 							   const ScimFilter *f, bool in_element);
 
+/*
+ * Append "it is the resource with this id", or "is not": of a key that is stored
+ * in "key" (NULL: row r itself), which an index on that serves.  False: f is
+ * another comparison.
+ */
+extern bool scim_compare_id(PredicateContext *ctx, const ScimMapping *to, const char *key, const ScimFilter *f);
+
 #endif							/* SCIM_STORE_PREDICATE_H */

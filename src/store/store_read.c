@@ -88,19 +88,17 @@ append_branch(ScimSql *sql, const ScimMapping *m, int index, int width, bool sin
 	for (int i = n; i < width; i++)
 		appendStringInfoString(text, ", NULL::pg_catalog.text");
 	if (child->kind == SCIM_CHILD_INLINE && single)
-		appendStringInfo(text, " FROM %s r, %s WHERE %s OPERATOR(pg_catalog.=) $%d::%s",
-						 m->relation, child->from, m->key.expr, keys, m->key.type_name);
+		appendStringInfo(text, " FROM %s r, %s WHERE %s",
+						 m->relation, child->from, scim_sql_is_id(m, keys));
 	else if (child->kind == SCIM_CHILD_INLINE)
-		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s r, %s"
-						 " WHERE %s OPERATOR(pg_catalog.=) p.k",
-						 keys, m->key.type_name, m->relation, child->from, m->key.expr);
+		appendStringInfo(text, " FROM %s, %s r, %s WHERE %s OPERATOR(pg_catalog.=) %s",
+						 scim_sql_keys_from(m, keys), m->relation, child->from, m->key.row, scim_sql_key_row("p.k", m->key.n));
 	else if (single)
-		appendStringInfo(text, " FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
-						 child->relation, child->parent, keys, m->key.type_name);
+		appendStringInfo(text, " FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 child->relation, child->parent.row, scim_sql_key(m, keys));
 	else
-		appendStringInfo(text, " FROM pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s c"
-						 " WHERE c.%s OPERATOR(pg_catalog.=) p.k",
-						 keys, m->key.type_name, child->relation, child->parent);
+		appendStringInfo(text, " FROM %s, %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 scim_sql_keys_from(m, keys), child->relation, child->parent.row, scim_sql_key_row("p.k", m->key.n));
 	/* keys are not unique beyond the scope */
 	if (child->kind == SCIM_CHILD_INLINE)
 	{
@@ -135,31 +133,27 @@ append_groups(ScimSql *sql, const ScimMapping *m, const ScimChild *child, bool s
 		if (strcmp(target->scalars[i].attr->name, "displayName") == 0 && target->scalars[i].attr->parent == NULL)
 			display = scim_store_value_sql(&target->scalars[i].src);
 
-	appendStringInfo(text, "WITH RECURSIVE member(n, g, direct) AS (SELECT %s, c.%s, true FROM ",
-					 single ? "1::pg_catalog.int8" : "p.n", users->parent);
+	appendStringInfo(text, "WITH RECURSIVE member(n, %s, direct) AS (SELECT %s, %s, true FROM ",
+					 scim_sql_key_list("g", target->key.n), single ? "1::pg_catalog.int8" : "p.n", scim_sql_columns(&users->parent, "c"));
 	if (single)
-		appendStringInfo(text, "%s c WHERE c.%s OPERATOR(pg_catalog.=) $%d::%s",
-						 users->relation, users->ref.column, keys, m->key.type_name);
+		appendStringInfo(text, "%s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 users->relation, users->refs.row, scim_sql_key(m, keys));
 	else
-		appendStringInfo(text, "pg_catalog.unnest($%d::%s[]) WITH ORDINALITY p(k, n), %s c"
-						 " WHERE c.%s OPERATOR(pg_catalog.=) p.k",
-						 keys, m->key.type_name, users->relation, users->ref.column);
+		appendStringInfo(text, "%s, %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 scim_sql_keys_from(m, keys), users->relation, users->refs.row, scim_sql_key_row("p.k", m->key.n));
 	scim_sql_child_scope(sql, target, users, "c", scope);
 	if (groups)
 	{
-		appendStringInfo(text, " UNION SELECT u.n, c.%s, false FROM member u, %s c WHERE c.%s OPERATOR(pg_catalog.=) u.g",
-						 groups->parent, groups->relation, groups->ref.column);
+		appendStringInfo(text, " UNION SELECT u.n, %s, false FROM member u, %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 scim_sql_columns(&groups->parent, "c"), groups->relation, groups->refs.row,
+						 scim_sql_key_row("u.g", target->key.n));
 		scim_sql_child_scope(sql, target, groups, "c", scope);
 	}
-	appendStringInfo(text, ") SELECT u.n, 0, 0::pg_catalog.int8, u.g::pg_catalog.text, %s,"
+	appendStringInfo(text, ") SELECT u.n, 0, 0::pg_catalog.int8, %s::pg_catalog.text, %s,"
 					 " CASE WHEN pg_catalog.bool_or(u.direct) THEN 'direct' ELSE 'indirect' END"
-					 " FROM member u JOIN %s r ON %s OPERATOR(pg_catalog.=) u.g",
-					 display, target->relation, target->key.expr);
-	if (target->nscope > 0)
-	{
-		appendStringInfoString(text, " AND ");
-		scim_sql_scope(sql, target, "r", scope);
-	}
+					 " FROM member u JOIN %s r ON %s OPERATOR(pg_catalog.=) %s AND ",
+					 target->key.id.expr, display, target->relation, target->key.row, scim_sql_key_row("u.g", target->key.n));
+	scim_sql_scope(sql, target, "r", scope);
 	appendStringInfoString(text, " GROUP BY 1, 4, 5 ORDER BY 1, 4");
 }
 
@@ -283,16 +277,16 @@ scan_children(const ScimEndpointType *target, bool *use, ScimParentRow *rows, in
 
 /* The keys of some parents as a parameter. */
 static int
-keys_param(ScimSql *sql, const ScimParentRow *rows, int n)
+keys_param(ScimSql *sql, const ScimMapping *m, const ScimParentRow *rows, int n)
 {
-	const char **keys;
+	const char **ids;
 
 	if (n == 1)
-		return scim_sql_text(sql, rows[0].id);
-	keys = palloc(sizeof(char *) * n);
+		return scim_sql_id(sql, m, rows[0].id);
+	ids = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
-		keys[i] = rows[i].id;
-	return scim_sql_text_array(sql, keys, n);
+		ids[i] = rows[i].id;
+	return scim_sql_ids(sql, m, ids, n);
 }
 
 /* The rows of the child relations in "use", by one statement. */
@@ -307,7 +301,7 @@ select_children(const ScimEndpointType *target, const bool *use, int width, Scim
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	keys = keys_param(&sql, rows, n);
+	keys = keys_param(&sql, m, rows, n);
 	for (int i = 0; i < m->nchildren; i++)
 	{
 		if (!use[i])
@@ -331,7 +325,7 @@ select_groups(const ScimEndpointType *target, const ScimChild *child, ScimParent
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	keys = keys_param(&sql, rows, n);
+	keys = keys_param(&sql, m, rows, n);
 	append_groups(&sql, m, child, n == 1, keys, scope);
 	execute_bounded(m, &sql, budget);
 	collect_rows(m, rows, child);
@@ -434,8 +428,7 @@ select_parent(const ScimEndpointType *target, const char *id, ScimLock lock, Sci
 	scope = scim_sql_scope_params(&sql, target);
 	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", state->select_list, m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
-	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
-					 m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+	appendStringInfo(&sql.text, " AND %s", scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 	/* members of a group may be added (FOR KEY SHARE) while a user is changed */
 	if (lock == SCIM_FOR_UPDATE && m->lockable)
 		appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r");
@@ -459,7 +452,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	ScimScanned scanned = SCIM_SCAN_NOT;
 	ScimParentRow row;
 
-	if (!scim_key_text_valid(&m->key, id))
+	if (!scim_key_id_valid(&m->key, id))
 		return false;
 	if (lock == SCIM_NO_LOCK)
 	{
@@ -498,8 +491,8 @@ scim_store_where(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *
 	appendStringInfo(&sql->text, " FROM %s r WHERE ", target->mapping->relation);
 	scim_sql_scope(sql, target->mapping, "r", scope);
 	/* what has no id is no resource (a view, a key that is not the primary one) */
-	if (!target->mapping->key.not_null)
-		appendStringInfo(&sql->text, " AND %s IS NOT NULL", target->mapping->key.expr);
+	if (!target->mapping->key.id.not_null)
+		appendStringInfo(&sql->text, " AND %s IS NOT NULL", target->mapping->key.id.expr);
 	if (query->filter)
 	{
 		appendStringInfoString(&sql->text, " AND ");
@@ -545,8 +538,7 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 	scope = scim_sql_scope_params(&sql, target);
 	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", scim_store_state(m)->select_list, m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
-	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
-					 m->key.expr, scim_sql_text_array(&sql, ids, n), m->key.type_name);
+	appendStringInfo(&sql.text, " AND %s", scim_sql_is_any_id(m, scim_sql_ids(&sql, m, ids, n)));
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
 	found = (int) SPI_processed;
 	rows = scim_store_parent_rows(target, found, false);
@@ -613,8 +605,7 @@ read_wanted(const ScimEndpointType *target, WantedRow *wanted, int n, const char
 		appendStringInfo(&sql.text, "SELECT %s, true", state->select_list);
 	appendStringInfo(&sql.text, " FROM %s r WHERE ", m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
-	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY ($%d::%s[])",
-					 m->key.expr, scim_sql_text_array(&sql, keys, n), m->key.type_name);
+	appendStringInfo(&sql.text, " AND %s", scim_sql_is_any_id(m, scim_sql_ids(&sql, m, keys, n)));
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
 	desc = SPI_tuptable->tupdesc;
 	check_types(m, state, desc);
@@ -653,7 +644,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 	*nresult = 0;
 	/* what cannot be a key is not the key of a row, and no error */
 	for (int i = 0; i < n; i++)
-		if (scim_key_text_valid(&m->key, ids[i]))
+		if (scim_key_id_valid(&m->key, ids[i]))
 		{
 			wanted[nwanted].id = ids[i];
 			wanted[nwanted++].index = i;
@@ -704,14 +695,13 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 	scim_store_push_snapshot();
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.expr, m->relation);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.id.expr, m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
-	appendStringInfo(&sql.text, " AND %s IS NOT NULL", m->key.expr);
+	appendStringInfo(&sql.text, " AND %s IS NOT NULL", m->key.id.expr);
 	if (after)
-		appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.>) $%d::%s",
-						 m->key.expr, scim_sql_text(&sql, after), m->key.type_name);
+		appendStringInfo(&sql.text, " AND %s", scim_sql_id_after(m, false, scim_sql_id(&sql, m, after)));
 	appendStringInfo(&sql.text, " ORDER BY %s LIMIT $%d::pg_catalog.int8",
-					 m->key.expr, scim_sql_text(&sql, psprintf("%d", limit)));
+					 scim_sql_id_order(m, false), scim_sql_text(&sql, psprintf("%d", limit)));
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
 	n = (int) SPI_processed;
 	*keys = palloc(sizeof(char *) * Max(n, 1));

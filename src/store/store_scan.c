@@ -236,6 +236,8 @@ child_columns(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 			  const char *by, const ScimSource *key, ScanColumn *columns, int *n)
 {
 	*n = 0;
+	if (!scim_key_is_column(&m->key))
+		return false;
 	for (int i = 0; i < m->nscope; i++)
 	{
 		if (child->scope[i] == NULL)
@@ -319,7 +321,7 @@ prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *ch
 		next = result->order;
 	/* values without an order would have to be sorted */
 	if (next != 0 && scim_table_is_plain(rel) &&
-		child_columns(m, scope, child, rel, child->parent, &m->key, columns, &n))
+		child_columns(m, scope, child, rel, child->parent.columns[0], &m->key.id, columns, &n))
 		find_index(rel, columns, n, next, child->kind != SCIM_CHILD_VALUES, context, result);
 	table_close(rel, NoLock);
 }
@@ -351,7 +353,7 @@ note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, Sc
 	TupleDesc	desc = RelationGetDescr(rel);
 	int			place = state->col_slots;
 
-	if (!note_column(scans, desc, SCIM_COL_KEY, &m->key) || !scim_table_key_type(m->key.typid))
+	if (!scim_key_is_column(&m->key) || !note_column(scans, desc, SCIM_COL_KEY, &m->key.id) || !scim_table_key_type(m->key.id.typid))
 		return false;
 	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !scim_table_key_type(m->version->typid)))
 		return false;
@@ -380,7 +382,7 @@ prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *l
 	ScanColumn	columns[SCIM_SCAN_KEYS];
 	int			n;
 
-	if (!link->by_column && scim_table_is_plain(rel) && child_columns(m, scope, link, rel, link->ref.column, &m->key, columns, &n))
+	if (!link->by_column && scim_table_is_plain(rel) && child_columns(m, scope, link, rel, link->refs.columns[0], &m->key.id, columns, &n))
 		find_index(rel, columns, n, 0, false, context, result);
 	table_close(rel, NoLock);
 }
@@ -406,8 +408,8 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 		if (counts_all_resources(m) && scim_table_is_plain(rel) && note_columns(m, state, rel, scans))
 		{
 			columns[n].scope = -1;
-			columns[n].attnum = m->key.attnum;
-			columns[n].type = m->key.typid;
+			columns[n].attnum = m->key.id.attnum;
+			columns[n].type = m->key.id.typid;
 			find_index(rel, columns, n + 1, 0, false, context, &scans->parent);
 		}
 	}
@@ -480,7 +482,7 @@ key_of(const ScimMapping *m, ScimParentRow *row)
 {
 	if (!row->has_key)
 	{
-		row->key = scim_table_datum(m->key.typid, row->id);
+		row->key = scim_table_datum(m->key.id.typid, row->id);
 		row->has_key = true;
 	}
 	return row->key;
@@ -745,7 +747,7 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 	}
 	row->key = row->values[SCIM_COL_KEY];
 	row->has_key = true;
-	row->id = scim_store_datum_text(&m->key, row->key);
+	row->id = scim_store_datum_text(&m->key.id, row->key);
 	row->values[SCIM_COL_KEY] = CStringGetTextDatum(row->id);
 	if (m->version == NULL)
 	{
@@ -781,7 +783,7 @@ next_parent(const ScimMapping *m, ScimOpenScan *scan, const char *id, ScimParent
 {
 	const ScimScans *scans = scans_of(m);
 
-	start_at(&scans->parent, scan, scim_table_datum(m->key.typid, id));
+	start_at(&scans->parent, scan, scim_table_datum(m->key.id.typid, id));
 	if (!next_row(scan))
 		return false;
 	fill_parent(m, scim_store_state(m), scans, scan->rel, scan->slot, row);
@@ -854,7 +856,7 @@ scim_scan_parent(const ScimEndpointType *target, const char *id, LOCKMODE lock, 
 
 	if (!open_parents(target, how->nkeys, lock, scan))
 		return false;
-	start_at(how, scan, scim_table_datum(target->mapping->key.typid, id));
+	start_at(how, scan, scim_table_datum(target->mapping->key.id.typid, id));
 	*found = next_row(scan);
 	return true;
 }
@@ -876,7 +878,7 @@ scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParen
 		if (pg_class_aclcheck(RelationGetRelid(scan.rel), GetUserId(), ACL_UPDATE) == ACLCHECK_OK)
 		{
 			result = SCIM_SCAN_NONE;
-			start_at(&scans->parent, &scan, scim_table_datum(m->key.typid, id));
+			start_at(&scans->parent, &scan, scim_table_datum(m->key.id.typid, id));
 			while (result == SCIM_SCAN_NONE && next_row(&scan))
 				if (lock_row(&scan))
 				{
@@ -926,7 +928,7 @@ scim_store_can_count(const ScimEndpointType *target)
 {
 	const ScimMapping *m = target->mapping;
 
-	return scim_store_can_scan_parents(m) && m->key.not_null && scope_keys(&scans_of(m)->parent) > 0;
+	return scim_store_can_scan_parents(m) && m->key.id.not_null && scope_keys(&scans_of(m)->parent) > 0;
 }
 
 /*

@@ -16,7 +16,7 @@ over_row(const ScimMapping *m, const char *expr, int key, int scope)
 	StringInfoData text;
 
 	initStringInfo(&text);
-	appendStringInfo(&text, "(SELECT %s FROM %s r WHERE %s OPERATOR(pg_catalog.=) $%d::%s", expr, m->relation, m->key.expr, key, m->key.type_name);
+	appendStringInfo(&text, "(SELECT %s FROM %s r WHERE %s", expr, m->relation, scim_sql_is_id(m, key));
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
 			appendStringInfo(&text, " AND r.%s OPERATOR(pg_catalog.=) $%d::%s", m->scope_columns[i], scope + i, m->scope_types[i]);
@@ -49,14 +49,14 @@ scim_side_inserted(const ScimMapping *m, const ScimSide *side, AttrNumber attnum
 	return side != m->membership && is_membership(m, side) ? scim_side_inserted(m, m->membership, attnum, key, scope) : NULL;
 }
 
-/* "c.parent = $key AND ..." for statements on a side row. */
+/* "c.parent = key AND ..." for statements on a side row; "key": the parameters of an id. */
 void
 scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int key, int scope)
 {
 	if (side->by)
 		appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) %s", side->by_column, over_row(m, psprintf("r.%s", side->by), key, scope));
 	else
-		appendStringInfo(&sql->text, "c.%s OPERATOR(pg_catalog.=) $%d::%s", side->parent, key, m->key.type_name);
+		appendStringInfo(&sql->text, "%s OPERATOR(pg_catalog.=) %s", side->parent.row, scim_sql_key(m, key));
 	scim_sql_fixed(sql, side->nfixed, side->fixed_columns, side->fixed_values, side->fixed_types);
 	for (int i = 0; i < m->nscope; i++)
 		if (side->scope[i])
@@ -67,8 +67,8 @@ scim_side_append(ScimSql *sql, const ScimMapping *m, const ScimSide *side, int k
 static void
 add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, int key, int scope)
 {
-	if (side->by == NULL)
-		scim_columns_add(list, side->parent, psprintf("$%d::%s", key, m->key.type_name));
+	for (int i = 0; side->by == NULL && i < side->parent.n; i++)
+		scim_columns_add(list, side->parent.columns[i], scim_sql_key_part(m, i, key));
 	for (int i = 0; i < side->nfixed; i++)
 		scim_columns_add(list, side->fixed_columns[i], psprintf("%s::%s", side->fixed_values[i], side->fixed_types[i]));
 	for (int i = 0; i < m->nscope; i++)
@@ -122,7 +122,7 @@ insert_side(const ScimChange *change, const char *id, const ScimSide *side)
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, false);
 	scope = scim_sql_scope_params(&sql, change->target);
-	key = scim_sql_text(&sql, id);
+	key = scim_sql_id(&sql, m, id);
 	add_side_columns(&list, m, side, key, scope);
 	scim_change_columns(&list, &whole, side);
 	add_inserts(&list, m, side, key, scope);
@@ -177,8 +177,8 @@ scim_side_named(const ScimEndpointType *target, const ScimSide *side, const char
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "SELECT r.%s::pg_catalog.text FROM %s r WHERE %s OPERATOR(pg_catalog.=) $%d::%s AND ",
-					 side->by, m->relation, m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+	appendStringInfo(&sql.text, "SELECT r.%s::pg_catalog.text FROM %s r WHERE %s AND ",
+					 side->by, m->relation, scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 	scim_sql_scope(&sql, m, "r", scope);
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, false, 1);
 	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
@@ -214,8 +214,8 @@ name_side(const ScimChange *change, const char *id, const ScimSide *side)
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, change->target);
-	appendStringInfo(&sql.text, "UPDATE %s r SET %s = $%d::%s WHERE %s OPERATOR(pg_catalog.=) $%d::%s AND ", m->relation, side->by,
-					 scim_sql_text(&sql, named), side->by_type, m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+	appendStringInfo(&sql.text, "UPDATE %s r SET %s = $%d::%s WHERE ", m->relation, side->by, scim_sql_text(&sql, named), side->by_type);
+	appendStringInfo(&sql.text, "%s AND ", scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 	scim_sql_scope(&sql, m, "r", scope);
 	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
 }
@@ -236,7 +236,7 @@ update_side(const ScimChange *change, const char *id, const ScimSide *side)
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, true);
 	list.scope = scope = scim_sql_scope_params(&sql, change->target);
-	list.key = scim_sql_text(&sql, id);
+	list.key = scim_sql_id(&sql, m, id);
 	scim_change_columns(&list, change, side);
 	if (list.n == 0)
 		return false;
@@ -245,7 +245,7 @@ update_side(const ScimChange *change, const char *id, const ScimSide *side)
 		scim_sql_init(&sql);
 		scope = scim_sql_scope_params(&sql, change->target);
 		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", side->relation);
-		scim_side_append(&sql, m, side, scim_sql_text(&sql, id), scope);
+		scim_side_append(&sql, m, side, scim_sql_id(&sql, m, id), scope);
 		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 		return true;
 	}
@@ -288,7 +288,7 @@ scim_side_insert_membership(const ScimEndpointType *target, const char *id)
 	scim_sql_init(&sql);
 	scim_columns_init(&list, &sql, false);
 	scope = scim_sql_scope_params(&sql, target);
-	key = scim_sql_text(&sql, id);
+	key = scim_sql_id(&sql, m, id);
 	add_side_columns(&list, m, m->membership, key, scope);
 	add_inserts(&list, m, m->membership, key, scope);
 	list.over_row = true;
@@ -311,13 +311,12 @@ scim_side_insert_besides(const ScimEndpointType *target, const char *id)
 		ScimSql		sql;
 		ScimColumns list;
 		int			scope;
-		int			key;
 
 		scim_sql_init(&sql);
 		scim_columns_init(&list, &sql, false);
 		scope = scim_sql_scope_params(&sql, target);
-		key = scim_sql_text(&sql, id);
-		scim_columns_add(&list, beside->parent, m->key.expr);
+		for (int j = 0; j < m->key.n; j++)
+			scim_columns_add(&list, beside->parent.columns[j], m->key.parts[j].expr);
 		for (int j = 0; j < m->nscope; j++)
 			if (beside->scope[j])
 				scim_columns_add(&list, beside->scope[j], psprintf("$%d::%s", scope + j, m->scope_types[j]));
@@ -328,9 +327,9 @@ scim_side_insert_besides(const ScimEndpointType *target, const char *id)
 		appendStringInfoString(&sql.text, ") SELECT ");
 		for (int j = 0; j < list.n; j++)
 			appendStringInfo(&sql.text, "%s%s", j > 0 ? ", " : "", list.items[j].value);
-		appendStringInfo(&sql.text, " FROM %s r WHERE %s OPERATOR(pg_catalog.=) $%d::%s AND ", m->relation, m->key.expr, key, m->key.type_name);
+		appendStringInfo(&sql.text, " FROM %s r WHERE %s AND ", m->relation, scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 		scim_sql_tenant(&sql, m, "r", scope);
-		appendStringInfo(&sql.text, " AND NOT EXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s", beside->relation, beside->parent, m->key.expr);
+		appendStringInfo(&sql.text, " AND NOT EXISTS (SELECT 1 FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s", beside->relation, beside->parent.row, m->key.row);
 		for (int j = 0; j < m->nscope; j++)
 			if (beside->scope[j])
 				appendStringInfo(&sql.text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", beside->scope[j], scope + j, m->scope_types[j]);

@@ -125,8 +125,8 @@ scim_sql_tenant(ScimSql *sql, const ScimMapping *mapping, const char *alias, int
 							 first_param + i, mapping->scope_types[i]);
 	if (membership)
 	{
-		appendStringInfo(text, "%sEXISTS (SELECT 1 FROM %s c WHERE c.%s OPERATOR(pg_catalog.=) %s",
-						 text->len > start ? " AND " : "", membership->relation, membership->parent, mapping->key.expr);
+		appendStringInfo(text, "%sEXISTS (SELECT 1 FROM %s c WHERE %s OPERATOR(pg_catalog.=) %s",
+						 text->len > start ? " AND " : "", membership->relation, membership->parent.row, mapping->key.row);
 		for (int i = 0; i < mapping->nscope; i++)
 			if (membership->scope[i])
 				appendStringInfo(text, " AND c.%s OPERATOR(pg_catalog.=) $%d::%s", membership->scope[i],
@@ -164,7 +164,7 @@ scim_sql_child_scope(ScimSql *sql, const ScimMapping *mapping, const ScimChild *
 	if (child->kind == SCIM_CHILD_LINK && child->target && (child->target->filter || child->target->membership))
 	{
 		appendStringInfo(&sql->text, " AND EXISTS (SELECT 1 FROM %s r WHERE %s OPERATOR(pg_catalog.=) %s AND ",
-						 child->target->relation, child->target->key.expr, child->ref.expr);
+						 child->target->relation, child->target->key.row, child->refs.row);
 		scim_sql_scope(sql, child->target, "r", first_param);
 		appendStringInfoChar(&sql->text, ')');
 	}
@@ -357,7 +357,7 @@ build_select_list(const ScimMapping *m, ScimStoreState *state)
 	int			n = 0;
 
 	initStringInfo(&list);
-	add_column(&list, &n, psprintf("%s::pg_catalog.text", m->key.expr));
+	add_column(&list, &n, psprintf("%s::pg_catalog.text", m->key.id.expr));
 	state->col_version = n;
 	/* without a version column, the row's own: every write moves it */
 	add_column(&list, &n, psprintf("%s::pg_catalog.text", row_version_sql(m)));

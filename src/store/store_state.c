@@ -177,7 +177,7 @@ scim_state_keys(const ScimEndpointType *target, const char *external_id, const c
 		char	   *key = TextDatumGetCString(scan.slot->tts_values[STATE_KEY - 1]);
 
 		/* of a row that has gone, when its column was of another type */
-		if (!scim_key_text_valid(&target->mapping->key, key))
+		if (!scim_key_id_valid(&target->mapping->key, key))
 			continue;
 		if (n == capacity)
 			*keys = repalloc(*keys, sizeof(char *) * (capacity *= 2));

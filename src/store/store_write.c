@@ -222,7 +222,7 @@ update_children(const ScimChange *change, const char *id, const ScimSelection *k
 static const char *
 own_column(const ScimMapping *m)
 {
-	const char *column = m->key.column;
+	const char *column = m->key.parts[0].column;
 
 	for (int i = 0; column == NULL && i < m->nscope; i++)
 		column = m->scope_columns[i];
@@ -261,8 +261,7 @@ append_where_key(ScimSql *sql, const ScimMapping *m, const char *id, int scope)
 {
 	appendStringInfoString(&sql->text, " WHERE ");
 	scim_sql_scope(sql, m, "r", scope);
-	appendStringInfo(&sql->text, " AND %s OPERATOR(pg_catalog.=) $%d::%s",
-					 m->key.expr, scim_sql_text(sql, id), m->key.type_name);
+	appendStringInfo(&sql->text, " AND %s", scim_sql_is_id(m, scim_sql_id(sql, m, id)));
 }
 
 /* Write the parent row, of which something has changed: version and time, too. */
@@ -321,7 +320,7 @@ add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 static void
 add_revival(ScimColumns *list, const ScimMapping *m, const ScimRevival *revival)
 {
-	scim_columns_add(list, m->key.column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->id), m->key.type_name));
+	scim_columns_add(list, m->key.id.column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->id), m->key.id.type_name));
 	scim_columns_add(list, m->created->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->created), m->created->type_name));
 	scim_columns_add(list, m->version->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->version), m->version->type_name));
 }
@@ -357,7 +356,7 @@ insert_parent(const ScimChange *change, const ScimRevival *revival)
 	if (id)
 		return id;
 	scim_columns_append_insert(&list, m->relation);
-	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
+	appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.id.expr);
 	/* no limit on rows: stopping early would leave out AFTER STATEMENT triggers */
 	scim_sql_execute(m, &sql, SPI_OK_INSERT_RETURNING, false, 0);
 	return returned_key(m);
@@ -420,10 +419,45 @@ check_unique(const ScimChange *change, const char *id, ScimError *err)
 		if (!append_same_value(&sql, change, attr))
 			continue;
 		if (id)
-			appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.<>) $%d::%s", m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+			appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE", scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 		scim_sql_execute(m, &sql, SPI_OK_SELECT, false, 1);
 		if (SPI_processed > 0)
 			return scim_fail(err, 409, SCIM_UNIQUENESS, "%s is taken", scim_attr_path(m->type, attr, path, sizeof(path)));
+	}
+	return true;
+}
+
+/*
+ * What a row is known by does not change.  (Core has seen to attributes that
+ * are immutable as a whole; a slot may have one value in a column of the key.)
+ */
+static bool
+check_key(const ScimChange *change, ScimError *err)
+{
+	const ScimMapping *m = change->target->mapping;
+	char		path[256];
+
+	for (int i = 0; i < m->nslots; i++)
+	{
+		const ScimSlot *slot = &m->slots[i];
+		const json_t *before = scim_store_slot_element(m, slot, scim_store_multi(m->type, change->before, slot->attr));
+		const json_t *after = scim_store_slot_element(m, slot, scim_store_multi(m->type, change->after, slot->attr));
+
+		for (int j = 0; j < slot->nsubs; j++)
+			if (slot->srcs[j].side == NULL && scim_source_writable(&slot->srcs[j]) && scim_key_is_written(&m->key, &slot->srcs[j]) &&
+				!same_value(slot->subs[j] ? slot->subs[j] : slot->attr, &slot->srcs[j],
+							scim_change_slot_value(slot, j, before), scim_change_slot_value(slot, j, after)))
+				return scim_fail(err, 400, SCIM_MUTABILITY, "%s is part of the id and does not change",
+								 scim_attr_path(m->type, slot->attr, path, sizeof(path)));
+	}
+	for (int i = 0; i < m->nchildren; i++)
+	{
+		const ScimChild *child = &m->children[i];
+
+		if (child->kind == SCIM_CHILD_INLINE && scim_key_has_column(&m->key, child->store.attnum) &&
+			!same_json(child->attr, scim_store_multi(m->type, change->before, child->attr), scim_store_multi(m->type, change->after, child->attr)))
+			return scim_fail(err, 400, SCIM_MUTABILITY, "%s is part of the id and does not change",
+							 scim_attr_path(m->type, child->attr, path, sizeof(path)));
 	}
 	return true;
 }
@@ -455,7 +489,7 @@ revive(ScimChange *change)
 	appendStringInfo(&sql.text, " AND (%s) IS NOT TRUE AND %s AND ", m->filter, m->revived);
 	if (append_same_value(&sql, change, m->revive_by))
 	{
-		appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.expr);
+		appendStringInfo(&sql.text, " RETURNING %s::pg_catalog.text", m->key.id.expr);
 		scim_sql_execute(m, &sql, SPI_OK_UPDATE_RETURNING, false, 0);
 		if (SPI_processed > 0)
 			return returned_key(m);
@@ -481,7 +515,7 @@ adopt(const ScimChange *change)
 		return NULL;
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, change->target);
-	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text, ", m->key.expr);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text, ", m->key.id.expr);
 	scim_sql_tenant(&sql, m, "r", scope);
 	appendStringInfo(&sql.text, " FROM %s r WHERE ", m->relation);
 	if (!append_same_value(&sql, change, m->adopt_by))
@@ -504,7 +538,7 @@ adopt(const ScimChange *change)
 	add_touches(&list, m);
 	appendStringInfo(&sql.text, "UPDATE %s r SET ", m->relation);
 	scim_columns_append_set(&list);
-	appendStringInfo(&sql.text, " WHERE %s OPERATOR(pg_catalog.=) $%d::%s", m->key.expr, scim_sql_text(&sql, id), m->key.type_name);
+	appendStringInfo(&sql.text, " WHERE %s", scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 	scim_sql_execute(m, &sql, SPI_OK_UPDATE, false, 0);
 	return id;
 }
@@ -564,7 +598,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 
 	*changed = false;
 	require_ability(target->mapping, target->mapping->updatable, "changed");
-	if (!scim_store_check_places(target, after, err) || !check_unique(&change, id, err))
+	if (!scim_store_check_places(target, after, err) || !check_key(&change, err) || !check_unique(&change, id, err))
 		return false;
 	if (delta && delta->any)
 		*changed = scim_store_apply_delta(target, id, delta_attr, delta, err);
@@ -595,6 +629,7 @@ static void
 touch_referrers(const ScimEndpointType *target, const char *id, const ScimChild *link)
 {
 	const ScimMapping *holder = target->mapping;
+	const ScimKey *key = &holder->key;
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;
@@ -605,22 +640,28 @@ touch_referrers(const ScimEndpointType *target, const char *id, const ScimChild 
 	add_touches(&list, holder);
 	if (list.n == 0 && holder->state == NULL)
 		return;
-	appendStringInfo(&sql.text, "WITH holder AS MATERIALIZED (SELECT %s AS k FROM %s r WHERE ", holder->key.expr, holder->relation);
+	appendStringInfo(&sql.text, "WITH holder(%s, id) AS MATERIALIZED (SELECT ", scim_sql_key_list("k", key->n));
+	for (int i = 0; i < key->n; i++)
+		appendStringInfo(&sql.text, "%s, ", key->parts[i].expr);
+	appendStringInfo(&sql.text, "%s::pg_catalog.text FROM %s r WHERE ", key->id.expr, holder->relation);
 	scim_sql_scope(&sql, holder, "r", scope);
-	appendStringInfo(&sql.text, " AND %s IN (SELECT c.%s FROM %s c WHERE %s OPERATOR(pg_catalog.=) $%d::%s",
-					 holder->key.expr, link->parent, link->relation, link->ref.expr,
-					 scim_sql_text(&sql, id), link->ref.type_name);
+	appendStringInfo(&sql.text, " AND %s OPERATOR(pg_catalog.=) ANY (SELECT %s FROM %s c WHERE %s",
+					 key->row, scim_sql_columns(&link->parent, "c"), link->relation,
+					 scim_sql_refers(link->target, &link->refs, scim_sql_id(&sql, link->target, id)));
 	scim_sql_child_scope(&sql, holder, link, "c", scope);
-	appendStringInfoString(&sql.text, ") ORDER BY 1 FOR NO KEY UPDATE OF r)");
+	appendStringInfoString(&sql.text, ") ORDER BY ");
+	for (int i = 0; i < key->n; i++)
+		appendStringInfo(&sql.text, "%s%d", i > 0 ? ", " : "", i + 1);
+	appendStringInfoString(&sql.text, " FOR NO KEY UPDATE OF r)");
 	if (list.n > 0)
 	{
 		appendStringInfo(&sql.text, ", touched AS (UPDATE %s r SET ", holder->relation);
 		scim_columns_append_set(&list);
-		appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) holder.k AND ", holder->key.expr);
+		appendStringInfo(&sql.text, " FROM holder WHERE %s OPERATOR(pg_catalog.=) %s AND ", key->row, scim_sql_key_row("holder.k", key->n));
 		scim_sql_scope(&sql, holder, "r", scope);
 		appendStringInfoChar(&sql.text, ')');
 	}
-	appendStringInfoString(&sql.text, " SELECT pg_catalog.array_agg(h.k::pg_catalog.text) FROM holder h");
+	appendStringInfoString(&sql.text, " SELECT pg_catalog.array_agg(h.id) FROM holder h");
 	scim_sql_execute(holder, &sql, SPI_OK_SELECT, false, 0);
 	if (holder->state)
 	{
@@ -646,19 +687,19 @@ delete_dependents(const ScimEndpointType *target, const char *id)
 		const ScimChild *child = &m->children[i];
 
 		if (child->kind == SCIM_CHILD_GROUPS)
-			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? scim_store_removal(child->user_link) : NULL, child->user_link->ref.column, id);
+			scim_store_delete_rows(target, child->user_link->relation, child->user_link->scope, child->user_link->by_column ? scim_store_removal(child->user_link) : NULL, &child->user_link->refs, id);
 		else if (child->kind != SCIM_CHILD_INLINE)
 		{
-			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? scim_store_removal(child) : NULL, child->parent, id);
+			scim_store_delete_rows(target, child->relation, child->scope, child->by_column ? scim_store_removal(child) : NULL, &child->parent, id);
 			if (child->kind == SCIM_CHILD_LINK && child->target == m && !child->by_column)
-				scim_store_delete_rows(target, child->relation, child->scope, NULL, child->ref.column, id);
+				scim_store_delete_rows(target, child->relation, child->scope, NULL, &child->refs, id);
 		}
 	}
 	for (int i = 0; i < m->nbesides; i++)
-		scim_store_delete_rows(target, m->besides[i].relation, m->besides[i].scope, NULL, m->besides[i].parent, id);
+		scim_store_delete_rows(target, m->besides[i].relation, m->besides[i].scope, NULL, &m->besides[i].parent, id);
 	for (int i = 0; i < m->nsides; i++)
 		if (&m->sides[i] != m->state && m->sides[i].by == NULL)
-			scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, m->sides[i].parent, id);
+			scim_store_delete_rows(target, m->sides[i].relation, m->sides[i].scope, NULL, &m->sides[i].parent, id);
 }
 
 bool
@@ -672,7 +713,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	int			scope;
 	bool		found;
 
-	if (!scim_key_text_valid(&m->key, id))
+	if (!scim_key_id_valid(&m->key, id))
 		return false;
 	if (scim_store_keeps_deleted(target))
 		kept = scim_store_read_deleted(target, id);
@@ -697,7 +738,7 @@ scim_store_delete(const ScimEndpointType *target, const char *id)
 	{
 		/* the resource may be one of other scopes, too */
 		appendStringInfo(&sql.text, "DELETE FROM %s c WHERE ", m->membership->relation);
-		scim_side_append(&sql, m, m->membership, scim_sql_text(&sql, id), scope);
+		scim_side_append(&sql, m, m->membership, scim_sql_id(&sql, m, id), scope);
 		scim_sql_execute(m, &sql, SPI_OK_DELETE, false, 0);
 	}
 	else if (m->delete_policy == SCIM_DELETE_MARK)
