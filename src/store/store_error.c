@@ -60,6 +60,19 @@ is_own(const ErrorData *edata)
 	return edata->filename != NULL && strncmp(edata->filename, "store_", 6) == 0;
 }
 
+/* ": see scim.check_mapping of a, b": whose relations are not what they were. */
+static const char *
+mappings_of(const ScimEndpoint *endpoint)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; endpoint && i < endpoint->ntypes; i++)
+		if (!endpoint->types[i].mapping->builtin)
+			appendStringInfo(&names, "%s\"%s\"", names.len > 0 ? ", " : ": see scim.check_mapping of ", endpoint->types[i].mapping->name);
+	return names.data;
+}
+
 static void
 invalid_value(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError *err, const char *problem)
 {
@@ -130,7 +143,8 @@ scim_store_error(const ScimEndpoint *endpoint, const ErrorData *edata, ScimError
 		case ERRCODE_UNDEFINED_COLUMN:
 		case ERRCODE_UNDEFINED_FUNCTION:
 		case ERRCODE_UNDEFINED_OBJECT:
-			scim_fail(err, 503, NULL, "endpoint \"%s\" can't be served as it is configured", endpoint ? endpoint->name : "");
+			scim_fail(err, 503, NULL, "endpoint \"%s\" can't be served as it is configured%s", endpoint ? endpoint->name : "",
+					  mappings_of(endpoint));
 			return;
 	}
 
