@@ -198,8 +198,8 @@ is_given_beside(const ScimMapping *m, const ScimSide *side, AttrNumber attnum, c
 {
 	bool		given = side->by && strcmp(side->by_column, column) == 0;
 
-	for (int i = 0; i < side->parent.n && !side->by && !given; i++)
-		given = strcmp(side->parent.columns[i], column) == 0;
+	for (int i = 0; side->by == NULL && i < side->parent.n && !given; i++)
+		given = side->parent.attnums[i] == attnum;
 	for (int i = 0; i < m->nscope && !given; i++)
 		given = side->scope[i] && strcmp(side->scope[i], column) == 0;
 	for (int i = 0; i < side->nfixed && !given; i++)
@@ -293,8 +293,7 @@ check_unique(Check *check, const ScimAttr *attr, const ScimSource *src)
 	const char *column = src->raw ? src->raw : src->expr;
 	const char *name = path_of(m, attr);
 
-	/* (scim._unique_values sees to it in the built-in store) */
-	if (m->builtin || attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
+	if (attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
 		return;
 	if (OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(attr, src), m->scope_columns, true)))
 	{

@@ -43,6 +43,14 @@ extern Node *scim_mapping_parse(const char *text);
 extern void scim_json_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *value,
 							 ScimSource *src);
 
+/* A source given as an object, in "relid", whose rows have "alias". */
+extern void scim_object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const ScimAttr *attr,
+							   const json_t *spec, ScimSource *src);
+
+/* A source in a row beside the resource; the copies of a value (catalog_mapping_side.c). */
+extern void scim_side_source(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *spec, ScimSource *src);
+extern void scim_resolve_copies(ScimResolve *ctx, const char *path, const ScimAttr *attr, const json_t *spec, ScimSource *src);
+
 /* The same for a column of a child relation, alias c. */
 extern void scim_child_source(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr,
 							  const json_t *value, ScimSource *src);

@@ -351,7 +351,8 @@ scim_key_is_written(const ScimKey *key, const ScimSource *src)
 {
 	bool		any = scim_key_has_column(key, src->attnum);
 
-	for (int i = 0; i < src->nwrites; i++)
+	/* what has a column of its own makes the key of a new row, and no other */
+	for (int i = 0; src->column == NULL && i < src->nwrites; i++)
 		any = any || scim_key_has_column(key, src->writes[i].attnum);
 	for (int i = 0; src->ref_columns && i < src->ref_columns->n; i++)
 		any = any || scim_key_has_column(key, src->ref_columns->attnums[i]);

@@ -268,7 +268,9 @@ walk_settings(Walk *walk, Oid relid, Oid over, const json_t *settings)
 	result = scim_json_object();
 	json_object_foreach(unconstify(json_t *, settings), name, value)
 	{
-		walk_expression(walk, over, value);
+		/* fixed values are no expressions */
+		if (OidIsValid(over))
+			walk_expression(walk, over, value);
 		put(result, column_now(walk, relid, name), copy(value));
 	}
 	return result;

@@ -516,6 +516,9 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 	}
 	for (int i = 0; i < src->nwrites; i++)
 	{
+		/* an id does not change */
+		if (list->update && src->side == NULL && scim_key_has_column(&m->key, src->writes[i].attnum))
+			continue;
 		text = scim_store_time_text(attr, src, scim_store_value_text(value));
 		if (!list->update && src->side == NULL)
 			start_column(list, m, &src->writes[i]);
