@@ -293,7 +293,8 @@ check_unique(Check *check, const ScimAttr *attr, const ScimSource *src)
 	const char *column = src->raw ? src->raw : src->expr;
 	const char *name = path_of(m, attr);
 
-	if (attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
+	/* (the built-in store's own: scim._unique_values sees to it where no index does) */
+	if (m->builtin || attr->uniqueness == SCIM_UNIQUE_NONE || src->side || src->attnum == 0 || get_rel_relkind(m->relid) == RELKIND_VIEW)
 		return;
 	if (OidIsValid(scim_mapping_index(m, m->relid, "r", scim_mapping_index_expression(attr, src), m->scope_columns, true)))
 	{
