@@ -192,8 +192,10 @@ typedef struct Columns
 
 /* Columns that an expression may name: "column", or "alias.column". */
 static bool
-find_columns(Node *node, Columns *columns)
+find_columns(Node *node, void *context)
 {
+	const Columns *columns = (const Columns *) context;
+
 	if (node == NULL)
 		return false;
 	if (IsA(node, ColumnRef))
@@ -206,7 +208,7 @@ find_columns(Node *node, Columns *columns)
 			learn(columns->walk, columns->relid, attnum, name, true);
 		return false;
 	}
-	return raw_expression_tree_walker(node, find_columns, columns);
+	return raw_expression_tree_walker(node, find_columns, context);
 }
 
 static void
