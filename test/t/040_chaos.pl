@@ -207,11 +207,8 @@ ok($s->settled('chaos', $size{settle}), 'the users settle');
 ok($s->settled('teams', $size{settle}), 'the groups settle');
 note(sprintf '%.0f s in all, %d requests, %d of them faults', time - $start, $peer->stats->{requests}, eval { my $n = 0; $n += $_ for values %fired; $n });
 note(join ', ', map { "$_: $fired{$_}" } sort keys %fired);
-SKIP:
-{
-	skip 'too few requests for every fault', 1 unless $soak;
-	is(join(', ', grep { !$fired{$_} } sort keys %fired), '', 'every fault has happened');
-}
+# (a short run has too few requests for that)
+is(join(', ', grep { !$fired{$_} } sort keys %fired), '', 'every fault has happened') if $soak;
 
 my $failed = $s->sql("SELECT sync, source_key, state, reason FROM scim.sync_links WHERE state NOT IN ('linked', 'disabled', 'skipped') LIMIT 20");
 is($failed, '', 'no row is left behind');
