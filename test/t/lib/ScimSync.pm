@@ -225,10 +225,10 @@ sub mapped_teams
 		attributes => json_bytes({ displayName => 'name', members => { table => 'hr.team_members', parent => 'team', ref => 'person', type => 'User' } }) });
 }
 
-# The peer's groups have the members of hr.teams, of whom the peer has; by name.
-sub same_teams
+# Members of the peer's groups, by name; and those of hr.teams, of whom the peer has.
+sub teams_of
 {
-	my ($self, $peer, $what) = @_;
+	my ($self, $peer) = @_;
 	my $state = $peer->state;
 	my %name = map { $_->{id} => $_->{userName} } @{ $state->{Users} };
 	my %there = map { $_ => 1 } values %name;
@@ -237,7 +237,24 @@ sub same_teams
 	my $wanted = JSON::PP->new->utf8->decode($rows);
 
 	$_ = [ sort grep { $there{$_} } @$_ ] for values %$wanted;
-	return is_deeply(\%held, $wanted, "$what: the groups are as the tables say");
+	return (\%held, $wanted);
+}
+
+# A user that was made anew a moment ago brings groups into the queue once more,
+# so that one look is not enough.
+sub same_teams
+{
+	my ($self, $peer, $what) = @_;
+	my $json = JSON::PP->new->canonical;
+	my ($held, $wanted);
+
+	for (1 .. 100)
+	{
+		($held, $wanted) = $self->teams_of($peer);
+		last if $json->encode($held) eq $json->encode($wanted);
+		sleep 0.1;
+	}
+	return is_deeply($held, $wanted, "$what: the groups are as the tables say");
 }
 
 # What the worker was told at the very moment when it was killed it can't know:
