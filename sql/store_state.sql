@@ -225,6 +225,18 @@ UPDATE kept.line SET id = id - 1;
 SELECT min(s.key::int), max(s.key::int), count(*), count(*) FILTER (WHERE s.last_modified IS NULL) AS unmoved FROM scim._resource_state s JOIN scim._mappings m ON m.id = s.mapping WHERE m.name = 'kept_line';
 SELECT scim.drop_mapping('kept_line');
 
+-- ---- a key whose name has to be quoted, said as SQL says it ----
+SET ROLE scim_regress_state;
+CREATE TABLE kept.quoted ("Id" int PRIMARY KEY, name text NOT NULL);
+INSERT INTO kept.quoted VALUES (1, 'one');
+RESET ROLE;
+SELECT scim.create_mapping('kept_quoted', 'User', 'kept.quoted', key => '"Id"', owner => 'scim_regress_state', attributes => '{"userName": "name"}', options => '{"track": true}');
+UPDATE kept.quoted SET "Id" = 2;
+TRUNCATE kept.quoted;
+INSERT INTO kept.quoted VALUES (3, 'three');
+SELECT s.key, s.last_modified IS NOT NULL AS moved FROM scim._resource_state s JOIN scim._mappings m ON m.id = s.mapping WHERE m.name = 'kept_quoted' ORDER BY s.key;
+SELECT scim.drop_mapping('kept_quoted');
+
 -- ---- partitions ----
 SET ROLE scim_regress_state;
 CREATE TABLE kept.part (id int PRIMARY KEY, name text NOT NULL) PARTITION BY RANGE (id);

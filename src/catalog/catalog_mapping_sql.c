@@ -48,6 +48,15 @@ primary_key(Oid relid)
 	return key.data;
 }
 
+/* A key that is one column is kept as the column's name, which is not quoted. */
+static char *
+key_to_keep(Oid relid, char *key)
+{
+	List	   *names = scim_key_column_names(relid, key);
+
+	return list_length(names) == 1 ? linitial(names) : key;
+}
+
 /* The owner of a mapping whose key is no column has to make ids of several. */
 static void
 grant_key(Oid relid, const char *key, Oid owner)
@@ -100,6 +109,7 @@ scim_create_mapping(PG_FUNCTION_ARGS)
 		owner = GetUserId();
 	if (key == NULL)
 		key = primary_key(relid);
+	key = key_to_keep(relid, key);
 
 	SPI_connect();
 	scim_catalog_begin();
@@ -257,6 +267,9 @@ scim_alter_mapping(PG_FUNCTION_ARGS)
 		nulls[i] = PG_ARGISNULL(i) ? 'n' : ' ';
 		values[i] = PG_ARGISNULL(i) ? (Datum) 0 : PG_GETARG_DATUM(i);
 	}
+	if (!PG_ARGISNULL(3))
+		values[3] = CStringGetTextDatum(key_to_keep(PG_ARGISNULL(4) ? row->relid : PG_GETARG_OID(4),
+													text_to_cstring(PG_GETARG_TEXT_PP(3))));
 	values[5] = CStringGetTextDatum(row->attributes);
 	values[6] = CStringGetTextDatum(row->options);
 	values[7] = CStringGetTextDatum(row->key);

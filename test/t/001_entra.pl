@@ -296,6 +296,7 @@ sub endpoints
 }
 
 $t = ScimTest->start(listeners => 4);
+unlike($t->log_text, qr/WARNING/, 'CREATE EXTENSION and scim.setup() warn of nothing');
 endpoints('plain', 'plainflag', 'tls', 'tlsflag');
 is(scalar($t->listener_pids), 4, 'four listeners share the port');
 subtest 'default mode' => sub { dialogue('plain', 0) };
