@@ -208,6 +208,11 @@ SELECT name, lower_name, called, n.*, c.* FROM ren.unit u, ren.name n, ren.copie
 BEGIN;
 ALTER TABLE ren.unit RENAME org TO firm;
 SELECT * FROM pg_temp.get('unit', '/Users');
+-- and no other that takes its name, also for an endpoint that is made later
+ALTER TABLE ren.unit ADD org int DEFAULT 1;
+SELECT * FROM pg_temp.get('unit', '/Users');
+SELECT severity, problem, hint FROM scim.check_mapping('ren_unit') WHERE severity = 'error';
+SELECT scim.create_endpoint('unit2', mappings => '{ren_unit}', scope => '{"org": 1}');
 ROLLBACK;
 SELECT scim.drop_endpoint('unit'), scim.drop_mapping('ren_unit');
 

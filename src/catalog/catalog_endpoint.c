@@ -303,6 +303,7 @@ scim_create_endpoint(PG_FUNCTION_ARGS)
 	types[0] = OIDOID;
 	values[0] = ObjectIdGetDatum(owner);
 	(void) scim_own_execute("grant use", "SELECT scim._grant_use($1)", 1, types, values, NULL, false, 0);
+	scim_mapping_learn_scopes();
 	scim_catalog_end();
 	check_serves(name);
 	SPI_finish();
@@ -461,6 +462,7 @@ scim_set_mappings(PG_FUNCTION_ARGS)
 						 "UPDATE scim._endpoints SET mappings = $2 WHERE id OPERATOR(pg_catalog.=) $1",
 						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._endpoints");
+	scim_mapping_learn_scopes();
 	check_serves(name);
 	SPI_finish();
 	PG_RETURN_VOID();

@@ -479,4 +479,7 @@ scim_key_is_column(const ScimKey *key)
 /* Is a column part of the key? */
 extern bool scim_key_has_column(const ScimKey *key, AttrNumber attnum);
 
+/* Note which columns the scopes of endpoints name in the tables of their mappings: others that take the names are not used. */
+extern void scim_mapping_learn_scopes(void);
+
 #endif							/* SCIM_CATALOG_MAPPING_H */

@@ -493,8 +493,8 @@ read_name(const ScimMappingRow *row, HeapTuple tuple, TupleDesc desc, bool stric
 	if (strcmp(now, name) != 0 && entry->fixed && strict)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
-				 errmsg("column \"%s\" of table %s, which an expression of mapping \"%s\" names, is called \"%s\" now", name, table, row->name, now),
-				 errhint("Give the attribute or option with that expression again: scim.alter_mapping.")));
+				 errmsg("column \"%s\" of table %s, which an expression of mapping \"%s\" or the scope of an endpoint names, is called \"%s\" now", name, table, row->name, now),
+				 errhint("Give the attribute or option with that expression again: scim.alter_mapping. For a scope: drop the endpoint, alter the mapping, make the endpoint anew.")));
 	if (entry->attnum != 0 && strict && !scim_types_are_alike(old_type, type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
@@ -581,6 +581,30 @@ scim_mapping_forget_names(const ScimMappingRow *row)
 		elog(ERROR, "could not write scim._mapping_names");
 }
 
+/*
+ * Scope columns are named by endpoints, in any table of a mapping that has them.
+ * What is known already stays: another column of that name is none of them.
+ */
+void
+scim_mapping_learn_scopes(void)
+{
+	if (scim_own_execute("learn scopes",
+						 "INSERT INTO scim._mapping_names (mapping, relation, attnum, name, fixed, type)"
+						 " SELECT DISTINCT m.id, a.attrelid, a.attnum, s.name, true, a.atttypid"
+						 " FROM scim._endpoints e CROSS JOIN LATERAL pg_catalog.jsonb_object_keys(e.scope) s (name)"
+						 " JOIN scim._mappings m ON NOT m.builtin AND m.name OPERATOR(pg_catalog.=) ANY (e.mappings)"
+						 " JOIN pg_catalog.pg_attribute a ON a.attname OPERATOR(pg_catalog.=) s.name::pg_catalog.name"
+						 " AND a.attnum OPERATOR(pg_catalog.>) 0 AND NOT a.attisdropped"
+						 " WHERE (a.attrelid OPERATOR(pg_catalog.=) m.relation OR a.attrelid IN (SELECT t.relation FROM scim._mapping_names t"
+						 "  WHERE t.mapping OPERATOR(pg_catalog.=) m.id AND t.attnum OPERATOR(pg_catalog.=) 0))"
+						 " AND EXISTS (SELECT 1 FROM scim._mapping_names t WHERE t.mapping OPERATOR(pg_catalog.=) m.id)"
+						 " AND NOT EXISTS (SELECT 1 FROM scim._mapping_names o WHERE o.mapping OPERATOR(pg_catalog.=) m.id"
+						 "  AND o.relation OPERATOR(pg_catalog.=) a.attrelid AND o.fixed AND o.name OPERATOR(pg_catalog.=) s.name)"
+						 " ON CONFLICT DO NOTHING",
+						 0, NULL, NULL, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._mapping_names");
+}
+
 void
 scim_mapping_learn_names(const ScimMappingRow *row)
 {
@@ -607,6 +631,7 @@ scim_mapping_learn_names(const ScimMappingRow *row)
 							 6, types, values, NULL, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not write scim._mapping_names");
 	}
+	scim_mapping_learn_scopes();
 }
 
 /* What is renamed is known by its new name from now on. */
