@@ -51,7 +51,7 @@ COMMENT ON COLUMN scim._links.remote_id IS 'id of the resource at the target; nu
 COMMENT ON COLUMN scim._links.state IS 'pending: not matched or created yet; linked; disabled: because its row is gone or out of scope; parked: refused as it is; conflict: several resources match, or one that is another row''s; skipped: by the actions of the sync; staged: waits for approval.';
 COMMENT ON COLUMN scim._links.reason IS 'Why it is in this state, or what went wrong last.';
 COMMENT ON COLUMN scim._links.acked IS 'What the target has acknowledged: the document it was sent last.';
-COMMENT ON COLUMN scim._links.acked_hash IS 'SHA-256 of the text of that document: a row that still makes it needs no look at the rest.';
+COMMENT ON COLUMN scim._links.acked_hash IS 'SHA-256 of the text of the row''s document then: a row that still makes it needs no look at the rest.';
 COMMENT ON COLUMN scim._links.wanted IS 'The document of a POST in flight, or of one whose outcome is not known.';
 COMMENT ON COLUMN scim._links.wanted_hash IS 'SHA-256 of the document that was refused: it is not sent again.';
 COMMENT ON COLUMN scim._links.lane IS 'What is taken up first: 0: rows that are gone; 1: changes of resources; 2: rows that may be new.';
@@ -121,7 +121,11 @@ CREATE TABLE scim._attempts (
 	verdict text NOT NULL,
 	detail text,
 	latency_ms real,
-	held_until timestamptz
+	held_until timestamptz,
+	before text[],
+	after text[],
+	old_values jsonb,
+	new_values jsonb
 );
 CREATE INDEX _attempts_sync ON scim._attempts (sync_id, id);
 CREATE INDEX _attempts_held ON scim._attempts (sync_id, held_until) WHERE held_until IS NOT NULL;
@@ -140,6 +144,10 @@ COMMENT ON COLUMN scim._attempts.verdict IS 'What was made of it.';
 COMMENT ON COLUMN scim._attempts.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim._attempts.latency_ms IS 'Milliseconds from request to answer.';
 COMMENT ON COLUMN scim._attempts.held_until IS 'Before that time the target wants no request; null: it did not say so.';
+COMMENT ON COLUMN scim._attempts.before IS 'Of a creation or change: attributes that it changes and that had a value before.';
+COMMENT ON COLUMN scim._attempts.after IS 'And those that have one afterwards.';
+COMMENT ON COLUMN scim._attempts.old_values IS 'The values before; null unless the sync has the option log_values.';
+COMMENT ON COLUMN scim._attempts.new_values IS 'And afterwards.';
 
 CREATE VIEW scim.sync_links AS
 	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.staged, l.approval, l.refused, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
@@ -162,11 +170,12 @@ COMMENT ON COLUMN scim.sync_links.gone_at IS 'Since when the row is gone.';
 COMMENT ON COLUMN scim.sync_links.changed_at IS 'When its state was last written.';
 
 CREATE VIEW scim.sync_log AS
-	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms, a.held_until
+	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms, a.held_until,
+		a.before, a.after, a.old_values, a.new_values
 	FROM scim._attempts a JOIN scim._syncs s ON s.id = a.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_log FROM PUBLIC;
-COMMENT ON VIEW scim.sync_log IS 'Requests to targets and what was made of their answers, for the syncs of a role of the current user; no bodies, no values.';
+COMMENT ON VIEW scim.sync_log IS 'Requests to targets and what was made of their answers, for the syncs of a role of the current user; no bodies, and no values without the option log_values of the sync.';
 COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in which answers were looked at.';
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
@@ -179,6 +188,10 @@ COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, thr
 COMMENT ON COLUMN scim.sync_log.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim.sync_log.latency_ms IS 'Milliseconds from request to answer.';
 COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants no request (Retry-After and its kin); null: it did not say so.';
+COMMENT ON COLUMN scim.sync_log.before IS 'Of a creation or change: the attributes that it changes and that the target had a value of before, as far as is known; null: the request reads or deletes.';
+COMMENT ON COLUMN scim.sync_log.after IS 'And those that have a value afterwards: what changes is in both, what is added only here, what is removed only in before.';
+COMMENT ON COLUMN scim.sync_log.old_values IS 'Values before, by attribute; of references those that are removed; null unless the sync has the option log_values.';
+COMMENT ON COLUMN scim.sync_log.new_values IS 'Values afterwards; of references those that are added. Never here: what is not returned, and what is named like a secret.';
 
 CREATE VIEW scim.sync_status AS
 	SELECT s.name, m.name AS mapping, s.server, s.state, s.state_reason AS reason,

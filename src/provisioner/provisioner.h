@@ -38,7 +38,8 @@ typedef enum ScimSyncApply
 {
 	SCIM_APPLY_ALWAYS,
 	SCIM_APPLY_CREATE_ONLY,
-	SCIM_APPLY_IF_ABSENT
+	SCIM_APPLY_IF_ABSENT,
+	SCIM_APPLY_ADD_ONLY			/* values are added to a list, and none is taken away */
 } ScimSyncApply;
 
 typedef enum ScimSyncOnNull
@@ -88,6 +89,7 @@ typedef struct ScimSync
 	int64		drift_seconds;	/* between looks at what has changed at the target; 0: none */
 	bool		drift_repair;	/* and it is changed back */
 	TimestampTz drift_at;		/* when that was done last */
+	bool		log_values;		/* what changes is logged with its values */
 	int			escrow_days;	/* what is refused, or waits for other rows, is given up after so many */
 	ScimSyncState state;
 	const char *state_reason;	/* or NULL */

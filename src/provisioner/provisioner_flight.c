@@ -54,6 +54,10 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 		flight->full = copied(decision->full);
 	}
 	flight->created = copied(decision->created);
+	flight->change.before = copied(decision->change.before);
+	flight->change.after = copied(decision->change.after);
+	flight->change.old_values = copied(decision->change.old_values);
+	flight->change.new_values = copied(decision->change.new_values);
 	flight->partial = decision->partial;
 	flight->deactivates = decision->deactivates || decision->action == SCIM_ACTION_DISABLE;
 	flight->link.state = pstrdup(link->state);
@@ -415,7 +419,8 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 
 	scim_attempt_log(view->sync->id, flight->key, scim_flight_phase_name(flight), flight->method, flight->path,
 					 response, ctx.verdict, ctx.reason,
-					 news->wait_ms > 0 ? TimestampTzPlusMilliseconds(ctx.now, news->wait_ms) : 0);
+					 news->wait_ms > 0 ? TimestampTzPlusMilliseconds(ctx.now, news->wait_ms) : 0,
+					 strcmp(flight->method, "GET") == 0 ? NULL : &flight->change);
 	if (flight->phase == SCIM_PHASE_PROBE)
 	{
 		/* whatever it says of the request, it lets us in, and it works */

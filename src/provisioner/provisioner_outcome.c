@@ -52,6 +52,9 @@ scim_answer_succeed(ScimAnswer *ctx, const char *state)
 	ScimFlight *flight = ctx->flight;
 
 	flight->link.acked = flight->wanted;
+	/* what the rules of the sync keep back is no reason to look at the row again */
+	if (flight->full && !flight->partial && flight->link.refused == NIL && strcmp(flight->full, flight->wanted) != 0)
+		flight->link.acked_hash = scim_text_hash(flight->full);
 	flight->link.staged = flight->link.approval = NULL;
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
@@ -94,7 +97,7 @@ scim_answer_park(ScimAnswer *ctx, const char *state, const char *reason)
 
 	ctx->news->parked = true;
 	flight->link.attempts++;
-	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
+	flight->link.wanted_hash = flight->full ? scim_text_hash(flight->full) : flight->wanted ? scim_text_hash(flight->wanted) : NULL;
 	return wait_for_hours(ctx, state, reason, flight->link.attempts);
 }
 

@@ -20,7 +20,7 @@
 #include "../core/core_path.h"
 
 static const char *const state_names[] = {"configured", "active", "paused", "quarantined", "disabled"};
-static const char *const apply_names[] = {"always", "create_only", "if_absent"};
+static const char *const apply_names[] = {"always", "create_only", "if_absent", "add_only"};
 static const char *const on_null_names[] = {"remove", "skip", "default"};
 static const char *const adopt_names[] = {"auto", "approve", "never"};
 static const char *const action_names[] = {"create", "update", "delete"};
@@ -262,8 +262,10 @@ parse_option(ScimSync *sync, const char *name, const json_t *value)
 		sync->drift_repair = parse_flag(sync, name, value);
 	else if (strcmp(name, "flatten_groups") == 0)
 		sync->flatten_groups = parse_flag(sync, name, value);
+	else if (strcmp(name, "log_values") == 0)
+		sync->log_values = parse_flag(sync, name, value);
 	else
-		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive, flatten_groups, drift_interval and drift_repair");
+		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive, flatten_groups, drift_interval, drift_repair and log_values");
 }
 
 void
@@ -276,7 +278,7 @@ scim_sync_parse_options(ScimSync *sync, const char *json)
 	sync->adopt = SCIM_ADOPT_AUTO;
 	sync->guard_count = DEFAULT_GUARD_COUNT;
 	sync->guard_percent = DEFAULT_GUARD_PERCENT;
-	sync->create_inactive = sync->flatten_groups = sync->drift_repair = false;
+	sync->create_inactive = sync->flatten_groups = sync->drift_repair = sync->log_values = false;
 	sync->drift_seconds = 0;
 	sync->recreate_count = DEFAULT_RECREATE_COUNT;
 	sync->escrow_days = SCIM_ESCROW_DAYS;

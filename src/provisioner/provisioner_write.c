@@ -69,7 +69,8 @@ static Writes *gathered = NULL;
 static const Oid intent_types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID};
 static const Oid link_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
 INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
-static const Oid log_types[] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID};
+static const Oid log_types[] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID,
+TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 
 /* That it is there: a link that was forgotten meanwhile does not come back. */
 #define LINK_IS_THERE \
@@ -102,7 +103,7 @@ static const Rows statements[WRITE_KINDS] = {
 		" acked_hash, refused, refused_until)"
 		LINK_IS_THERE
 		" ON CONFLICT (sync_id, source_key) DO UPDATE SET state = EXCLUDED.state, remote_id = EXCLUDED.remote_id,"
-		" acked = coalesce(EXCLUDED.acked, l.acked), acked_hash = CASE WHEN EXCLUDED.acked IS NULL THEN l.acked_hash ELSE EXCLUDED.acked_hash END,"
+		" acked = coalesce(EXCLUDED.acked, l.acked), acked_hash = coalesce(EXCLUDED.acked_hash, l.acked_hash),"
 		" wanted = EXCLUDED.wanted, wanted_hash = EXCLUDED.wanted_hash, reason = EXCLUDED.reason, doubt = EXCLUDED.doubt, attempts = EXCLUDED.attempts,"
 		" next_at = CASE WHEN l.dirty AND l.intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE EXCLUDED.next_at END,"
 		" gone_at = EXCLUDED.gone_at, waiting = EXCLUDED.waiting,"
@@ -112,9 +113,13 @@ static const Rows statements[WRITE_KINDS] = {
 	},
 	[WRITE_LOG] = {
 		.name = "log attempts", .result = SPI_OK_INSERT, .ncolumns = lengthof(log_types), .types = log_types,
-		.sql = "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until)"
-		" SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-		" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11)) u"
+		.sql = "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until,"
+		" before, after, old_values, new_values)"
+		" SELECT $1, u.key, u.at, u.action, u.method, u.path, u.status, u.verdict, u.detail, u.latency_ms, u.held_until,"
+		" u.before::pg_catalog.text[], u.after::pg_catalog.text[], u.old_values::pg_catalog.jsonb, u.new_values::pg_catalog.jsonb FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+		" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+		" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
+		" u (key, at, action, method, path, status, verdict, detail, latency_ms, held_until, before, after, old_values, new_values)"
 	},
 };
 
@@ -360,7 +365,7 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	put(rows, row, column++, BoolGetDatum(update->waiting), false);
 	put_text(rows, row, column++, update->staged);
 	put_text(rows, row, column++, update->approval);
-	put_text(rows, row, column++, update->acked ? scim_text_hash(update->acked) : NULL);
+	put_text(rows, row, column++, update->acked_hash || update->acked == NULL ? update->acked_hash : scim_text_hash(update->acked));
 	put_text(rows, row, column++, update->refused ? list_text(update->refused) : NULL);
 	put_time(rows, row, column++, update->refused_until);
 	writes->gives_up = writes->gives_up || update->remote_id == NULL;
@@ -419,7 +424,8 @@ scim_link_of_gone(int64 sync_id, const char *key, bool drop)
 
 void
 scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until)
+				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until,
+				 const ScimChange *change)
 {
 	Writes	   *writes = writes_for(sync_id);
 	MemoryContext saved = MemoryContextSwitchTo(writes->context);
@@ -439,6 +445,10 @@ scim_attempt_log(int64 sync_id, const char *key, const char *action, const char 
 	put_text(rows, row, column++, detail && detail[0] ? detail : NULL);
 	put(rows, row, column++, Float8GetDatum(response->ms), false);
 	put_time(rows, row, column++, held_until);
+	put_text(rows, row, column++, change ? change->before : NULL);
+	put_text(rows, row, column++, change ? change->after : NULL);
+	put_text(rows, row, column++, change ? change->old_values : NULL);
+	put_text(rows, row, column++, change ? change->new_values : NULL);
 	MemoryContextSwitchTo(saved);
 	finish(writes);
 }
