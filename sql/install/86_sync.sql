@@ -33,6 +33,7 @@ CREATE TABLE scim._links (
 	approval text CHECK (approval IN ('approved', 'rejected')),
 	refused text[],
 	refused_until timestamptz,
+	refused_tries integer NOT NULL DEFAULT 0,
 	changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	PRIMARY KEY (sync_id, source_key)
 );
@@ -67,7 +68,8 @@ COMMENT ON COLUMN scim._links.gone_at IS 'Since when the row is gone.';
 COMMENT ON COLUMN scim._links.staged IS 'What waits, or waited, for approval.';
 COMMENT ON COLUMN scim._links.approval IS 'What was said to it.';
 COMMENT ON COLUMN scim._links.refused IS 'ids of resources that it refers to and that the target refuses as such: they are left as they are there.';
-COMMENT ON COLUMN scim._links.refused_until IS 'When they are tried again.';
+COMMENT ON COLUMN scim._links.refused_until IS 'When they are tried again; infinity: not any more.';
+COMMENT ON COLUMN scim._links.refused_tries IS 'How often they were refused.';
 COMMENT ON COLUMN scim._links.changed_at IS 'When this was last written.';
 SELECT pg_catalog.pg_extension_config_dump('scim._links', '');
 
@@ -184,7 +186,7 @@ COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable,
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';
-COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported, refused, or barred: by the rules for requests of this server, nothing was sent.';
+COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported, moved, refused, or barred: by the rules for requests of this server, nothing was sent.';
 COMMENT ON COLUMN scim.sync_log.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim.sync_log.latency_ms IS 'Milliseconds from request to answer.';
 COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants no request (Retry-After and its kin); null: it did not say so.';
@@ -202,7 +204,10 @@ CREATE VIEW scim.sync_status AS
 		pg_catalog.clock_timestamp() - LEAST(d.queued_since, l.due_since) AS lag,
 		(SELECT a.verdict || coalesce(': ' || a.detail, '') FROM scim._attempts a
 			WHERE a.sync_id = s.id AND a.verdict NOT IN ('ok', 'not found') AND a.at > pg_catalog.clock_timestamp() - interval '1 day'
-			ORDER BY a.at DESC LIMIT 1) AS last_error
+			ORDER BY a.at DESC LIMIT 1) AS last_error,
+		s.reconciled_at, coalesce(d.reconciling, false) AS reconciling,
+		CASE WHEN s.state NOT IN ('configured', 'disabled') AND i.every <> 'never'
+			THEN coalesce(s.reconciled_at, s.created) + i.every::interval END AS reconcile_at
 	FROM scim._syncs s
 	JOIN scim._mappings m ON m.id = s.mapping_id
 	CROSS JOIN LATERAL (
@@ -220,7 +225,9 @@ CREATE VIEW scim.sync_status AS
 		FROM scim._links k WHERE k.sync_id = s.id
 	) l
 	CROSS JOIN LATERAL (
-		SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.at) AS queued_since FROM scim._dirty q WHERE q.sync_id = s.id
+		SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.at) AS queued_since,
+			pg_catalog.bool_or(q.keys IS NULL) AS reconciling
+		FROM scim._dirty q WHERE q.sync_id = s.id
 	) d
 	CROSS JOIN LATERAL (
 		SELECT pg_catalog.count(*) / GREATEST(1, EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(a.at))) AS rate
@@ -228,6 +235,7 @@ CREATE VIEW scim.sync_status AS
 		WHERE a.sync_id = s.id AND a.at > pg_catalog.clock_timestamp() - interval '1 minute'
 			AND a.source_key IS NOT NULL AND a.method <> 'GET' AND a.verdict = 'ok'
 	) r
+	CROSS JOIN LATERAL (SELECT coalesce(s.options ->> 'reconcile_interval', '1 day') AS every) i
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_status FROM PUBLIC;
 COMMENT ON VIEW scim.sync_status IS 'How far each sync of a role of the current user is.';
@@ -251,6 +259,9 @@ COMMENT ON COLUMN scim.sync_status.rate IS 'Rows written in a second, of the las
 COMMENT ON COLUMN scim.sync_status.eta IS 'How long the rest takes at that rate; null: there is none, or nothing is written.';
 COMMENT ON COLUMN scim.sync_status.lag IS 'Age of what waits longest to be looked at; null: nothing does.';
 COMMENT ON COLUMN scim.sync_status.last_error IS 'What the last request of this day that failed has come to.';
+COMMENT ON COLUMN scim.sync_status.reconciled_at IS 'When all rows were looked at last.';
+COMMENT ON COLUMN scim.sync_status.reconciling IS 'Whether they are being looked at, or are to be next.';
+COMMENT ON COLUMN scim.sync_status.reconcile_at IS 'When they are looked at next, at the latest (option reconcile_interval of the sync).';
 
 CREATE FUNCTION scim.plan(
 	sync text,

@@ -137,6 +137,9 @@ extern json_t *scim_references(const ScimAttr *attr, const json_t *list, const j
 /* How many references differ; *only: the id of the last of them. */
 extern int	scim_reference_changes(const ScimSyncView *view, const char *from, const char *to, const char **only);
 
+/* Those of these ids (char *) that are references in only one of two documents. */
+extern List *scim_references_that_differ(const ScimSyncView *view, const char *from, const char *to, List *ids);
+
 /* "to", with these references (char *) as they are in "from": the target refuses to change them. */
 extern char *scim_keep_references(const ScimSyncView *view, const char *from, const char *to, List *refused);
 
@@ -189,7 +192,8 @@ typedef struct ScimLink
 	const char *approval;		/* "approved", "rejected", or NULL */
 	const char *reason;
 	List	   *refused;		/* char *: references that the target refuses, */
-	TimestampTz refused_until;	/* and when they are tried again */
+	TimestampTz refused_until;	/* when they are tried again (DT_NOEND: not any more), */
+	int			refused_tries;	/* and how often they were */
 } ScimLink;
 
 /* What a link becomes when a flight ends or needs no request. */
@@ -212,6 +216,7 @@ typedef struct ScimLinkUpdate
 	const char *approval;
 	List	   *refused;
 	TimestampTz refused_until;
+	int			refused_tries;
 } ScimLinkUpdate;
 
 extern int	scim_links_absorb(int64 sync_id, bool spread, bool *full);

@@ -84,6 +84,7 @@ typedef struct ScimFlight
 typedef struct ScimTargetNews
 {
 	ScimVerdict verdict;
+	int			status;			/* of the answer; 0: none */
 	long		wait_ms;		/* ask nothing before; -1: nothing was said */
 	const char *reason;
 	bool		linked;			/* a row has become known to the target */

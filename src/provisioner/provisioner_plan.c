@@ -278,15 +278,24 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		}
 		/* the very text that was acknowledged */
 		if (!was_disabled && link->acked_hash && strcmp(link->acked_hash, scim_text_hash(document->text)) == 0)
+		{
+			/* with all members that it has */
+			decision->after.refused = NIL;
+			decision->after.refused_tries = 0;
 			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
+		}
 		/* what we took out of use comes back, also where the mapping has no `active` */
+		if (decision->after.refused != NIL)
+			decision->after.refused = scim_references_that_differ(view, acked, to, decision->after.refused);
 		if (decision->after.refused != NIL)
 			to = scim_keep_references(view, acked, to, decision->after.refused);
 		if (!scim_decide_update(view, link->remote_id, scim_document_parse(acked), to,
 								was_disabled && !view->active_mapped, 0, decision))
 		{
 			if (decision->after.refused != NIL)
-				return scim_decide_nothing(decision, link, "linked", link->reason, decision->after.refused_until);
+				return scim_decide_nothing(decision, link, "linked", link->reason,
+										   decision->after.refused_until == DT_NOEND ? 0 : decision->after.refused_until);
+			decision->after.refused_tries = 0;
 			decision->after.acked_hash = scim_text_hash(document->text);
 			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
 		}
@@ -408,6 +417,7 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 
 	decision->after.key = link->key;
 	decision->after.waiting = document->waiting > 0;
+	decision->after.refused_tries = link->refused_tries;
 	if (link->refused_until > now)
 	{
 		decision->after.refused = link->refused;

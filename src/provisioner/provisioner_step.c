@@ -238,6 +238,38 @@ is_listed(List *ids, const json_t *item)
 	return false;
 }
 
+List *
+scim_references_that_differ(const ScimSyncView *view, const char *from, const char *to, List *ids)
+{
+	ScimCoreFrame frame;
+	json_t	   *before;
+	json_t	   *after;
+	List	   *result = NIL;
+
+	scim_core_enter(&frame);
+	before = scim_document_parse(from);
+	after = scim_document_parse(to);
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+		const json_t *old = scim_document_value(view->type, before, attr);
+		const json_t *new = scim_document_value(view->type, after, attr);
+
+		if (!is_managed(view, attr) || !scim_multi_is_reference(attr))
+			continue;
+		for (int way = 0; way < 2; way++)
+		{
+			const json_t *differ = way == 0 ? scim_references(attr, new, old, true) : scim_references(attr, old, new, true);
+
+			for (size_t j = 0; j < json_array_size(differ); j++)
+				if (is_listed(ids, json_array_get(differ, j)))
+					result = lappend(result, pstrdup(json_string_value(json_object_get(json_array_get(differ, j), "value"))));
+		}
+	}
+	scim_core_leave(&frame);
+	return result;
+}
+
 /* Append the items of a list that are, or are not, among the ids. */
 static void
 append_listed(json_t *list, const json_t *items, List *ids, bool listed)

@@ -279,7 +279,7 @@ scim_start_sync(PG_FUNCTION_ARGS)
 				 errmsg("sync \"%s\" was started before", sync->name),
 				 sync->state == SCIM_SYNC_ACTIVE ? 0 : errhint("SELECT scim.resume_sync(%s);", quote_literal_cstr(sync->name))));
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
-	scim_guard_settle(sync->id);
+	(void) scim_guard_settle(sync);
 
 	scim_sync_restart_queue(sync->id);
 	scim_catalog_end();
@@ -321,7 +321,9 @@ scim_resume_sync(PG_FUNCTION_ARGS)
 				 errmsg("sync \"%s\" was not started yet", sync->name),
 				 sync->state == SCIM_SYNC_ACTIVE ? 0 : errhint("SELECT scim.start_sync(%s);", quote_literal_cstr(sync->name))));
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
-	scim_guard_settle(sync->id);
+	/* a dump has no queue: what was in it is found by looking at every row */
+	if (scim_guard_settle(sync))
+		scim_sync_queue(sync->id, (Datum) 0, "full");
 	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();

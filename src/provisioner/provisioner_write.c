@@ -68,7 +68,7 @@ static Writes *gathered = NULL;
 
 static const Oid intent_types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID};
 static const Oid link_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID};
 static const Oid log_types[] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID,
 TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 
@@ -91,16 +91,16 @@ static const Rows statements[WRITE_KINDS] = {
 		.name = "store links", .result = SPI_OK_INSERT, .ncolumns = lengthof(link_types), .types = link_types,
 		/* a row that has changed meanwhile is due at once */
 		.sql = "INSERT INTO scim._links AS l (sync_id, source_key, state, remote_id, acked, wanted, wanted_hash, reason, doubt, attempts,"
-		" next_at, gone_at, waiting, staged, approval, acked_hash, refused, refused_until)"
+		" next_at, gone_at, waiting, staged, approval, acked_hash, refused, refused_until, refused_tries)"
 		" SELECT $1, u.key, u.state, u.remote_id, u.acked::pg_catalog.jsonb, u.wanted::pg_catalog.jsonb, pg_catalog.decode(u.wanted_hash, 'hex'), u.reason,"
 		" u.doubt, u.attempts, u.next_at, u.gone_at, u.waiting, u.staged, u.approval, pg_catalog.decode(u.acked_hash, 'hex'),"
-		" u.refused::pg_catalog.text[], u.refused_until"
+		" u.refused::pg_catalog.text[], u.refused_until, u.refused_tries"
 		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
 		" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
 		" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16),"
-		" pg_catalog.unnest($17), pg_catalog.unnest($18))"
+		" pg_catalog.unnest($17), pg_catalog.unnest($18), pg_catalog.unnest($19))"
 		" u (key, state, remote_id, acked, wanted, wanted_hash, reason, doubt, attempts, next_at, gone_at, waiting, staged, approval,"
-		" acked_hash, refused, refused_until)"
+		" acked_hash, refused, refused_until, refused_tries)"
 		LINK_IS_THERE
 		" ON CONFLICT (sync_id, source_key) DO UPDATE SET state = EXCLUDED.state, remote_id = EXCLUDED.remote_id,"
 		" acked = coalesce(EXCLUDED.acked, l.acked), acked_hash = coalesce(EXCLUDED.acked_hash, l.acked_hash),"
@@ -108,7 +108,7 @@ static const Rows statements[WRITE_KINDS] = {
 		" next_at = CASE WHEN l.dirty AND l.intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE EXCLUDED.next_at END,"
 		" gone_at = EXCLUDED.gone_at, waiting = EXCLUDED.waiting,"
 		" waiting_since = CASE WHEN EXCLUDED.waiting THEN coalesce(l.waiting_since, pg_catalog.clock_timestamp()) END, staged = EXCLUDED.staged, approval = EXCLUDED.approval,"
-		" refused = EXCLUDED.refused, refused_until = EXCLUDED.refused_until,"
+		" refused = EXCLUDED.refused, refused_until = EXCLUDED.refused_until, refused_tries = EXCLUDED.refused_tries,"
 		" intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
 	},
 	[WRITE_LOG] = {
@@ -368,6 +368,7 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	put_text(rows, row, column++, update->acked_hash || update->acked == NULL ? update->acked_hash : scim_text_hash(update->acked));
 	put_text(rows, row, column++, update->refused ? list_text(update->refused) : NULL);
 	put_time(rows, row, column++, update->refused_until);
+	put(rows, row, column++, Int32GetDatum(update->refused_tries), false);
 	writes->gives_up = writes->gives_up || update->remote_id == NULL;
 	MemoryContextSwitchTo(saved);
 	finish(writes);

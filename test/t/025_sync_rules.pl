@@ -135,4 +135,58 @@ for my $method (qw(patch put put_merge))
 	is($s->sql("SELECT before, after, old_values, new_values FROM scim.sync_log WHERE sync = 'logged' AND id > $mark AND action = 'disable'"), '{active}|{active}|{"active": true}|{"active": false}', 'a disable');
 }
 
+# ---- all rows, now and then ----
+
+{
+	my $peer = ScimPeer->start(token => CANARY);
+	my $behind = sub { $s->sql("SET session_replication_role = replica; UPDATE hr.people SET job_title = '$_[0]' WHERE id = 1") };
+	my $title = sub { my ($title) = @_; return $peer->wait_for(sub { ($_[0]->users->{p1}{title} || '') eq $title }, 10) };
+
+	$s->sql("TRUNCATE hr.people, hr.phones");
+	$s->sql("INSERT INTO hr.people VALUES (1, 'p1', 'Engineer'), (2, 'p2', 'Clerk')");
+	$s->start_sync('daily', $peer, mapping => 'people');
+	ok($s->settled('daily'), 'settled');
+	is($s->sql("SELECT reconciling, reconcile_at - reconciled_at, reconciled_at > now() - interval '1 minute' FROM scim.sync_status WHERE name = 'daily'"), 'f|1 day|t', 'all rows are looked at once a day');
+	$behind->('Behind');
+	sleep 1;
+	is($s->sql("SELECT count(*) FROM scim.plan('daily')"), 0, 'what no trigger has seen');
+	$s->sql("UPDATE scim._syncs SET reconciled_at = now() - interval '25 hours' WHERE name = 'daily'; UPDATE hr.people SET job_title = 'Wakes' WHERE id = 2");
+	ok($title->('Behind'), 'is found then');
+	ok($s->settled('daily'), 'settled');
+	is($s->sql("SELECT reconciled_at > now() - interval '1 minute' FROM scim.sync_status WHERE name = 'daily'"), 't', 'which is noted');
+
+	$s->sql("SELECT scim.alter_sync('daily', options => '{\"reconcile_interval\": \"2 seconds\"}')");
+	$behind->('Soon');
+	ok($title->('Soon'), 'the interval is an option, and nothing else has to happen');
+	my $mark = $peer->mark;
+	sleep 3;
+	is(scalar(() = $peer->log($mark)), 0, 'without changes it costs no request');
+	$s->sql("SELECT scim.alter_sync('daily', options => '{\"reconcile_interval\": \"never\"}')");
+	ok($s->settled('daily'), 'settled');
+	is($s->sql("SELECT reconcile_at FROM scim.sync_status WHERE name = 'daily'"), '', 'or never');
+	for my $bad ('3', '"0 s"', '"sometimes"')
+	{
+		isnt(($t->try_sql("SELECT scim.alter_sync('daily', options => '{\"reconcile_interval\": $bad}')"))[0], 0, "$bad is none");
+	}
+	$behind->('After');
+	sleep 2;
+
+	# a target that is somewhere else: the sync stops, and no row is to blame
+	$mark = $peer->mark;
+	$peer->faults({ action => 'redirect', location => 'https://elsewhere.example/Users' });
+	$s->sql("UPDATE hr.people SET nick = 'x' WHERE id = 2; UPDATE hr.people SET nick = 'y' WHERE id = 2; INSERT INTO hr.people VALUES (3, 'p3'), (4, 'p4'), (5, 'p5'), (6, 'p6')");
+	ok($s->poll("SELECT state, reason FROM scim.sync_status WHERE name = 'daily'", 'quarantined|the target redirects (302): base_url has to name the service itself', 10), 'a redirection stops the sync');
+	sleep 1;
+	is($s->sql("SELECT count(*) FROM scim.sync_links WHERE sync = 'daily' AND state = 'parked'"), 0, 'no row is parked');
+	cmp_ok(scalar(() = $peer->log($mark)), '<=', 6, 'and no more is sent than was under way');
+	is($s->sql("SELECT DISTINCT verdict FROM scim.sync_log WHERE sync = 'daily' AND status = 302"), 'moved', 'the log calls it that');
+	$peer->faults;
+	$s->sql("ALTER SERVER daily OPTIONS (ADD total_timeout '50s')");
+	ok($s->poll("SELECT state FROM scim.syncs WHERE name = 'daily'", 'active', 10), 'when the server is altered it is probed at once');
+	ok($title->('After'), 'after a quarantine all rows are looked at');
+	ok($s->settled('daily'), 'settled');
+	is(scalar(keys %{ $peer->users }), 6, 'and everybody is there');
+	no_offences($peer, 'daily');
+}
+
 done_testing();
