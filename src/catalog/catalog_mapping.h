@@ -94,6 +94,7 @@ typedef struct ScimSource
 	int			njson;
 	const char *document;		/* SQL of the document, jsonb */
 	const char *new_document;	/* of that in a new row */
+	bool		several;		/* a sub-attribute with several values: expr is the text of a JSON array */
 	const char *fold;			/* function by which it compares, as the table's own index does; NULL: scim.fold */
 	const char *folded;			/* SQL of a column that holds what the function makes of it, or NULL */
 	const char *citext;			/* quoted schema of the type citext, where it is that */

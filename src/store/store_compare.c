@@ -396,6 +396,21 @@ scim_compare_id(PredicateContext *ctx, const ScimMapping *to, const char *key, c
 	return true;
 }
 
+/* A sub-attribute with several values: one of them compares; ne is true of none, too. */
+static void
+compare_several(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	SqlValue	element = scim_sql_text_value("s.v");
+
+	appendStringInfo(text, "(EXISTS (SELECT 1 FROM pg_catalog.jsonb_array_elements_text(%s::pg_catalog.jsonb) s(v) WHERE ", v->expr);
+	scim_compare_value(ctx, attr, &element, f, false);
+	appendStringInfoChar(text, ')');
+	if (f->op == SCIM_OP_NE)
+		appendStringInfo(text, " OR %s IS NULL", v->expr);
+	appendStringInfoChar(text, ')');
+}
+
 void
 scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element)
 {
@@ -416,6 +431,11 @@ scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *
 		appendStringInfoChar(&ctx->sql->text, '(');
 		scim_compare_present(ctx, v);
 		appendStringInfoString(&ctx->sql->text, " IS NOT TRUE)");
+		return;
+	}
+	if (v->src && v->src->several)
+	{
+		compare_several(ctx, attr, v, f);
 		return;
 	}
 

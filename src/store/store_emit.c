@@ -93,6 +93,12 @@ is_number_text(const char *s)
 static bool
 emit_text_value(StringInfo out, const ScimAttr *attr, const char *text)
 {
+	/* a sub-attribute with several values: the text is an array of them */
+	if (attr->parent && attr->multi)
+	{
+		appendStringInfoString(out, text);
+		return true;
+	}
 	switch (attr->type)
 	{
 		case SCIM_TYPE_BOOLEAN:
