@@ -373,7 +373,7 @@ scim_resolve_inline(ScimResolve *ctx, const char *path, ScimAttr *attr, const js
 
 	make_subs(child, json_object_size(json_object_get(spec, "keys")) + 1, spec);
 	child->nsubs = 1;
-	if (attr->type == SCIM_TYPE_COMPLEX)
+	if (attr->type == SCIM_TYPE_COMPLEX && json_object_get(spec, "keys") == NULL)
 		child->subs[0] = member_sub(ctx, path, attr, "value");
 	element = get_element_type(getBaseType(store->typid));
 	if (delimiter)

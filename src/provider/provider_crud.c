@@ -144,7 +144,7 @@ lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, co
 
 	/* the limits are those of a body, and what is stored is none */
 	memset(&too_large, 0, sizeof(too_large));
-	tree = scim_json_parse(text.data, text.len, &too_large);
+	tree = scim_json_parse_stored(text.data, text.len, &too_large);
 	if (tree == NULL)
 		scim_fail(&call->err, 413, NULL, "the stored %s is too large to be changed in this way", target->type->name);
 	return tree;
