@@ -373,6 +373,9 @@ typedef struct ScimMappingRow
 	bool		made;			/* built-in: made for extensions or for a resource type of a user's */
 } ScimMappingRow;
 
+/* A text as a time: without a zone it is UTC, whatever the session's is. */
+extern const char *scim_time_sql(const char *text);
+
 /*
  * Resolve rows into a set, as "owner", in the current memory context.
  * "scope" names the scope columns.  Raises what is wrong (SQLSTATE 22023,

@@ -622,6 +622,13 @@ set_json(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, co
 
 /* ---- what a column holds instead of the value ---- */
 
+const char *
+scim_time_sql(const char *text)
+{
+	return psprintf("(SELECT CASE WHEN x.t OPERATOR(pg_catalog.~*) '[t ].*(z|[-+][0-9:]+)$' THEN x.t::pg_catalog.timestamptz"
+					" ELSE x.t::pg_catalog.timestamp AT TIME ZONE 'UTC' END FROM (SELECT (%s)::pg_catalog.text AS t) x)", text);
+}
+
 static void
 add_code(ScimResolve *ctx, const char *path, const ScimAttr *attr, const char *code, const json_t *label, ScimSource *src)
 {
@@ -688,7 +695,7 @@ set_time(ScimResolve *ctx, const char *path, const json_t *spec, ScimSource *src
 	{
 		if (src->cls != SCIM_SQL_TEXT || src->ncodes > 0)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\": \"iso\" needs a text");
-		src->expr = psprintf("(%s)::pg_catalog.timestamptz", src->expr);
+		src->expr = scim_time_sql(src->expr);
 		set_source_type(src, TIMESTAMPTZOID);
 		return;
 	}

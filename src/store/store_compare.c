@@ -452,7 +452,7 @@ scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *
 			return;
 		case SCIM_OPERAND_DATETIME:
 			scim_datetime_print(f->operand.usec, buf);
-			expr = v->cls == SCIM_SQL_TIMESTAMPTZ ? v->expr : psprintf("%s::pg_catalog.timestamptz", as_text(v));
+			expr = v->cls == SCIM_SQL_TIMESTAMPTZ ? v->expr : scim_time_sql(as_text(v));
 			compare_plain(ctx, f->op, expr, psprintf("$%d::pg_catalog.timestamptz", scim_sql_text(ctx->sql, buf)));
 			return;
 		default:

@@ -617,7 +617,7 @@ first_of_several(const ScimAttr *sub, const char *array, SqlValue *v)
 	else if (sub->type == SCIM_TYPE_DATETIME)
 	{
 		v->cls = SCIM_SQL_TIMESTAMPTZ;
-		first = psprintf("%s::pg_catalog.timestamptz", first);
+		first = scim_time_sql(first);
 	}
 	return first;
 }
