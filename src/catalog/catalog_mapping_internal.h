@@ -166,6 +166,14 @@ extern void scim_mapping_make_extensions(const char *type_name, Oid relid, const
 /* Raises 22023 unless the endpoints that use a mapping can still serve it; looks at what is written. */
 extern void scim_mapping_check_endpoints(const char *mapping);
 
+/* ---- the set (catalog_mapping_connect.c) ---- */
+
+/*
+ * References lead from mapping to mapping; and User's `groups` are the links
+ * of the Group mapping, read from the other side.  Raises 22023 if they don't fit.
+ */
+extern void scim_mapping_connect(ScimMappingSet *set);
+
 /* ---- options (catalog_mapping_option.c) ---- */
 
 /* Where the columns of the scope are: in the relation, beside it, or nowhere. */

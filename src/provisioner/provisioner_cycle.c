@@ -181,7 +181,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	if (!linked)
 		return;
 	/* rows that refer to these can go on, also those of other syncs */
-	scim_links_wake_waiting(view->sync->server);
+	scim_links_wake_referring(view->sync->server);
 	dlist_foreach_modify(iter, &p->syncs)
 	{
 		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);

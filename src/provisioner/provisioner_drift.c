@@ -206,6 +206,7 @@ repair(const Drift *drift, const char *found)
 						 "UPDATE scim._links SET state = CASE WHEN $4 THEN 'staged' WHEN $3 IS NULL THEN 'pending' ELSE 'linked' END,"
 						 " staged = CASE WHEN $4 THEN 'recreate' END, approval = NULL,"
 						 " remote_id = CASE WHEN $3 IS NOT NULL THEN remote_id END,"
+						 " formerly = CASE WHEN $3 IS NOT NULL THEN formerly ELSE coalesce(formerly, remote_id) END,"
 						 " wanted = CASE WHEN $3 IS NULL THEN acked END, doubt = CASE WHEN $3 IS NULL THEN 1 ELSE doubt END,"
 						 " acked = coalesce($3, '{}')::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'id', acked_hash = NULL,"
 						 " reason = CASE WHEN $4 THEN 'its resource has gone from the target, like too many in this hour: making it anew waits for scim.approve()'"

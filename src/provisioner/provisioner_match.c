@@ -160,7 +160,10 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, reactivate, 0, &update))
 		return scim_answer_succeed(ctx, "linked");
 	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
+	{
+		ctx->news->linked = true;
 		return scim_answer_store(ctx, "linked", "update is none of the actions of the sync", 0);
+	}
 	if (takes_out_of_use(ctx, resource))
 	{
 		/* like every change that does, it has to pass the delete guard */

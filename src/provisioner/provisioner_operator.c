@@ -107,7 +107,7 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 	}
 	scim_flight_end(flight);
 	if (linked && !dry)
-		scim_links_wake_waiting(ctx->view->sync->server);
+		scim_links_wake_referring(ctx->view->sync->server);
 }
 
 static void
@@ -330,7 +330,7 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 
 	/* a POST in flight may still come to something: its row stays in doubt */
 	restart_step(scope.links, "restart links",
-				 "UPDATE scim._links SET remote_id = NULL, acked = NULL, acked_hash = NULL, state = 'pending', reason = NULL,"
+				 "UPDATE scim._links SET remote_id = NULL, formerly = coalesce(formerly, remote_id), acked = NULL, acked_hash = NULL, state = 'pending', reason = NULL,"
 				 " next_at = pg_catalog.clock_timestamp(),"
 				 " staged = NULL, approval = NULL, gone_at = NULL WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL", sync->id);
 	restart_step(scope.escrows, "restart escrows",

@@ -102,6 +102,7 @@ static const Rows statements[WRITE_KINDS] = {
 		" acked_hash, refused, refused_until)"
 		LINK_IS_THERE
 		" ON CONFLICT (sync_id, source_key) DO UPDATE SET state = EXCLUDED.state, remote_id = EXCLUDED.remote_id,"
+		" formerly = CASE WHEN EXCLUDED.remote_id IS DISTINCT FROM l.remote_id THEN coalesce(l.formerly, l.remote_id) ELSE l.formerly END,"
 		" acked = coalesce(EXCLUDED.acked, l.acked), acked_hash = CASE WHEN EXCLUDED.acked IS NULL THEN l.acked_hash ELSE EXCLUDED.acked_hash END,"
 		" wanted = EXCLUDED.wanted, wanted_hash = EXCLUDED.wanted_hash, reason = EXCLUDED.reason, doubt = EXCLUDED.doubt, attempts = EXCLUDED.attempts,"
 		" next_at = CASE WHEN l.dirty AND l.intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE EXCLUDED.next_at END,"
