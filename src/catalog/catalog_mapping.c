@@ -166,6 +166,7 @@ add_slot(ScimResolve *ctx, const char *text, const ScimPath *path, const ScimSou
 
 			slot->subs[slot->nsubs] = scim_attr_sub(path->attr, key, strlen(key));
 			scim_constant_source(json_object_iter_value(iter), &slot->srcs[slot->nsubs]);
+			scim_mapping_check_several(ctx, text, slot->subs[slot->nsubs], &slot->srcs[slot->nsubs]);
 			keep(ctx, slot->subs[slot->nsubs]);
 			slot->nsubs++;
 		}
@@ -268,6 +269,7 @@ resolve_member(ScimResolve *ctx, const ScimResourceType *type, const char *text,
 	if (!path->attr->multi && (path->filter || leaf->type == SCIM_TYPE_COMPLEX))
 		scim_mapping_error(ctx, text, ERRCODE_INVALID_PARAMETER_VALUE, "a complex attribute is mapped by its sub-attributes");
 	scim_json_source(ctx, text, leaf, value, &src);
+	scim_mapping_check_several(ctx, text, leaf, &src);
 
 	if (path->attr == type->a_meta)
 	{

@@ -22,7 +22,7 @@
 #include "provider_internal.h"
 #include "../scim_guc.h"
 
-/* Rows past their time go a few at a time, once in so many writes of a process. */
+/* Rows past their time go a few at a time, once in so many new ones of a process. */
 #define PURGE_EVERY 256
 
 struct ScimAudit
@@ -143,20 +143,23 @@ nullable_text(const char *s, char *isnull)
 	return s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
+/* Rows that another process deletes are left to it. */
 static void
-purge(void)
+purge(int nrows)
 {
-	static int	writes = 0;
+	static int	rows = 0;
 	Oid			types[1] = {INT4OID};
 	Datum		values[1];
 
-	if (++writes % PURGE_EVERY != 0 || scim_audit_retention == 0)
+	rows += nrows;
+	if (rows < PURGE_EVERY || scim_audit_retention == 0)
 		return;
+	rows = 0;
 	values[0] = Int32GetDatum(scim_audit_retention);
 	(void) scim_own_execute("purge audit",
-							"DELETE FROM scim._audit a"
-							" WHERE a.id OPERATOR(pg_catalog.<) ((SELECT pg_catalog.min(o.id) FROM scim._audit o) OPERATOR(pg_catalog.+) 1000)"
-							" AND a.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1))",
+							"DELETE FROM scim._audit a WHERE a.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT o.id FROM scim._audit o"
+							" WHERE o.id OPERATOR(pg_catalog.<) ((SELECT pg_catalog.min(f.id) FROM scim._audit f) OPERATOR(pg_catalog.+) 1000)"
+							" AND o.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1)) FOR UPDATE SKIP LOCKED))",
 							1, types, values, NULL, false, 0);
 }
 
@@ -193,7 +196,7 @@ scim_audit_write(const ScimAudit *audit)
 							 12, types, values, nulls, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not write scim._audit");
 	}
-	purge();
+	purge(list_length(audit->entries));
 }
 
 /* ---- which attributes a write has changed ---- */
