@@ -106,6 +106,13 @@ typedef void (*shmem_request_hook_type) (void);
 #define member_can_set_role(member, role) is_member_of_role(member, role)
 #endif
 
+/* Until 16: no index was one that only summarizes. */
+#if PG_VERSION_NUM < 160000
+#define scim_insert_index_tuples(info, slot, estate) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
+#else
+#define scim_insert_index_tuples(info, slot, estate) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false)
+#endif
+
 /* Until 16: one function for each kind of object. */
 #if PG_VERSION_NUM < 160000
 #include "utils/acl.h"
@@ -171,6 +178,14 @@ scim_forbid_transaction_timeout(void)
 #define scim_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
 #else
 #define scim_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#endif
+
+/* Until 18: every check was enforced, and a result relation had them under another name. */
+#if PG_VERSION_NUM < 180000
+#define ri_CheckConstraintExprs ri_ConstraintExprs
+#define scim_check_is_enforced(check) ((check)->ccbin != NULL)
+#else
+#define scim_check_is_enforced(check) ((check)->ccenforced)
 #endif
 
 /* Until 18: an attribute behind the declaration, of another name. */

@@ -285,6 +285,29 @@ scim_own_role(void)
 	return owner;
 }
 
+/*
+ * An error leaves the identity to the (sub)transaction's abort, which puts
+ * user, security context and GUC level back to what they were when it began;
+ * the callers' own error paths do the rest.
+ */
+void
+scim_own_assume(ScimOwnIdentity *identity)
+{
+	Oid			owner = scim_own_role();
+
+	GetUserIdAndSecContext(&identity->saved_user, &identity->saved_context);
+	SetUserIdAndSecContext(owner, identity->saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	identity->guc_level = NewGUCNestLevel();
+	scim_identity_pin_settings();
+}
+
+void
+scim_own_restore(const ScimOwnIdentity *identity)
+{
+	AtEOXact_GUC(false, identity->guc_level);
+	SetUserIdAndSecContext(identity->saved_user, identity->saved_context);
+}
+
 /* Saved plans of statements on our own tables. */
 typedef struct OwnPlan
 {
@@ -301,14 +324,9 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	OwnPlan    *entry;
 	bool		found;
 	char		name[NAMEDATALEN];
-	Oid			owner;
-	Oid			saved_user;
-	int			saved_context;
-	int			guc_level;
+	ScimOwnIdentity identity;
 	int			code;
 	MemoryContext caller = CurrentMemoryContext;
-
-	owner = scim_own_role();
 
 	if (own_plans == NULL)
 	{
@@ -322,16 +340,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 								HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
 
-	/*
-	 * An error leaves the identity to the (sub)transaction's abort, which puts
-	 * user, security context and GUC level back to what they were when it
-	 * began; the callers' own error paths do the rest.
-	 */
-	GetUserIdAndSecContext(&saved_user, &saved_context);
-	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	guc_level = NewGUCNestLevel();
-	scim_identity_pin_settings();
-
+	scim_own_assume(&identity);
 	strlcpy(name, key, NAMEDATALEN);
 	entry = (OwnPlan *) hash_search(own_plans, name, HASH_FIND, &found);
 	if (!found)
@@ -359,8 +368,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 
 	/* SPI leaves its own current */
 	MemoryContextSwitchTo(caller);
-	AtEOXact_GUC(false, guc_level);
-	SetUserIdAndSecContext(saved_user, saved_context);
+	scim_own_restore(&identity);
 	return code;
 }
 
