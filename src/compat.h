@@ -113,6 +113,21 @@ typedef void (*shmem_request_hook_type) (void);
 #define scim_insert_index_tuples(info, slot, estate) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false)
 #endif
 
+/* Until 16: the locks of a process were in a list of another kind. */
+#if PG_VERSION_NUM < 160000
+#define scim_proclock_iter PROCLOCK *
+#define scim_proclocks_empty(list) SHMQueueEmpty(list)
+#define scim_proclocks_foreach(iter, list) \
+	for (iter = (PROCLOCK *) SHMQueueNext(list, list, offsetof(PROCLOCK, procLink)); iter; \
+		 iter = (PROCLOCK *) SHMQueueNext(list, &(iter)->procLink, offsetof(PROCLOCK, procLink)))
+#define scim_proclock_of(iter) (iter)
+#else
+#define scim_proclock_iter dlist_iter
+#define scim_proclocks_empty(list) dlist_is_empty(list)
+#define scim_proclocks_foreach(iter, list) dlist_foreach(iter, list)
+#define scim_proclock_of(iter) dlist_container(PROCLOCK, procLink, (iter).cur)
+#endif
+
 /* Until 16: one function for each kind of object. */
 #if PG_VERSION_NUM < 160000
 #include "utils/acl.h"
