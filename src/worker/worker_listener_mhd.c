@@ -400,7 +400,9 @@ on_connection(void *cls, struct MHD_Connection *connection, void **socket_contex
 		if (c->linger)
 			scim_linger_add(&server->lingers, c->fd, now_ms());
 		unlink_connection(c);
-		server->nconnections--;
+		/* nobody is left to be late: no need to wake up for it */
+		if (--server->nconnections == 0)
+			server->next_scan = NEVER;
 		*socket_context = NULL;
 		forget_request(c);
 		free(c->body);
