@@ -46,6 +46,7 @@ struct ScimAudit
 static void
 make_request_id(char *text)
 {
+	static const char digits[] = "0123456789abcdef";
 	uint8		bytes[16];
 
 	if (!pg_strong_random(bytes, sizeof(bytes)))
@@ -56,8 +57,10 @@ make_request_id(char *text)
 	{
 		if (i == 4 || i == 6 || i == 8 || i == 10)
 			*text++ = '-';
-		text += sprintf(text, "%02x", bytes[i]);
+		*text++ = digits[bytes[i] >> 4];
+		*text++ = digits[bytes[i] & 0x0f];
 	}
+	*text = '\0';
 }
 
 const char *
