@@ -100,7 +100,9 @@ void
 scim_connection_remove(ScimHttpRequest *c)
 {
 	unlink_connection(c);
-	c->server->nconnections--;
+	/* nobody is left to be late: no need to wake up for it */
+	if (--c->server->nconnections == 0)
+		c->server->next_scan = NEVER;
 }
 
 void
