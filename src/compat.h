@@ -153,6 +153,13 @@ typedef void (*shmem_request_hook_type) (void);
 	EnableDisableTrigger(rel, name, InvalidOid, when, false, false, ShareRowExclusiveLock)
 #endif
 
+/* Until 16: no list of the relations whose rows may be checked again. */
+#if PG_VERSION_NUM < 160000
+#define scim_epq_init(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#else
+#define scim_epq_init(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
+#endif
+
 /* Until 16: named otherwise. */
 #if PG_VERSION_NUM < 160000
 #define pgstat_get_local_beentry_by_index(i) pgstat_fetch_stat_local_beentry(i)
