@@ -85,6 +85,12 @@ typedef void (*shmem_request_hook_type) (void);
 #define scim_timeout_again(id, ms) ((void) 0)
 #endif
 
+/* Until 15: a variable, which is set when recovery is found to be over. */
+#if PG_VERSION_NUM < 150000
+#include "access/xlog.h"
+#define GetWALInsertionTimeLine() (RecoveryInProgress() ? 0 : ThisTimeLineID)
+#endif
+
 /*
  * What GetMemoryChunkSpace() counts beyond a chunk's usable bytes.  Until 16 it
  * was more; a server with assertions keeps the requested size there, too.

@@ -178,7 +178,7 @@ scim_links_forget_full(int64 sync_id, Datum entries)
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
 	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
-	" refused, refused_until"
+	" refused, refused_until, refused_tries"
 
 /* A column of text[] as a list of char *. */
 static List *
@@ -227,6 +227,7 @@ collect_links(int n)
 		links[i].refused = row_list(i, 15);
 		refused_until = row_datum(i, 16, &isnull);
 		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
+		links[i].refused_tries = DatumGetInt32(row_datum(i, 17, &isnull));
 	}
 	return links;
 }

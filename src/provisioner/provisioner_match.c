@@ -101,7 +101,7 @@ scim_answer_put(ScimAnswer *ctx, const json_t *resource)
 		scim_document_value(ctx->view->type, resource, rule->attrs[0]) == NULL)
 		return scim_answer_park(ctx, "parked", "what the target returns is no whole resource: it is not overwritten");
 	return scim_answer_go_on(flight, flight->action == SCIM_ACTION_DISABLE ? SCIM_PHASE_DISABLE : SCIM_PHASE_UPDATE, "PUT",
-				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->wanted));
+				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->full ? flight->full : flight->wanted));
 }
 
 /*
@@ -178,6 +178,7 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	flight->from = flight->link.acked = resource_text(resource);
 	flight->full = update.full;
 	flight->wanted = update.wanted;
+	flight->change = update.change;
 	flight->partial = update.partial;
 	if (update.read_first && ctx->response == NULL)
 		return scim_answer_go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);

@@ -58,6 +58,7 @@ static const char *const column_names[SCIM_LINK_COLUMNS] = {
 	[SCIM_LINK_APPROVAL] = "approval",
 	[SCIM_LINK_REFUSED] = "refused",
 	[SCIM_LINK_REFUSED_UNTIL] = "refused_until",
+	[SCIM_LINK_REFUSED_TRIES] = "refused_tries",
 	[SCIM_LINK_CHANGED_AT] = "changed_at",
 };
 
@@ -218,6 +219,7 @@ scim_link_rows_new(ScimLinkRows *rows, const char *key)
 	scim_link_rows_set(rows, SCIM_LINK_WAITING, BoolGetDatum(false), false);
 	scim_link_rows_set(rows, SCIM_LINK_DOUBT, Int32GetDatum(0), false);
 	scim_link_rows_set(rows, SCIM_LINK_ATTEMPTS, Int32GetDatum(0), false);
+	scim_link_rows_set(rows, SCIM_LINK_REFUSED_TRIES, Int32GetDatum(0), false);
 	scim_link_rows_set(rows, SCIM_LINK_NEXT_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	scim_link_rows_set(rows, SCIM_LINK_CHANGED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	MemoryContextSwitchTo(saved);
