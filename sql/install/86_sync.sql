@@ -44,8 +44,6 @@ CREATE UNIQUE INDEX _links_remote ON scim._links (sync_id, remote_id) WHERE remo
 CREATE INDEX _links_due ON scim._links (sync_id, lane, next_at) WHERE next_at IS NOT NULL;
 CREATE INDEX _links_formerly ON scim._links (sync_id) WHERE formerly IS NOT NULL AND remote_id IS NOT NULL;
 CREATE INDEX _links_waiting ON scim._links (sync_id) WHERE waiting;
-CREATE INDEX _links_unlinked ON scim._links (sync_id) WHERE remote_id IS NULL;
-CREATE INDEX _links_intent ON scim._links (sync_id) WHERE intent IS NOT NULL;
 REVOKE ALL ON TABLE scim._links FROM PUBLIC;
 COMMENT ON TABLE scim._links IS 'Internal: which resource of the target a row of a synced mapping is; see the view scim.sync_links.';
 COMMENT ON COLUMN scim._links.sync_id IS 'The sync.';

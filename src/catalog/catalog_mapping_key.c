@@ -681,7 +681,13 @@ scim_fit_reference(const ScimMapping *of, const ScimMapping *m, const char *path
 	if (next < columns->n)
 		does_not_fit(of, m, path, columns);
 	for (int i = 0; i < fitted.n; i++)
+	{
 		require_comparable(of, m, path, relid, &key->parts[i], fitted.attnums[i]);
+		/* what holds a key is not the scope's, whatever it is called */
+		for (int j = 0; scope && j < m->nscope; j++)
+			if (scope[j] && strcmp(scope[j], fitted.columns[i]) == 0)
+				scope[j] = NULL;
+	}
 	fitted.row = scim_key_columns_sql(&fitted, alias);
 	*columns = fitted;
 }

@@ -18,6 +18,9 @@
 /* Rows that one transaction takes up. */
 #define MAX_CLAIM 200
 
+/* Flights that are made ready, besides those for which there is room at the target. */
+#define MAX_LEAD 300
+
 /*
  * In ten minutes so many rows, and more than this share of them refused for
  * good, are no matter of rows any more.
@@ -135,6 +138,18 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 	}
 }
 
+/* A target that answers fast does not wait for rows to be read. */
+static void
+set_lead(ScimSyncRun *run, int64 now)
+{
+	int64		passed = Max(now - run->looked_at, 1);
+
+	if (run->nanswers == 0)
+		return;
+	run->lead = (int) Min(2 * SCIM_GATHER_MS * run->nanswers / passed, MAX_LEAD);
+	run->looked_at = now;
+}
+
 static void
 look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
 {
@@ -142,6 +157,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	bool		linked = false;
 	bool		learned;
 
+	set_lead(run, now);
 	scim_writes_gather(run->id);
 	dlist_foreach_modify(iter, &run->flights)
 	{
@@ -363,7 +379,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 			(links[i].doubt == 0 || view->server->list_scan))
 		{
 			ScimTargetNews news;
-			bool		over = scim_flight_match_list(view, flight, &news);
+			bool		over = scim_flight_match_list(view, flight, run->scan.total == 0, &news);
 
 			rescan = rescan || news.rescan;
 			if (over)
@@ -468,7 +484,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	}
 	scim_list_want(p, run, view, now);
 	creates = new_rows(run, view, now);
-	most = run->trial ? 1 : 2 * run->target->concurrency;
+	most = run->trial ? 1 : 2 * run->target->concurrency + run->lead;
 	if (run->target->bulk == SCIM_BULK_TRUE && !run->trial)
 		most = Max(most, 2 * Min(run->target->bulk_operations, SCIM_BULK_MOST));
 	room = most - run->nflights;

@@ -115,9 +115,9 @@ extern ScimFlight *scim_flight_of_target(MemoryContext parent, ScimPhase phase, 
 
 /*
  * Instead of the queries of a flight that begins with a match: look in what was
- * read of the target's list.  Returns as scim_flight_answer().
+ * read of the target's list ("empty": it had nobody).  Returns as scim_flight_answer().
  */
-extern bool scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, ScimTargetNews *news);
+extern bool scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, bool empty, ScimTargetNews *news);
 
 /* A flight that asks for a resource that nobody has, to see how the target answers. */
 extern ScimFlight *scim_flight_probe(MemoryContext parent, const ScimSyncView *view);

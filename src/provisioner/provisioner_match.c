@@ -362,18 +362,19 @@ scim_answer_matched(ScimAnswer *ctx)
 }
 
 bool
-scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, ScimTargetNews *news)
+scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, bool empty, ScimTargetNews *news)
 {
 	MemoryContext saved = MemoryContextSwitchTo(flight->context);
 	ScimAnswer ctx = {.view = view, .flight = flight, .now = GetCurrentTimestamp(), .news = news};
-	const json_t *wanted;
+	const json_t *wanted = NULL;
 	bool		over = false;
 	bool		known = false;
 
 	scim_heap_begin((size_t) scim_request_memory * 1024);
 	memset(news, 0, sizeof(*news));
-	wanted = scim_document_parse(flight->wanted);
-	for (flight->rule = 0; flight->rule < SCIM_MAX_RULES && !known; flight->rule++)
+	if (!empty)
+		wanted = scim_document_parse(flight->wanted);
+	for (flight->rule = 0; !empty && flight->rule < SCIM_MAX_RULES && !known; flight->rule++)
 	{
 		const ScimMatchRule *rule = &view->rules[flight->rule];
 		const json_t *found = NULL;

@@ -377,7 +377,7 @@ progress(int64 sync_id, text *key)
 						 " AND ($2 IS NULL OR d.keys IS NULL OR $2 OPERATOR(pg_catalog.=) ANY (d.keys)))"
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2)"
-						 " AND l.intent IS NOT NULL)"
+						 " AND l.next_at IS NOT NULL AND l.intent IS NOT NULL)"
 						 /* what changes while it is in flight or parked has one of the two; a deletion that is due in weeks is not waited for */
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2) AND l.next_at IS NOT NULL"

@@ -127,9 +127,12 @@ long
 scim_retry_wanted(const ScimClientResponse *response, long long now)
 {
 	long long	seconds;
-	long long	date = response->date ? scim_client_date(response->date) : -1;
+	long long	date;
 
+	if (response->retry_after == NULL && response->rate_reset == NULL)
+		return -1;
 	/* the target's clock is what its times are about */
+	date = response->date ? scim_client_date(response->date) : -1;
 	if (date > 0)
 		now = date;
 	if (response->retry_after)

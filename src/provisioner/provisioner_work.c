@@ -593,6 +593,18 @@ transact(ScimProvisioner *p, ScimSyncRun *run, WorkStep step, const char *what, 
 
 /* ---- what the worker calls ---- */
 
+/* When answers of a sync are to be looked at; PG_INT64_MAX: there are none. */
+static int64
+answers_due(const ScimSyncRun *run)
+{
+	if (run->nanswers == 0)
+		return PG_INT64_MAX;
+	/* nothing is under way that could be waited for */
+	if (run->nanswers >= SCIM_GATHER_ANSWERS || run->target == NULL || run->target->in_flight == 0)
+		return 0;
+	return run->answered_at + SCIM_GATHER_MS;
+}
+
 static ScimSyncRun *
 next_to_work(ScimProvisioner *p, int64 now)
 {
@@ -602,7 +614,7 @@ next_to_work(ScimProvisioner *p, int64 now)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 
-		if (run->nanswers > 0 || run->due_at <= now)
+		if (answers_due(run) <= now || run->due_at <= now)
 			return run;
 	}
 	return NULL;
@@ -714,10 +726,12 @@ void
 scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 {
 	ScimFlight *flight = (ScimFlight *) response->tag;
+	int64		now = scim_run_now();
 
-	scim_target_answered(flight->target, response, scim_run_now());
+	scim_target_answered(flight->target, response, now);
 	flight->response = response;
-	flight->run->nanswers++;
+	if (flight->run->nanswers++ == 0)
+		flight->run->answered_at = now;
 }
 
 void *
@@ -743,7 +757,7 @@ scim_provisioner_wait(ScimProvisioner *p)
 	dlist_foreach(iter, &p->syncs)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
-		int64		due = run->nanswers > 0 ? now : run->due_at;
+		int64		due = Min(answers_due(run), run->due_at);
 		dlist_iter	inner;
 
 		/* a request that is held back */
