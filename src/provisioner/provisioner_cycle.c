@@ -93,6 +93,14 @@ weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
 		stop(run, sync, psprintf("the target has refused %d of %d rows", run->parked, run->finished));
 }
 
+static void
+reached(ScimSyncRun *run, const ScimSync *sync)
+{
+	if (run->target->unreached > 0 && run->wanted && sync->state == SCIM_SYNC_ACTIVE)
+		scim_run_tell(sync, NULL);
+	scim_target_reached(run->target);
+}
+
 /* What an answer says of the target. */
 static void
 hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const ScimTargetNews *news, int64 now)
@@ -127,14 +135,14 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 		case SCIM_VERDICT_REFUSED:
 			if (token)
 				stop(run, sync, psprintf("the token endpoint refuses the client (%s)", news->reason));
-			scim_target_reached(target);
+			reached(run, sync);
 			return;
 		case SCIM_VERDICT_OK:
 			run->forbidden = 0;
 			target->renewed = target->renewed && token;
 			/* FALLTHROUGH */
 		default:
-			scim_target_reached(target);
+			reached(run, sync);
 	}
 }
 
