@@ -49,6 +49,7 @@ typedef struct ScimSyncView
 	ScimSelection *selection;	/* what clients may write */
 	bool		can_disable;	/* resources of this type have `active` */
 	bool		active_mapped;	/* and the mapping has a source for it */
+	bool		as_stored;		/* documents are what the store says of rows, without schemas and id */
 	ScimDiffStyle style;
 	int			update_method;	/* ScimUpdateMethod, for this type */
 	int			nrules;

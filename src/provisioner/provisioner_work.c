@@ -93,6 +93,7 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 	if (!flight->part)
 		scim_client_release(flight->response);
 	flight->part = false;
+	flight->parsed = NULL;
 	flight->response = NULL;
 	flight->carrier = NULL;
 	/* its request is over, or the target would be thought to answer it again */
