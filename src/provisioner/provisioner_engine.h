@@ -142,6 +142,9 @@ extern char *scim_overlay(const ScimSyncView *view, const json_t *current, const
 
 /* ---- links (provisioner_link.c) ---- */
 
+/* What is gone, what has changed, what is new. */
+#define SCIM_LANES 3
+
 typedef struct ScimLink
 {
 	const char *key;
@@ -161,6 +164,8 @@ typedef struct ScimLink
 	const char *reason;
 	List	   *refused;		/* char *: references that the target refuses, */
 	TimestampTz refused_until;	/* and when they are tried again */
+	int			lane;
+	TimestampTz next_at;		/* 0: when its row changes */
 } ScimLink;
 
 /* What a link becomes when a flight ends or needs no request. */
@@ -191,7 +196,7 @@ extern ScimLink *scim_links_page(int64 sync_id, const char *after, int limit, in
 extern Datum scim_links_full_entries(int64 sync_id);
 extern void scim_links_forget_full(int64 sync_id, Datum entries);
 /* "linked": not those that are new. */
-extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, int *n);
+extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, const TimestampTz *from, int *n);
 /* The link of a key, made if it is not there, locked; raises 55006 if a request is in flight. */
 extern ScimLink *scim_link_lock(int64 sync_id, const char *key);
 extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n);

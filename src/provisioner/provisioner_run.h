@@ -89,6 +89,7 @@ typedef struct ScimSyncRun
 	char		slow_key[SCIM_SLOW_KEY];	/* row that takes too long by itself: it is left out once; "": none */
 	bool		skipped;		/* in this transaction */
 	int			ends;			/* of the process, by this sync, since something was read in time */
+	TimestampTz due_from[SCIM_LANES];	/* what was due before is taken up; 0: nothing is known */
 	bool		idle_rows;		/* nearly all rows taken up last needed no request */
 	bool		claimed;		/* this process holds the lock of the sync */
 	bool		recovered;		/* what another process left in flight was looked at */

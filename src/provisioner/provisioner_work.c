@@ -151,6 +151,7 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 	dlist_foreach_modify(iter, &run->flights)
 		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
+	memset(run->due_from, 0, sizeof(run->due_from));
 	run->scan.state = SCIM_SCAN_NONE;
 	run->drift = SCIM_DRIFT_NONE;
 	run->reconcile_links = false;
