@@ -274,13 +274,19 @@ reconcile_rows(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
 	const char **keys;
 	int			page = scim_watch_page(run, SCIM_RECONCILE_PAGE);
-	int			n = scim_store_keys(&view->target, run->reconciled, page, NULL, &keys);
+	bool		in_scope;
+	int			n = scim_documents_keys(view, run->reconciled, page, &keys, &in_scope);
 
 	if (run->reconciled == NULL)
+	{
 		begin_reconcile(p, run);
+		run->any_rows = run->any_in_scope = false;
+	}
+	run->any_rows = run->any_rows || n > 0;
+	run->any_in_scope = run->any_in_scope || in_scope;
 	/* an empty source, or a scope that nobody is in, is more likely a mistake than the end of everybody */
-	if (run->reconciled == NULL && (n == 0 || scim_scope_is_empty(view)))
-		scim_guard_stage_all(run->id, n == 0 ? "the source has no rows" : "no row is in the scope of the sync");
+	if (n < page && !(run->any_rows && run->any_in_scope))
+		scim_guard_stage_all(run->id, run->any_rows ? "no row is in the scope of the sync" : "the source has no rows");
 	if (n > 0)
 		scim_links_add(run->id, keys, n);
 	set_reconciled(p, run, n == page ? keys[n - 1] : NULL);

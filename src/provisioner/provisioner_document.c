@@ -577,7 +577,10 @@ typedef struct Reading
 	const ScimSyncView *view;
 	ScimDocument *documents;
 	int			n;
-	bool		empty;
+	const char *after;			/* read_keys */
+	int			limit;
+	const char **keys;
+	bool		in_scope;
 } Reading;
 
 static void
@@ -691,19 +694,26 @@ scim_documents_read(const ScimSyncView *view, const char *const *keys, int n)
 }
 
 static void
-read_scope(Reading *reading)
+read_keys(Reading *reading)
 {
-	const char **keys;
-
-	reading->empty = scim_store_keys(&reading->view->target, NULL, 1, reading->view->sync->scope, &keys) == 0;
+	reading->n = scim_store_keys(&reading->view->target, reading->after, reading->limit, reading->view->sync->scope,
+								 &reading->keys, &reading->in_scope);
 }
 
-bool
-scim_scope_is_empty(const ScimSyncView *view)
+int
+scim_documents_keys(const ScimSyncView *view, const char *after, int limit, const char ***keys, bool *in_scope)
 {
-	Reading		reading = {.view = view};
+	Reading		reading = {.view = view, .after = after, .limit = limit};
+	bool		any;
 
-	return view->sync->scope && in_subtransaction(read_scope, &reading) == ERRCODE_SUCCESSFUL_COMPLETION && reading.empty;
+	if (view->sync->scope && in_subtransaction(read_keys, &reading) == ERRCODE_SUCCESSFUL_COMPLETION)
+	{
+		*keys = reading.keys;
+		*in_scope = reading.in_scope;
+		return reading.n;
+	}
+	*in_scope = true;
+	return scim_store_keys(&view->target, after, limit, NULL, keys, &any);
 }
 
 /* ---- matching ---- */

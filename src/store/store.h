@@ -113,10 +113,11 @@ extern void scim_store_collect(const ScimEndpointType *target, const char *const
 
 /*
  * The next keys behind "after" (NULL: from the beginning), as text, in their
- * order; returns how many, at most "limit".  "condition": see scim_store_collect.
+ * order; returns how many, at most "limit".  "condition": see scim_store_collect;
+ * *any: it holds for one of them.
  */
 extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char *condition,
-							const char ***keys);
+							const char ***keys, bool *any);
 
 /* A deleted resource of the built-in store, taken out of scim._deleted to come back. */
 typedef struct ScimRevival

@@ -686,7 +686,7 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 
 int
 scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char *condition,
-				const char ***keys)
+				const char ***keys, bool *any)
 {
 	const ScimMapping *m = target->mapping;
 	ScimSql		sql;
@@ -696,11 +696,12 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 	scim_store_push_snapshot();
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.id.expr, m->relation);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text", m->key.id.expr);
+	if (condition)
+		appendStringInfo(&sql.text, ", (%s\n) IS TRUE", condition);
+	appendStringInfo(&sql.text, " FROM %s r WHERE ", m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
 	appendStringInfo(&sql.text, " AND %s IS NOT NULL", m->key.id.expr);
-	if (condition)
-		appendStringInfo(&sql.text, " AND (%s\n) IS TRUE", condition);
 	if (after)
 		appendStringInfo(&sql.text, " AND %s", scim_sql_id_after(m, false, scim_sql_id(&sql, m, after)));
 	appendStringInfo(&sql.text, " ORDER BY %s LIMIT $%d::pg_catalog.int8",
@@ -708,8 +709,14 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
 	n = (int) SPI_processed;
 	*keys = palloc(sizeof(char *) * Max(n, 1));
+	*any = condition == NULL && n > 0;
 	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
 		(*keys)[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		*any = *any || DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+	}
 	PopActiveSnapshot();
 	return n;
 }

@@ -41,7 +41,7 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$t->node->append_conf('postgresql.conf', "scim.allowed_targets = '127.0.0.1'\n");
 	$t->node->reload;
 	$s->becomes_same($peer, 'barred', 'allowed', 10);
-	is($s->sql("SELECT reason IS NULL FROM scim.sync_status WHERE name = 'barred'"), 't', 'nothing is wrong any more');
+	ok($s->poll("SELECT reason IS NULL FROM scim.sync_status WHERE name = 'barred'", 't', 10), 'nothing is wrong any more');
 	$s->sql("SELECT scim.drop_sync('barred')");
 }
 
