@@ -225,6 +225,7 @@ typedef struct Level
 typedef struct Scan
 {
 	const char *text;
+	bool		stored;			/* decimals are as they are */
 	size_t		need;			/* bytes */
 	size_t		longest;		/* what the lexer keeps at most */
 	size_t		string;			/* the token before is a string with so many bytes between its quotes ... */
@@ -284,7 +285,7 @@ scan_value(Scan *scan, const Token *token, size_t len, ScimError *err)
 			scan->string = length - 2;
 			break;
 		case TOKEN_NUMBER:
-			if (!check_number(scan->text, token, err))
+			if (!scan->stored && !check_number(scan->text, token, err))
 				return false;
 			scan->need += SCIM_PIECE(NUMBER_SIZE);
 			length++;			/* the lexer looks ahead */
@@ -304,8 +305,8 @@ scan_value(Scan *scan, const Token *token, size_t len, ScimError *err)
  * The pass over text[start, len); *need is what jansson will allocate at most.
  * Where brackets do not match, jansson stops, or has stopped before.
  */
-bool
-scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimError *err)
+static bool
+scan_text(const char *text, size_t start, size_t len, bool stored, size_t *need, ScimError *err)
 {
 	Scan		scan;
 	Token		token;
@@ -317,6 +318,7 @@ scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimErr
 	if (!scim_utf8_valid(text, len, &bad))
 		return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) bad, "the body is not valid UTF-8");
 	scan.text = text;
+	scan.stored = stored;
 	scan.need = SCIM_PIECE(LEXER_SIZE);
 	scan.longest = 0;
 	scan.string = 0;
@@ -362,6 +364,12 @@ scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimErr
 		scan.need += SCIM_PIECE(2 * size);
 	*need = scan.need;
 	return true;
+}
+
+bool
+scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimError *err)
+{
+	return scan_text(text, start, len, false, need, err);
 }
 
 /* ---- what jansson lets pass ---- */
@@ -459,8 +467,8 @@ parse_failed(const char *text, size_t start, size_t len, const json_error_t *err
 	scim_fail_at(err, 400, scim_type, (int) token.start, "%s", detail);
 }
 
-json_t *
-scim_json_parse(const char *text, size_t len, ScimError *err)
+static json_t *
+parse(const char *text, size_t len, bool stored, ScimError *err)
 {
 	ScimCoreFrame frame;
 	json_t	   *value;
@@ -471,7 +479,7 @@ scim_json_parse(const char *text, size_t len, ScimError *err)
 	/* RFC 8259 8.1: a byte order mark may be ignored */
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
 		start = 3;
-	if (!scim_json_scan(text, start, len, &need, err))
+	if (!scan_text(text, start, len, stored, &need, err))
 		return NULL;
 	scim_core_enter(&frame);
 	value = NULL;
@@ -488,4 +496,16 @@ scim_json_parse(const char *text, size_t len, ScimError *err)
 	}
 	scim_core_leave(&frame);
 	return value;
+}
+
+json_t *
+scim_json_parse(const char *text, size_t len, ScimError *err)
+{
+	return parse(text, len, false, err);
+}
+
+json_t *
+scim_json_parse_stored(const char *text, size_t len, ScimError *err)
+{
+	return parse(text, len, true, err);
 }

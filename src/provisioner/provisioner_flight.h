@@ -55,12 +55,13 @@ typedef struct ScimFlight
 	const char *match_paths[SCIM_MAX_RULES];
 	const char *create_body;
 	const char *from;			/* UPDATE: document that the target has at the beginning, or NULL */
-	const char *full;			/* and the one that it should have when all steps are done */
+	const char *full;			/* and the row's, towards which all steps lead */
 	int			most;			/* changes of references in a request, after a larger one was refused; 0: any */
 	bool		too_large;		/* because it was too large */
 	const char *strange;		/* method that was answered 404 with a page for people: perhaps there is none, or NULL */
 	const char *wanted;			/* document that the target has at the end */
 	const char *created;		/* document that a POST sends, if that is not all of it */
+	ScimChange	change;			/* of the next request that writes */
 	bool		partial;		/* more follows after this flight */
 	bool		deactivates;	/* the resource is out of use afterwards */
 	ScimLinkUpdate link;		/* as it was; becomes what is stored */
@@ -84,6 +85,7 @@ typedef struct ScimFlight
 typedef struct ScimTargetNews
 {
 	ScimVerdict verdict;
+	int			status;			/* of the answer; 0: none */
 	long		wait_ms;		/* ask nothing before; -1: nothing was said */
 	const char *reason;
 	bool		linked;			/* a row has become known to the target */

@@ -176,7 +176,7 @@ scim_links_forget_full(int64 sync_id, Datum entries)
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
 	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
-	" refused, refused_until, lane, next_at"
+	" refused, refused_until, refused_tries, lane, next_at"
 
 /* A column of text[] as a list of char *. */
 static List *
@@ -226,8 +226,9 @@ collect_links(int n)
 		links[i].refused = row_list(i, 15);
 		refused_until = row_datum(i, 16, &isnull);
 		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
-		links[i].lane = DatumGetInt16(row_datum(i, 17, &isnull));
-		next_at = row_datum(i, 18, &isnull);
+		links[i].refused_tries = DatumGetInt32(row_datum(i, 17, &isnull));
+		links[i].lane = DatumGetInt16(row_datum(i, 18, &isnull));
+		next_at = row_datum(i, 19, &isnull);
 		links[i].next_at = isnull ? 0 : DatumGetTimestampTz(next_at);
 	}
 	return links;
@@ -372,21 +373,71 @@ scim_links_remote_ids(int64 sync_id, const char *const *keys, int n)
 	return ids;
 }
 
+/* Rows of all syncs to a server, in a moment: together with what else comes meanwhile. */
+#define LINKS_OF_SERVER \
+	" FROM scim._syncs s WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id"
+#define IN_A_MOMENT "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second')"
+
 /*
- * A row has come to be known at the target: those that wait for such a row are
- * looked at in a moment, together with what else comes meanwhile.
+ * Rows that have another resource than before: whatever was sent with the old
+ * id is looked at again, and whatever is in flight may have it.
+ */
+static void
+wake_outdated(const char *server)
+{
+	Oid			types[2] = {TEXTOID, TEXTARRAYOID};
+	Datum		values[2] = {CStringGetTextDatum(server)};
+	const char **ids;
+	int			n = execute("changed ids",
+							"SELECT l.formerly, l.formerly OPERATOR(pg_catalog.<>) l.remote_id FROM scim._links l, scim._syncs s"
+							" WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id"
+							" AND l.formerly IS NOT NULL AND l.remote_id IS NOT NULL",
+							1, types, values, NULL, SPI_OK_SELECT);
+	int			nchanged = 0;
+
+	if (n == 0)
+		return;
+	ids = palloc(sizeof(char *) * n);
+	for (int i = 0; i < n; i++)
+		ids[i] = row_text(i, 1);
+	values[1] = text_array(ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		if (DatumGetBool(row_datum(i, 2, &isnull)))
+			ids[nchanged++] = ids[i];
+	}
+	(void) execute("forget former ids",
+				   "UPDATE scim._links l SET formerly = NULL" LINKS_OF_SERVER
+				   " AND l.formerly OPERATOR(pg_catalog.=) ANY ($2) AND l.formerly IS NOT NULL AND l.remote_id IS NOT NULL",
+				   2, types, values, NULL, SPI_OK_UPDATE);
+	if (nchanged == 0)
+		return;
+	values[1] = text_array(ids, nchanged);
+	(void) execute("wake outdated",
+				   "UPDATE scim._links l SET dirty = l.intent IS NOT NULL OR l.state OPERATOR(pg_catalog.=) 'parked',"
+				   " lane = CASE WHEN l.remote_id IS NULL THEN l.lane ELSE 1 END,"
+				   " next_at = CASE WHEN l.intent IS NULL THEN " IN_A_MOMENT " ELSE l.next_at END" LINKS_OF_SERVER
+				   " AND (l.intent IS NOT NULL OR pg_catalog.jsonb_path_exists(l.acked, '$.**.value ? (@ == $ids[*])',"
+				   " pg_catalog.jsonb_build_object('ids', pg_catalog.to_jsonb($2))))",
+				   2, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/*
+ * Rows have come to be known at the target: those that wait for such a row, and
+ * those that know it by another id, are looked at again.
  */
 void
-scim_links_wake_waiting(const char *server)
+scim_links_wake_referring(const char *server)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {CStringGetTextDatum(server)};
 
+	wake_outdated(server);
 	(void) execute("wake waiting",
-				   "UPDATE scim._links l SET next_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'"
-				   " FROM scim._syncs s WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id AND l.waiting"
-				   " AND l.intent IS NULL AND (l.next_at IS NULL"
-				   " OR l.next_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'))",
+				   "UPDATE scim._links l SET next_at = " IN_A_MOMENT LINKS_OF_SERVER " AND l.waiting"
+				   " AND l.intent IS NULL AND (l.next_at IS NULL OR l.next_at OPERATOR(pg_catalog.>) " IN_A_MOMENT ")",
 				   1, types, values, NULL, SPI_OK_UPDATE);
 }
 

@@ -106,7 +106,7 @@ scim_answer_put(ScimAnswer *ctx, const json_t *resource)
 		scim_document_value(ctx->view->type, resource, rule->attrs[0]) == NULL)
 		return scim_answer_park(ctx, "parked", "what the target returns is no whole resource: it is not overwritten");
 	return scim_answer_go_on(flight, flight->action == SCIM_ACTION_DISABLE ? SCIM_PHASE_DISABLE : SCIM_PHASE_UPDATE, "PUT",
-				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->wanted));
+				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->full ? flight->full : flight->wanted));
 }
 
 /*
@@ -165,7 +165,10 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, reactivate, 0, &update))
 		return scim_answer_succeed(ctx, "linked");
 	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
+	{
+		ctx->news->linked = true;
 		return scim_answer_store(ctx, "linked", "update is none of the actions of the sync", 0);
+	}
 	if (takes_out_of_use(ctx, resource))
 	{
 		/* like every change that does, it has to pass the delete guard */
@@ -180,6 +183,7 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	flight->from = flight->link.acked = resource_text(resource);
 	flight->full = update.full;
 	flight->wanted = update.wanted;
+	flight->change = update.change;
 	flight->partial = update.partial;
 	if (update.read_first && ctx->response == NULL)
 		return scim_answer_go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);

@@ -68,6 +68,8 @@ scim_retry_verdict(const ScimClientResponse *response)
 	}
 	if (response->status >= 200 && response->status < 300)
 		return SCIM_VERDICT_OK;
+	if (response->status >= 300 && response->status < 400)
+		return SCIM_VERDICT_MOVED;
 	if (response->status >= 500)
 		return SCIM_VERDICT_TRANSIENT;
 	return SCIM_VERDICT_REFUSED;
@@ -89,6 +91,7 @@ scim_retry_verdict_name(ScimVerdict verdict)
 		[SCIM_VERDICT_CHANGED] = "changed",
 		[SCIM_VERDICT_TOO_LARGE] = "too large",
 		[SCIM_VERDICT_UNSUPPORTED] = "unsupported",
+		[SCIM_VERDICT_MOVED] = "moved",
 		[SCIM_VERDICT_REFUSED] = "refused",
 		[SCIM_VERDICT_BARRED] = "barred",
 	};

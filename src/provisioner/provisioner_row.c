@@ -37,6 +37,7 @@ static const char *const column_names[SCIM_LINK_COLUMNS] = {
 	[SCIM_LINK_SYNC_ID] = "sync_id",
 	[SCIM_LINK_SOURCE_KEY] = "source_key",
 	[SCIM_LINK_REMOTE_ID] = "remote_id",
+	[SCIM_LINK_FORMERLY] = "formerly",
 	[SCIM_LINK_STATE] = "state",
 	[SCIM_LINK_REASON] = "reason",
 	[SCIM_LINK_ACKED] = "acked",
@@ -57,6 +58,7 @@ static const char *const column_names[SCIM_LINK_COLUMNS] = {
 	[SCIM_LINK_APPROVAL] = "approval",
 	[SCIM_LINK_REFUSED] = "refused",
 	[SCIM_LINK_REFUSED_UNTIL] = "refused_until",
+	[SCIM_LINK_REFUSED_TRIES] = "refused_tries",
 	[SCIM_LINK_CHANGED_AT] = "changed_at",
 };
 
@@ -217,6 +219,7 @@ scim_link_rows_new(ScimLinkRows *rows, const char *key)
 	scim_link_rows_set(rows, SCIM_LINK_WAITING, BoolGetDatum(false), false);
 	scim_link_rows_set(rows, SCIM_LINK_DOUBT, Int32GetDatum(0), false);
 	scim_link_rows_set(rows, SCIM_LINK_ATTEMPTS, Int32GetDatum(0), false);
+	scim_link_rows_set(rows, SCIM_LINK_REFUSED_TRIES, Int32GetDatum(0), false);
 	scim_link_rows_set(rows, SCIM_LINK_NEXT_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	scim_link_rows_set(rows, SCIM_LINK_CHANGED_AT, TimestampTzGetDatum(GetCurrentTimestamp()), false);
 	MemoryContextSwitchTo(saved);

@@ -34,6 +34,9 @@
 /* Why a sync stops that was not started in this database. */
 #define ELSEWHERE "it was started in another server or database, of which this may be a copy"
 
+/* Or in this one, when it knew more. */
+#define RESTORED "this server was restored to an earlier state"
+
 /* Why one stops that never comes to an end. */
 #define ENDLESS "code of its mapping goes on after its time, again and again"
 
@@ -313,13 +316,31 @@ usable_server(const ScimSync *sync, const char **secret, const char **problem)
 	return *secret ? server : NULL;
 }
 
+/* May this server send for the sync?  If not, it pauses until a person has looked. */
+static bool
+is_at_home(const ScimSync *sync)
+{
+	ScimHome	home = scim_guard_home(sync->home);
+	const char *reason = home == SCIM_HOME_RESTORED ? RESTORED : ELSEWHERE;
+
+	if (home == SCIM_HOME_PROMOTED)
+		(void) scim_guard_settle(sync);
+	if (home == SCIM_HOME_HERE || home == SCIM_HOME_PROMOTED)
+		return true;
+	scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, reason);
+	ereport(WARNING,
+			(errmsg("scim: sync \"%s\" is paused: %s", sync->name, reason),
+			 errhint("SELECT * FROM scim.plan(...); then scim.resume_sync(...)."),
+			 errhidestmt(true), errhidecontext(true)));
+	return false;
+}
+
 /*
  * Look which syncs are active, and at their servers.  In a transaction.
  */
 static void
 refresh_syncs(ScimProvisioner *p)
 {
-	const char *home = scim_guard_home();
 	dlist_mutable_iter iter;
 	ListCell   *lc;
 
@@ -335,15 +356,8 @@ refresh_syncs(ScimProvisioner *p)
 		const ScimServer *server = usable_server(sync, &secret, &problem);
 
 		strlcpy(run->name, sync->name, sizeof(run->name));
-		if (sync->home == NULL || strcmp(sync->home, home) != 0)
-		{
-			scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, ELSEWHERE);
-			ereport(WARNING,
-					(errmsg("scim: sync \"%s\" is paused: %s", sync->name, ELSEWHERE),
-					 errhint("SELECT * FROM scim.plan(...); then scim.resume_sync(...)."),
-					 errhidestmt(true), errhidecontext(true)));
+		if (!is_at_home(sync))
 			continue;
-		}
 		if (server == NULL)
 		{
 			scim_run_tell(sync, problem);

@@ -39,10 +39,12 @@ typedef struct Intent
 /* Rows of the log. */
 enum
 {
-	LOG_KEY, LOG_AT, LOG_ACTION, LOG_METHOD, LOG_PATH, LOG_STATUS, LOG_VERDICT, LOG_DETAIL, LOG_LATENCY, LOG_HELD_UNTIL, LOG_COLUMNS
+	LOG_KEY, LOG_AT, LOG_ACTION, LOG_METHOD, LOG_PATH, LOG_STATUS, LOG_VERDICT, LOG_DETAIL, LOG_LATENCY, LOG_HELD_UNTIL,
+	LOG_BEFORE, LOG_AFTER, LOG_OLD_VALUES, LOG_NEW_VALUES, LOG_COLUMNS
 };
 
-static const Oid log_types[LOG_COLUMNS] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID};
+static const Oid log_types[LOG_COLUMNS] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID,
+TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 
 typedef struct Writes
 {
@@ -189,6 +191,19 @@ write_intent(ScimLinkRows *rows, const Intent *intent, TimestampTz now)
 	scim_link_rows_update(rows);
 }
 
+/* The resource of a link; the id of one that is lost is remembered (scim_links_wake_referring). */
+static void
+set_remote_id(ScimLinkRows *rows, const char *remote_id)
+{
+	bool		isnull;
+	Datum		old = scim_link_rows_get(rows, SCIM_LINK_REMOTE_ID, &isnull);
+
+	if (!isnull && !has_value(rows, SCIM_LINK_FORMERLY) &&
+		(remote_id == NULL || strcmp(TextDatumGetCString(old), remote_id) != 0))
+		scim_link_rows_set(rows, SCIM_LINK_FORMERLY, old, false);
+	set_text(rows, SCIM_LINK_REMOTE_ID, remote_id);
+}
+
 static void
 write_link(ScimLinkRows *rows, const ScimLinkUpdate *link, TimestampTz now)
 {
@@ -199,12 +214,11 @@ write_link(ScimLinkRows *rows, const ScimLinkUpdate *link, TimestampTz now)
 	/* a row that has changed meanwhile is due at once */
 	again = is_set(rows, SCIM_LINK_DIRTY) && has_value(rows, SCIM_LINK_INTENT);
 	set_text(rows, SCIM_LINK_STATE, link->state);
-	set_text(rows, SCIM_LINK_REMOTE_ID, link->remote_id);
+	set_remote_id(rows, link->remote_id);
 	if (link->acked)
-	{
 		set_json(rows, SCIM_LINK_ACKED, link->acked);
-		set_hash(rows, SCIM_LINK_ACKED_HASH, scim_text_hash(link->acked));
-	}
+	if (link->acked_hash || link->acked)
+		set_hash(rows, SCIM_LINK_ACKED_HASH, link->acked_hash ? link->acked_hash : scim_text_hash(link->acked));
 	set_json(rows, SCIM_LINK_WANTED, link->wanted);
 	set_hash(rows, SCIM_LINK_WANTED_HASH, link->wanted_hash);
 	set_text(rows, SCIM_LINK_REASON, link->reason);
@@ -221,6 +235,7 @@ write_link(ScimLinkRows *rows, const ScimLinkUpdate *link, TimestampTz now)
 	set_text(rows, SCIM_LINK_APPROVAL, link->approval);
 	set_list(rows, SCIM_LINK_REFUSED, link->refused);
 	set_time(rows, SCIM_LINK_REFUSED_UNTIL, link->refused_until);
+	scim_link_rows_set(rows, SCIM_LINK_REFUSED_TRIES, Int32GetDatum(link->refused_tries), false);
 	set_text(rows, SCIM_LINK_INTENT, NULL);
 	set_time(rows, SCIM_LINK_INTENT_AT, 0);
 	scim_link_rows_set(rows, SCIM_LINK_DIRTY, BoolGetDatum(false), false);
@@ -306,9 +321,14 @@ write_log(Writes *writes)
 		values[i + 1] = column_array(writes, i);
 	}
 	if (scim_own_execute("log attempts",
-						 "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until)"
-						 " SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-						 " pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11)) u",
+						 "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until,"
+						 " before, after, old_values, new_values)"
+						 " SELECT $1, u.key, u.at, u.action, u.method, u.path, u.status, u.verdict, u.detail, u.latency_ms, u.held_until,"
+						 " u.before::pg_catalog.text[], u.after::pg_catalog.text[], u.old_values::pg_catalog.jsonb, u.new_values::pg_catalog.jsonb"
+						 " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+						 " pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+						 " pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
+						 " u (key, at, action, method, path, status, verdict, detail, latency_ms, held_until, before, after, old_values, new_values)",
 						 LOG_COLUMNS + 1, types, values, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not write scim._attempts");
 	writes->nlog = 0;
@@ -460,6 +480,7 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	link->acked = copied(update->acked);
 	link->wanted = copied(update->wanted);
 	link->wanted_hash = copied(update->wanted_hash);
+	link->acked_hash = copied(update->acked_hash);
 	link->reason = copied(update->reason);
 	link->staged = copied(update->staged);
 	link->approval = copied(update->approval);
@@ -526,7 +547,8 @@ scim_link_of_gone(int64 sync_id, const char *key, bool drop)
 
 void
 scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until)
+				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until,
+				 const ScimChange *change)
 {
 	Writes	   *writes = writes_for(sync_id);
 	MemoryContext saved = MemoryContextSwitchTo(writes->context);
@@ -553,6 +575,10 @@ scim_attempt_log(int64 sync_id, const char *key, const char *action, const char 
 	put_text(writes, LOG_DETAIL, detail && detail[0] ? detail : NULL);
 	put(writes, LOG_LATENCY, Float8GetDatum(response->ms), false);
 	put_time(writes, LOG_HELD_UNTIL, held_until);
+	put_text(writes, LOG_BEFORE, change ? change->before : NULL);
+	put_text(writes, LOG_AFTER, change ? change->after : NULL);
+	put_text(writes, LOG_OLD_VALUES, change ? change->old_values : NULL);
+	put_text(writes, LOG_NEW_VALUES, change ? change->new_values : NULL);
 	writes->nlog++;
 	MemoryContextSwitchTo(saved);
 	finish(writes);
