@@ -113,9 +113,10 @@ extern void scim_store_collect(const ScimEndpointType *target, const char *const
 
 /*
  * The next keys behind "after" (NULL: from the beginning), as text, in their
- * order; returns how many, at most "limit".
+ * order; returns how many, at most "limit".  "condition": see scim_store_collect.
  */
-extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys);
+extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char *condition,
+							const char ***keys);
 
 /* A deleted resource of the built-in store, taken out of scim._deleted to come back. */
 typedef struct ScimRevival
