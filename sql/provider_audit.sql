@@ -50,6 +50,16 @@ SELECT count(*) FROM scim._audit;
 RESET ROLE;
 UPDATE scim._audit SET status = 200;
 TRUNCATE scim._audit;
+-- a trigger of whoever installed the extension sees each row
+CREATE FUNCTION pg_temp.see() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	RAISE WARNING '% % %', NEW.method, NEW.resource_type, NEW.attributes;
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER see BEFORE INSERT ON scim._audit FOR EACH ROW EXECUTE FUNCTION pg_temp.see();
+SELECT pg_temp.send('POST', '/Bulk', '{"Operations":[{"method":"POST","path":"/Users","bulkId":"e","data":{"userName":"emil"}},{"method":"DELETE","path":"/Users/bulkId:e"}]}');
+DROP TRIGGER see ON scim._audit;
 -- an abort of the caller takes it along; a read-only transaction has none
 SELECT count(*) AS before FROM log \gset
 BEGIN;

@@ -102,6 +102,17 @@ SELECT pg_temp.post('gone');
 SELECT count(*) FROM made.detail d WHERE NOT EXISTS (SELECT FROM made.person p WHERE p.id = d.person);
 SELECT pg_temp.post('lea');
 
+-- in a Bulk tables stay open for all operations: one that fails leaves nothing, one has many values
+CREATE FUNCTION pg_temp.op(name text, email text, roles int DEFAULT 1) RETURNS json LANGUAGE sql AS $$
+	SELECT json_build_object('method', 'POST', 'path', '/Users', 'bulkId', name, 'data', json_build_object('userName', name, 'emails', json_build_array(json_build_object('value', email)),
+		'roles', (SELECT json_agg(json_build_object('value', name || n)) FROM generate_series(1, roles) n))) $$;
+CREATE FUNCTION pg_temp.bulk(VARIADIC operations json[]) RETURNS text LANGUAGE sql AS $$
+	SELECT string_agg(concat_ws(' ', o->>'bulkId', o->>'status', o->'response'->>'scimType'), ', ' ORDER BY n)
+	FROM scim.handle('made', 'POST', '/Bulk', '{}', json_build_object('Operations', to_json(operations))::text) h, json_array_elements(h.body::json->'Operations') WITH ORDINALITY j(o, n) $$;
+SELECT pg_temp.bulk(pg_temp.op('b1', 'b1@x'), pg_temp.op('b2', 'bad'), pg_temp.op('b3', 'b1@x'), pg_temp.op('b4', 'b4@x', 150), pg_temp.op('b5', 'bad', 150), pg_temp.op('b6', 'b6@x'));
+SELECT name, count(*), count(*) FILTER (WHERE what = 'role'), bool_and(n > last) FROM made.person JOIN (SELECT d.*, coalesce(lag(n) OVER (PARTITION BY person ORDER BY n), 0) AS last FROM made.detail d) d ON d.person = id
+	WHERE name ~ '^b[0-9]' GROUP BY name ORDER BY name;
+
 SELECT scim.drop_endpoint('made'), scim.drop_mapping('made');
 DROP SCHEMA made CASCADE;
 DROP OWNED BY scim_regress_insert;

@@ -85,6 +85,12 @@ typedef void (*shmem_request_hook_type) (void);
 #define scim_timeout_again(id, ms) ((void) 0)
 #endif
 
+/* Until 15: a variable, which is set when recovery is found to be over. */
+#if PG_VERSION_NUM < 150000
+#include "access/xlog.h"
+#define GetWALInsertionTimeLine() (RecoveryInProgress() ? 0 : ThisTimeLineID)
+#endif
+
 /*
  * What GetMemoryChunkSpace() counts beyond a chunk's usable bytes.  Until 16 it
  * was more; a server with assertions keeps the requested size there, too.
@@ -104,6 +110,28 @@ typedef void (*shmem_request_hook_type) (void);
 #if PG_VERSION_NUM < 160000
 #include "utils/acl.h"
 #define member_can_set_role(member, role) is_member_of_role(member, role)
+#endif
+
+/* Until 16: no index was one that only summarizes. */
+#if PG_VERSION_NUM < 160000
+#define scim_insert_index_tuples(info, slot, estate) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL)
+#else
+#define scim_insert_index_tuples(info, slot, estate) ExecInsertIndexTuples(info, slot, estate, false, false, NULL, NIL, false)
+#endif
+
+/* Until 16: the locks of a process were in a list of another kind. */
+#if PG_VERSION_NUM < 160000
+#define scim_proclock_iter PROCLOCK *
+#define scim_proclocks_empty(list) SHMQueueEmpty(list)
+#define scim_proclocks_foreach(iter, list) \
+	for (iter = (PROCLOCK *) SHMQueueNext(list, list, offsetof(PROCLOCK, procLink)); iter; \
+		 iter = (PROCLOCK *) SHMQueueNext(list, &(iter)->procLink, offsetof(PROCLOCK, procLink)))
+#define scim_proclock_of(iter) (iter)
+#else
+#define scim_proclock_iter dlist_iter
+#define scim_proclocks_empty(list) dlist_is_empty(list)
+#define scim_proclocks_foreach(iter, list) dlist_foreach(iter, list)
+#define scim_proclock_of(iter) dlist_container(PROCLOCK, procLink, (iter).cur)
 #endif
 
 /* Until 16: one function for each kind of object. */
@@ -129,6 +157,13 @@ typedef void (*shmem_request_hook_type) (void);
 #else
 #define scim_trigger_fires(rel, name, when) \
 	EnableDisableTrigger(rel, name, InvalidOid, when, false, false, ShareRowExclusiveLock)
+#endif
+
+/* Until 16: no list of the relations whose rows may be checked again. */
+#if PG_VERSION_NUM < 160000
+#define scim_epq_init(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#else
+#define scim_epq_init(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #endif
 
 /* Until 16: named otherwise. */
@@ -171,6 +206,14 @@ scim_forbid_transaction_timeout(void)
 #define scim_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, nkeys, 0)
 #else
 #define scim_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
+#endif
+
+/* Until 18: every check was enforced, and a result relation had them under another name. */
+#if PG_VERSION_NUM < 180000
+#define ri_CheckConstraintExprs ri_ConstraintExprs
+#define scim_check_is_enforced(check) ((check)->ccbin != NULL)
+#else
+#define scim_check_is_enforced(check) ((check)->ccenforced)
 #endif
 
 /* Until 18: an attribute behind the declaration, of another name. */

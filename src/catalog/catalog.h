@@ -175,8 +175,20 @@ extern void scim_identity_pin_settings(void);
 extern Oid	scim_own_role(void);
 
 /*
- * Execute a fixed statement on the extension's own tables as their owner, the
- * way ri_triggers.c does.  "key" (static string) names the saved plan; values
+ * Act as that owner, on the extension's own tables only, the way ri_triggers.c
+ * does; not to be held across anything that others can define.
+ */
+typedef struct ScimOwnIdentity
+{
+	Oid			saved_user;
+	int			saved_context;
+	int			guc_level;
+} ScimOwnIdentity;
+extern void scim_own_assume(ScimOwnIdentity *identity);
+extern void scim_own_restore(const ScimOwnIdentity *identity);
+
+/*
+ * Execute a fixed statement on the extension's own tables as their owner.  "key" (static string) names the saved plan; values
  * are parameters.  Returns the SPI code; needs SPI to be connected.
  */
 extern int	scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtypes,

@@ -34,6 +34,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "storage/lock.h"
+#include "storage/proc.h"
 #include "parser/parse_expr.h"
 #include "parser/parser.h"
 #include "utils/acl.h"
@@ -129,27 +130,64 @@ scim_identity_pin_settings(void)
 									 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/* Advisory locks that this process holds; for a transaction or beyond it. */
+/* An advisory lock that is held. */
+typedef struct AdvisoryLock
+{
+	LOCKTAG		tag;
+	LOCKMASK	modes;
+} AdvisoryLock;
+
+/*
+ * Advisory locks that this process holds, for a transaction or beyond it.  They
+ * are found in its own list: GetLockStatusData() would copy every lock of every
+ * session, and stop them all to do so.  (A list that is empty needs no lock to
+ * be read: others add to it only what they take out of our fast path, where
+ * there are no advisory locks.)
+ */
 static List *
 advisory_locks(void)
 {
-	LockData   *data = GetLockStatusData();
 	List	   *locks = NIL;
 
-	for (int i = 0; i < data->nelements; i++)
+	for (int i = 0; i < NUM_LOCK_PARTITIONS; i++)
 	{
-		LockInstanceData *instance = &data->locks[i];
+		scim_proclock_iter iter;
 
-		if (instance->pid == MyProcPid && instance->locktag.locktag_type == LOCKTAG_ADVISORY &&
-			instance->holdMask != 0)
+		if (scim_proclocks_empty(&MyProc->myProcLocks[i]))
+			continue;
+		LWLockAcquire(LockHashPartitionLockByIndex(i), LW_SHARED);
+		scim_proclocks_foreach(iter, &MyProc->myProcLocks[i])
 		{
-			LockInstanceData *copy = palloc(sizeof(LockInstanceData));
+			PROCLOCK   *held = scim_proclock_of(iter);
 
-			*copy = *instance;
-			locks = lappend(locks, copy);
+			if (held->tag.myLock->tag.locktag_type == LOCKTAG_ADVISORY && held->holdMask != 0)
+			{
+				AdvisoryLock *copy = palloc(sizeof(AdvisoryLock));
+
+				copy->tag = held->tag.myLock->tag;
+				copy->modes = held->holdMask;
+				locks = lappend(locks, copy);
+			}
 		}
+		LWLockRelease(LockHashPartitionLockByIndex(i));
 	}
 	return locks;
+}
+
+/* How a lock was held before. */
+static LOCKMASK
+modes_before(const List *before, const LOCKTAG *tag)
+{
+	ListCell   *lc;
+
+	foreach(lc, before)
+	{
+		const AdvisoryLock *known = (const AdvisoryLock *) lfirst(lc);
+
+		if (memcmp(&known->tag, tag, sizeof(LOCKTAG)) == 0)
+			return known->modes;
+	}
+	return 0;
 }
 
 /*
@@ -158,32 +196,27 @@ advisory_locks(void)
  * nobody has to see.
  */
 static void
-release_new_locks(List *before)
+release_new_locks(const List *before)
 {
 	List	   *now = advisory_locks();
 	ListCell   *lc;
-	int			guc_level = NewGUCNestLevel();
+	int			guc_level;
 
+	if (now == NIL)
+		return;
+	guc_level = NewGUCNestLevel();
 	(void) set_config_option("client_min_messages", "error",
 							 PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	(void) set_config_option("log_min_messages", "error",
 							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 	foreach(lc, now)
 	{
-		LockInstanceData *lock = (LockInstanceData *) lfirst(lc);
-		LOCKMASK	old = 0;
-		ListCell   *other;
+		AdvisoryLock *lock = (AdvisoryLock *) lfirst(lc);
+		LOCKMASK	fresh = lock->modes & ~modes_before(before, &lock->tag);
 
-		foreach(other, before)
-		{
-			LockInstanceData *known = (LockInstanceData *) lfirst(other);
-
-			if (memcmp(&known->locktag, &lock->locktag, sizeof(LOCKTAG)) == 0)
-				old |= known->holdMask;
-		}
 		for (LOCKMODE mode = 1; mode <= MaxLockMode; mode++)
-			if ((lock->holdMask & LOCKBIT_ON(mode)) != 0 && (old & LOCKBIT_ON(mode)) == 0)
-				while (LockRelease(&lock->locktag, mode, true))
+			if ((fresh & LOCKBIT_ON(mode)) != 0)
+				while (LockRelease(&lock->tag, mode, true))
 					;
 	}
 	AtEOXact_GUC(false, guc_level);
@@ -285,6 +318,29 @@ scim_own_role(void)
 	return owner;
 }
 
+/*
+ * An error leaves the identity to the (sub)transaction's abort, which puts
+ * user, security context and GUC level back to what they were when it began;
+ * the callers' own error paths do the rest.
+ */
+void
+scim_own_assume(ScimOwnIdentity *identity)
+{
+	Oid			owner = scim_own_role();
+
+	GetUserIdAndSecContext(&identity->saved_user, &identity->saved_context);
+	SetUserIdAndSecContext(owner, identity->saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
+	identity->guc_level = NewGUCNestLevel();
+	scim_identity_pin_settings();
+}
+
+void
+scim_own_restore(const ScimOwnIdentity *identity)
+{
+	AtEOXact_GUC(false, identity->guc_level);
+	SetUserIdAndSecContext(identity->saved_user, identity->saved_context);
+}
+
 /* Saved plans of statements on our own tables. */
 typedef struct OwnPlan
 {
@@ -301,14 +357,9 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 	OwnPlan    *entry;
 	bool		found;
 	char		name[NAMEDATALEN];
-	Oid			owner;
-	Oid			saved_user;
-	int			saved_context;
-	int			guc_level;
+	ScimOwnIdentity identity;
 	int			code;
 	MemoryContext caller = CurrentMemoryContext;
-
-	owner = scim_own_role();
 
 	if (own_plans == NULL)
 	{
@@ -322,16 +373,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 								HASH_ELEM | HASH_STRINGS | HASH_CONTEXT);
 	}
 
-	/*
-	 * An error leaves the identity to the (sub)transaction's abort, which puts
-	 * user, security context and GUC level back to what they were when it
-	 * began; the callers' own error paths do the rest.
-	 */
-	GetUserIdAndSecContext(&saved_user, &saved_context);
-	SetUserIdAndSecContext(owner, saved_context | SECURITY_LOCAL_USERID_CHANGE | SECURITY_NOFORCE_RLS);
-	guc_level = NewGUCNestLevel();
-	scim_identity_pin_settings();
-
+	scim_own_assume(&identity);
 	strlcpy(name, key, NAMEDATALEN);
 	entry = (OwnPlan *) hash_search(own_plans, name, HASH_FIND, &found);
 	if (!found)
@@ -359,8 +401,7 @@ scim_own_execute(const char *key, const char *sql, int nargs, const Oid *argtype
 
 	/* SPI leaves its own current */
 	MemoryContextSwitchTo(caller);
-	AtEOXact_GUC(false, guc_level);
-	SetUserIdAndSecContext(saved_user, saved_context);
+	scim_own_restore(&identity);
 	return code;
 }
 

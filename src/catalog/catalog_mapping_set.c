@@ -13,6 +13,9 @@
 
 #include "catalog_cache_internal.h"
 
+/* A set stays for as long as a listener: blocks that double would leave half a megabyte of it unused. */
+#define MAX_BLOCK (64 * 1024)
+
 ScimMappingRow *
 scim_mapping_row(const char *name)
 {
@@ -97,7 +100,8 @@ scim_cache_mapping_set(Oid owner, List *names, List *scope, bool outbound)
 			return entry->set;
 	}
 
-	context = AllocSetContextCreate(cache->context, "scim mapping set", ALLOCSET_DEFAULT_SIZES);
+	context = AllocSetContextCreate(cache->context, "scim mapping set", ALLOCSET_DEFAULT_MINSIZE, ALLOCSET_DEFAULT_INITSIZE,
+									MAX_BLOCK);
 
 	/*
 	 * Compiling looks up names, which can fail in ways that need a rollback:

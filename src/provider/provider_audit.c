@@ -10,17 +10,22 @@
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
 #include "access/xlog.h"
 #include "catalog/pg_type.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/rel.h"
 #include "utils/timestamp.h"
 
 #include "provider_internal.h"
 #include "../scim_guc.h"
+#include "../store/store_append.h"
 
 /* Rows past their time go a few at a time, once in so many new ones of a process. */
 #define PURGE_EVERY 256
@@ -37,29 +42,12 @@ struct ScimAudit
 	List	   *entries;		/* of ScimAuditEntry */
 };
 
-/* A random UUID, as text. */
-static void
-make_request_id(char *text)
-{
-	uint8		bytes[16];
-
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-	bytes[6] = (bytes[6] & 0x0f) | 0x40;
-	bytes[8] = (bytes[8] & 0x3f) | 0x80;
-	for (int i = 0; i < 16; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*text++ = '-';
-		text += sprintf(text, "%02x", bytes[i]);
-	}
-}
-
 const char *
 scim_request_id(ScimCall *call)
 {
 	if (call->request_id[0] == '\0')
-		make_request_id(call->request_id);
+		strlcpy(call->request_id, DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0))),
+				sizeof(call->request_id));
 	return call->request_id;
 }
 
@@ -163,39 +151,87 @@ purge(int nrows)
 							1, types, values, NULL, false, 0);
 }
 
-/* Needs a transaction and SPI to be connected. */
-void
-scim_audit_write(const ScimAudit *audit)
-{
-	Oid			types[12] = {TEXTOID, INT8OID, TEXTOID, OIDOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, FLOAT8OID};
-	Datum		values[12];
-	char		nulls[13] = "            ";
-	ListCell   *lc;
+/* Columns of scim._audit behind id and at, in their order (50_provider.sql). */
+#define AUDIT_FIRST 3
+#define AUDIT_COLUMNS 12
 
-	if (audit == NULL || XactReadOnly)
-		return;
-	values[0] = CStringGetTextDatum(audit->request_id);
+/* What is the same for all rows. */
+static void
+common_values(const ScimAudit *audit, Datum *values, char *nulls)
+{
+	values[0] = DirectFunctionCall1(uuid_in, CStringGetDatum(audit->request_id));
 	values[1] = Int64GetDatum(audit->endpoint_id);
 	values[2] = CStringGetTextDatum(audit->endpoint);
 	values[3] = ObjectIdGetDatum(audit->owner);
 	values[4] = nullable_text(audit->token, &nulls[4]);
 	values[5] = ObjectIdGetDatum(audit->caller);
 	values[11] = Float8GetDatum((double) (GetCurrentTimestamp() - audit->started) / 1000.0);
+}
+
+static void
+entry_values(const ScimAuditEntry *entry, Datum *values, char *nulls)
+{
+	values[6] = CStringGetTextDatum(entry->method ? entry->method : "");
+	values[7] = nullable_text(entry->type, &nulls[7]);
+	values[8] = nullable_text(entry->id, &nulls[8]);
+	values[9] = text_array(entry->attributes);
+	values[10] = Int32GetDatum(entry->status);
+}
+
+static void
+insert_row(Datum *values, const char *nulls)
+{
+	Oid			types[AUDIT_COLUMNS] = {UUIDOID, INT8OID, TEXTOID, OIDOID, TEXTOID, OIDOID, TEXTOID, TEXTOID, TEXTOID, TEXTARRAYOID, INT4OID, FLOAT8OID};
+
+	if (scim_own_execute("audit",
+						 "INSERT INTO scim._audit (request, endpoint_id, endpoint, owner, token, caller, method, resource_type, resource_id, attributes, status, duration_ms)"
+						 " VALUES ($1, $2, $3, $4::pg_catalog.regrole, $5, $6::pg_catalog.regrole, $7, $8, $9, $10, $11, $12)",
+						 AUDIT_COLUMNS, types, values, nulls, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._audit");
+}
+
+/*
+ * Rows go into the table without a statement (store_append.c), unless something
+ * has been made to happen there that takes one: a trigger, a rule, pgaudit.
+ * Needs a transaction and SPI to be connected.
+ */
+void
+scim_audit_write(const ScimAudit *audit)
+{
+	Datum		values[AUDIT_COLUMNS];
+	char		nulls[AUDIT_COLUMNS + 1] = "            ";
+	ScimOwnIdentity identity;
+	ScimAppend *append = NULL;
+	Relation	rel;
+	ListCell   *lc;
+
+	if (audit == NULL || XactReadOnly)
+		return;
+	common_values(audit, values, nulls);
+	rel = table_open(scim_own_relid("_audit"), RowExclusiveLock);
+	if (ExecutorCheckPerms_hook == NULL && !scim_append_has_triggers(rel->trigdesc) && scim_append_can(rel))
+	{
+		scim_own_assume(&identity);
+		append = scim_append_begin(rel, SCIM_FIRE_NONE);
+	}
 	foreach(lc, audit->entries)
 	{
-		const ScimAuditEntry *entry = (const ScimAuditEntry *) lfirst(lc);
-
-		values[6] = CStringGetTextDatum(entry->method ? entry->method : "");
-		values[7] = nullable_text(entry->type, &nulls[7]);
-		values[8] = nullable_text(entry->id, &nulls[8]);
-		values[9] = text_array(entry->attributes);
-		values[10] = Int32GetDatum(entry->status);
-		if (scim_own_execute("audit",
-							 "INSERT INTO scim._audit (request, endpoint_id, endpoint, owner, token, caller, method, resource_type, resource_id, attributes, status, duration_ms)"
-							 " VALUES ($1::pg_catalog.uuid, $2, $3, $4::pg_catalog.regrole, $5, $6::pg_catalog.regrole, $7, $8, $9, $10, $11, $12)",
-							 12, types, values, nulls, false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not write scim._audit");
+		entry_values((const ScimAuditEntry *) lfirst(lc), values, nulls);
+		if (append == NULL)
+		{
+			insert_row(values, nulls);
+			continue;
+		}
+		for (int i = 0; i < AUDIT_COLUMNS; i++)
+			scim_append_set(append, AUDIT_FIRST + i, values[i], nulls[i] == 'n');
+		scim_append_row(append);
 	}
+	if (append)
+	{
+		scim_append_end(append);
+		scim_own_restore(&identity);
+	}
+	table_close(rel, NoLock);
 	purge(list_length(audit->entries));
 }
 

@@ -24,6 +24,7 @@
 
 #include "provider_internal.h"
 #include "../scim_guc.h"
+#include "../store/store_append.h"
 
 typedef struct Operation
 {
@@ -376,6 +377,7 @@ run_unit(Bulk *bulk, int unit)
 		RollbackAndReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(saved_context);
 		CurrentResourceOwner = saved_owner;
+		scim_append_keep_drop();
 		scim_core_reset();
 		if (edata->sqlerrcode == ERRCODE_QUERY_CANCELED ||
 			edata->sqlerrcode == ERRCODE_ADMIN_SHUTDOWN ||
@@ -468,6 +470,7 @@ scim_bulk(ScimCall *call)
 	}
 	if ((body = scim_crud_body(call)) == NULL || !check_envelope(&bulk, body) || !read_operations(&bulk, body))
 		return;
+	scim_append_keep_begin();
 	for (int unit = 0; unit < bulk.graph->nunits; unit++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -477,6 +480,7 @@ scim_bulk(ScimCall *call)
 		if (bulk.fail_on_errors > 0 && bulk.nerrors >= bulk.fail_on_errors)
 			break;
 	}
+	scim_append_keep_end();
 
 	call->response->status = 200;
 	call->response->content_type = SCIM_MEDIA_TYPE;

@@ -166,7 +166,7 @@ compare(Drift *drift, const json_t *wanted, const json_t *found)
 		managed[attr->ord] = view->selection->has[attr->ord];
 		for (int j = 0; j < attr->nsubs; j++)
 			managed[attr->subs[j]->ord] = view->selection->has[attr->subs[j]->ord];
-		if (scim_diff_operations(view->type, &style, found, wanted, &operations) > 0)
+		if (scim_diff_operations(view->type, &style, found, wanted, &operations, NULL) > 0)
 			put_drift(drift, scim_attr_path(view->type, attr, path, sizeof(path)),
 					  scim_document_value(view->type, wanted, attr), scim_document_value(view->type, found, attr));
 		managed[attr->ord] = false;

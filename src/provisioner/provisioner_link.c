@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "provisioner_engine.h"
+#include "provisioner_row.h"
 #include "../scim_guc.h"
 
 /* Entries of the queue that one transaction takes, and keys in them but for the last. */
@@ -120,14 +121,17 @@ scim_links_absorb(int64 sync_id, bool spread, bool *full)
 void
 scim_links_add(int64 sync_id, const char *const *keys, int n)
 {
-	Oid			types[2] = {INT8OID, TEXTARRAYOID};
-	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, n)};
+	ScimLinkRows *rows = scim_link_rows_open(sync_id);
 
-	(void) execute("add links",
-				   "INSERT INTO scim._links (sync_id, source_key, next_at)"
-				   " SELECT $1, k, pg_catalog.clock_timestamp() FROM pg_catalog.unnest($2) k"
-				   " ON CONFLICT DO NOTHING",
-				   2, types, values, NULL, SPI_OK_INSERT);
+	for (int i = 0; i < n; i++)
+	{
+		/* a view may have a key twice */
+		if ((i > 0 && strcmp(keys[i], keys[i - 1]) == 0) || scim_link_rows_have(rows, keys[i]))
+			continue;
+		scim_link_rows_new(rows, keys[i]);
+		scim_link_rows_insert(rows);
+	}
+	scim_link_rows_close(rows);
 }
 
 /* Make some links due, in the lane of changes. */
@@ -174,7 +178,7 @@ scim_links_forget_full(int64 sync_id, Datum entries)
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
 	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
-	" refused, refused_until"
+	" refused, refused_until, refused_tries"
 
 /* A column of text[] as a list of char *. */
 static List *
@@ -223,6 +227,7 @@ collect_links(int n)
 		links[i].refused = row_list(i, 15);
 		refused_until = row_datum(i, 16, &isnull);
 		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
+		links[i].refused_tries = DatumGetInt32(row_datum(i, 17, &isnull));
 	}
 	return links;
 }
@@ -310,7 +315,9 @@ scim_link_lock(int64 sync_id, const char *key)
 	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
 	ScimLink   *link;
 
-	scim_links_add(sync_id, &key, 1);
+	(void) execute("add link", "INSERT INTO scim._links (sync_id, source_key, next_at) VALUES ($1, $2, pg_catalog.clock_timestamp())"
+				   " ON CONFLICT DO NOTHING",
+				   2, types, values, NULL, SPI_OK_INSERT);
 	if (execute("lock link",
 				"SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
 				" AND source_key OPERATOR(pg_catalog.=) $2 AND intent IS NULL FOR NO KEY UPDATE SKIP LOCKED",
@@ -339,7 +346,8 @@ scim_links_recover(int64 sync_id, const char *const *flying, int n)
 				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3"
 				   " WHEN remote_id IS NOT NULL THEN GREATEST(doubt, 1) ELSE doubt END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, next_at = pg_catalog.clock_timestamp()"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL AND source_key OPERATOR(pg_catalog.<>) ALL ($2)",
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND next_at IS NOT NULL AND intent IS NOT NULL"
+				   " AND source_key OPERATOR(pg_catalog.<>) ALL ($2)",
 				   2, types, values, NULL, SPI_OK_UPDATE);
 }
 

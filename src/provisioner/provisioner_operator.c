@@ -248,7 +248,7 @@ Datum
 scim_retry(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "retry",
-								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL, refused_tries = 0,"
 								 " approval = CASE staged WHEN 'recreate' THEN 'approved' ELSE approval END,"
 								 " next_at = pg_catalog.clock_timestamp()"
 								 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.=) $2)"
@@ -334,7 +334,7 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 				 " next_at = pg_catalog.clock_timestamp(),"
 				 " staged = NULL, approval = NULL, gone_at = NULL WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL", sync->id);
 	restart_step(scope.escrows, "restart escrows",
-				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL, refused_tries = 0,"
 				 " next_at = pg_catalog.clock_timestamp()"
 				 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL"
 				 " AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR refused IS NOT NULL)", sync->id);
@@ -377,7 +377,7 @@ progress(int64 sync_id, text *key)
 						 " AND ($2 IS NULL OR d.keys IS NULL OR $2 OPERATOR(pg_catalog.=) ANY (d.keys)))"
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2)"
-						 " AND l.intent IS NOT NULL)"
+						 " AND l.next_at IS NOT NULL AND l.intent IS NOT NULL)"
 						 /* what changes while it is in flight or parked has one of the two; a deletion that is due in weeks is not waited for */
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2) AND l.next_at IS NOT NULL"

@@ -18,6 +18,7 @@
 #include "tcop/utility.h"
 #include "utils/memutils.h"
 
+#include "store_append.h"
 #include "store_internal.h"
 
 /* A SET CONSTRAINTS of this transaction, in its memory. */
@@ -102,6 +103,7 @@ scim_store_init(void)
 	ProcessUtility_hook = listen_to_utility;
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterSubXactCallback(subtransaction_ended, NULL);
+	scim_append_init();
 }
 
 /* Has the caller made it IMMEDIATE, though it is declared as deferred? */

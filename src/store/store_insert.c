@@ -6,8 +6,7 @@
  * opens the table and its indexes again, prepares their expressions and the
  * table's constraints again.  So where nothing happens at an INSERT but what a
  * table does by itself (defaults, constraints, indexes), the values of all
- * attributes that lie in one table are inserted together, through the
- * executor's function for a single row, as a subscription applies changes.
+ * attributes that lie in one table are inserted together (store_append.c).
  *
  * All these rows have the same parent, so its foreign key is checked once, for
  * the first of them, and not at all where the parent was inserted just before
@@ -22,20 +21,18 @@
 #include "postgres.h"
 
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_trigger.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
 #include "miscadmin.h"
-#include "optimizer/optimizer.h"
-#include "rewrite/rewriteHandler.h"
 #include "utils/acl.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 
+#include "store_append.h"
 #include "store_internal.h"
 #include "store_table.h"
 
@@ -53,18 +50,16 @@ typedef struct RowMaker
 {
 	bool		usable;
 	AttrNumber	parent;
+	Oid			parent_type;
 	int			nfixed;
 	FixedColumn *fixed;
 	Oid		   *types;			/* of the column of each sub-attribute */
-	int			natts;			/* of the relation */
-	Expr	  **defaults;		/* planned, by column; NULL: null */
 } RowMaker;
 
 /* Of a mapping; made at the first use. */
 typedef struct ScimInserts
 {
 	RowMaker   *children;		/* one for each child relation */
-	RowMaker	parent;			/* only its defaults */
 	Oid			appeared;		/* what scim itself does where rows come with a key that was named before */
 } ScimInserts;
 
@@ -117,44 +112,17 @@ prepare_values(const ScimChild *child, Relation rel, RowMaker *maker)
 	return true;
 }
 
-/* What columns hold that are not given a value; false: not only null and expressions. */
-static bool
-prepare_defaults(Relation rel, RowMaker *maker)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	if (desc->constr && desc->constr->has_generated_stored)
-		return false;
-	maker->natts = desc->natts;
-	maker->defaults = palloc0(sizeof(Expr *) * desc->natts);
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute att = TupleDescAttr(desc, i);
-
-		if (att->attisdropped)
-			continue;
-		/* a domain may not take null */
-		if (att->attgenerated != '\0' || get_typtype(att->atttypid) == TYPTYPE_DOMAIN)
-			return false;
-		if (att->atthasdef || att->attidentity != '\0')
-			maker->defaults[i] = expression_planner((Expr *) build_column_default(rel, i + 1));
-	}
-	return true;
-}
-
 static void
 prepare_child(const ScimMapping *m, const ScimChild *child, RowMaker *maker)
 {
 	Relation	rel;
-	Oid			type;
 
 	if (!scim_key_is_column(&m->key) || child->kind != SCIM_CHILD_VALUES || child->ninserts > 0 || child->order_is_given)
 		return;
 	rel = table_open(child->relid, AccessShareLock);
 	maker->parent = child->parent.attnums[0];
-	maker->usable = scim_table_is_plain(rel) && scim_table_takes_text(RelationGetDescr(rel), maker->parent, &type) &&
-		type == m->key.id.typid && prepare_fixed(m, child, rel, maker) && prepare_values(child, rel, maker) &&
-		prepare_defaults(rel, maker);
+	maker->usable = scim_table_takes_text(RelationGetDescr(rel), maker->parent, &maker->parent_type) &&
+		maker->parent_type == m->key.id.typid && prepare_fixed(m, child, rel, maker) && prepare_values(child, rel, maker);
 	table_close(rel, NoLock);
 }
 
@@ -173,16 +141,6 @@ find_appeared(const TriggerDesc *triggers)
 	return InvalidOid;
 }
 
-static void
-prepare_parent(const ScimMapping *m, ScimInserts *inserts)
-{
-	Relation	rel = table_open(m->relid, AccessShareLock);
-
-	inserts->parent.usable = scim_table_is_plain(rel) && scim_key_is_column(&m->key) && prepare_defaults(rel, &inserts->parent);
-	inserts->appeared = find_appeared(rel->trigdesc);
-	table_close(rel, NoLock);
-}
-
 static ScimInserts *
 inserts_of(const ScimMapping *m)
 {
@@ -190,6 +148,7 @@ inserts_of(const ScimMapping *m)
 	MemoryContext context;
 	MemoryContext saved;
 	ScimInserts *inserts;
+	Relation	rel;
 
 	if (state->inserts)
 		return state->inserts;
@@ -199,7 +158,9 @@ inserts_of(const ScimMapping *m)
 	inserts->children = palloc0(sizeof(RowMaker) * Max(m->nchildren, 1));
 	for (int i = 0; i < m->nchildren; i++)
 		prepare_child(m, &m->children[i], &inserts->children[i]);
-	prepare_parent(m, inserts);
+	rel = table_open(m->relid, AccessShareLock);
+	inserts->appeared = find_appeared(rel->trigdesc);
+	table_close(rel, NoLock);
 	MemoryContextSwitchTo(saved);
 	state->inserts = inserts;
 	return inserts;
@@ -234,26 +195,13 @@ refers_to_parent(const ScimMapping *m, Relation rel, const RowMaker *maker)
 	return true;
 }
 
-/* Does anything happen at an INSERT but the check of foreign keys? */
-static bool
-has_triggers(const TriggerDesc *triggers)
-{
-	for (int i = 0; triggers && i < triggers->numtriggers; i++)
-	{
-		const Trigger *trigger = &triggers->triggers[i];
-
-		if (TRIGGER_FOR_INSERT(trigger->tgtype) &&
-			(!trigger->tgisinternal || RI_FKey_trigger_type(trigger->tgfoid) != RI_TRIGGER_FK))
-			return true;
-	}
-	return false;
-}
-
 /* Are the columns still what they were taken for? */
 static bool
 still_fits(const ScimChild *child, const RowMaker *maker, TupleDesc desc)
 {
-	if (!maker->usable || maker->natts != desc->natts)
+	if (!maker->usable)
+		return false;
+	if (!scim_table_stores(desc, maker->parent, maker->parent_type))
 		return false;
 	for (int i = 0; i < maker->nfixed; i++)
 		if (!scim_table_stores(desc, maker->fixed[i].attnum, maker->fixed[i].type))
@@ -270,7 +218,7 @@ can_insert(const ScimMapping *m, Relation rel, const ScimChildRows *fresh, int n
 {
 	const RowMaker *makers = inserts_of(m)->children;
 
-	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_table_is_plain(rel) || has_triggers(rel->trigdesc) ||
+	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_append_can(rel) || scim_append_has_triggers(rel->trigdesc) ||
 		pg_class_aclcheck(RelationGetRelid(rel), GetUserId(), ACL_INSERT) != ACLCHECK_OK)
 		return false;
 	for (int i = 0; i < n; i++)
@@ -285,101 +233,28 @@ can_insert(const ScimMapping *m, Relation rel, const ScimChildRows *fresh, int n
 
 /* ---- inserting ---- */
 
-/* A table that rows are inserted into. */
-typedef struct OpenInsert
-{
-	EState	   *estate;
-	ResultRelInfo *info;
-	TupleTableSlot *slot;
-	ExprState **defaults;
-	TriggerDesc *triggers;
-} OpenInsert;
-
 static void
-begin_insert(Relation rel, const RowMaker *maker, OpenInsert *open)
+set_text(ScimAppend *append, AttrNumber attnum, Oid type, const char *text)
 {
-	EState	   *estate = CreateExecutorState();
-	MemoryContext saved = MemoryContextSwitchTo(estate->es_query_cxt);
-
-	/* see what earlier statements have written */
-	CommandCounterIncrement();
-	open->estate = estate;
-	open->info = makeNode(ResultRelInfo);
-	InitResultRelInfo(open->info, rel, 0, NULL, 0);
-	ExecOpenIndices(open->info, false);
-	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, open->info);
-	open->triggers = open->info->ri_TrigDesc;
-	open->slot = table_slot_create(rel, &estate->es_tupleTable);
-	open->defaults = palloc0(sizeof(ExprState *) * maker->natts);
-	for (int i = 0; i < maker->natts; i++)
-		if (maker->defaults[i])
-			open->defaults[i] = ExecInitExpr(maker->defaults[i], NULL);
-	AfterTriggerBeginQuery();
-	MemoryContextSwitchTo(saved);
-}
-
-/* Columns that are not "given" get their default. */
-static void
-fill_defaults(OpenInsert *open, const bool *given)
-{
-	TupleTableSlot *slot = open->slot;
-
-	for (int i = 0; i < slot->tts_tupleDescriptor->natts; i++)
-	{
-		if (given[i])
-			continue;
-		slot->tts_isnull[i] = true;
-		if (open->defaults[i])
-			slot->tts_values[i] = ExecEvalExprSwitchContext(open->defaults[i], GetPerTupleExprContext(open->estate), &slot->tts_isnull[i]);
-	}
-}
-
-/* Insert what is in the slot. */
-static void
-insert_slot(OpenInsert *open)
-{
-	TupleTableSlot *slot = open->slot;
-	EState	   *estate = open->estate;
-
-	ExecStoreVirtualTuple(slot);
-	ExecSimpleRelationInsert(open->info, estate, slot);
-	/* the parent is there: once is enough */
-	open->info->ri_TrigDesc = NULL;
-	ExecClearTuple(slot);
-	ResetPerTupleExprContext(estate);
-}
-
-static void
-end_insert(OpenInsert *open)
-{
-	EState	   *estate = open->estate;
-
-	open->info->ri_TrigDesc = open->triggers;
-	AfterTriggerEndQuery(estate);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	ExecCloseResultRelations(estate);
-	FreeExecutorState(estate);
-	CommandCounterIncrement();
-}
-
-static void
-set_column(OpenInsert *open, bool *given, AttrNumber attnum, Oid type, const char *text)
-{
-	given[attnum - 1] = true;
-	open->slot->tts_isnull[attnum - 1] = text == NULL;
-	if (text)
-		open->slot->tts_values[attnum - 1] = scim_table_datum(type, text);
+	scim_append_set(append, attnum, text ? scim_table_datum(type, text) : (Datum) 0, text == NULL);
 }
 
 /* The rows of one child relation. */
 static void
-insert_child(const ScimEndpointType *target, const char *id, const RowMaker *maker, const ScimChildRows *fresh, OpenInsert *open)
+insert_child(const ScimEndpointType *target, const char *id, const RowMaker *maker, const ScimChildRows *fresh, ScimAppend *append)
 {
 	const ScimMapping *m = target->mapping;
 	const ScimChild *child = fresh->child;
 	const char ***texts = palloc0(sizeof(char **) * Max(child->nsubs, 1));
-	bool	   *given = palloc0(sizeof(bool) * maker->natts);
+	Datum	   *fixed = palloc(sizeof(Datum) * Max(maker->nfixed, 1));
+	Datum		parent = scim_table_datum(maker->parent_type, id);
 
+	for (int k = 0; k < maker->nfixed; k++)
+	{
+		const FixedColumn *column = &maker->fixed[k];
+
+		fixed[k] = column->scope >= 0 ? scim_table_datum(column->type, target->scope[column->scope]) : column->value;
+	}
 	for (int j = 0; j < child->nsubs; j++)
 	{
 		const char **column = palloc(sizeof(char *) * fresh->n);
@@ -391,28 +266,13 @@ insert_child(const ScimEndpointType *target, const char *id, const RowMaker *mak
 	}
 	for (int i = 0; i < fresh->n; i++)
 	{
-		MemoryContext saved = MemoryContextSwitchTo(GetPerTupleMemoryContext(open->estate));
-
-		set_column(open, given, maker->parent, m->key.id.typid, id);
+		scim_append_set(append, maker->parent, parent, false);
 		for (int k = 0; k < maker->nfixed; k++)
-		{
-			const FixedColumn *fixed = &maker->fixed[k];
-
-			if (fixed->scope >= 0)
-				set_column(open, given, fixed->attnum, fixed->type, target->scope[fixed->scope]);
-			else
-			{
-				given[fixed->attnum - 1] = true;
-				open->slot->tts_isnull[fixed->attnum - 1] = false;
-				open->slot->tts_values[fixed->attnum - 1] = fixed->value;
-			}
-		}
+			scim_append_set(append, maker->fixed[k].attnum, fixed[k], false);
 		for (int j = 0; j < child->nsubs; j++)
 			if (texts[j])
-				set_column(open, given, child->srcs[j].attnum, maker->types[j], texts[j][i]);
-		MemoryContextSwitchTo(saved);
-		fill_defaults(open, given);
-		insert_slot(open);
+				set_text(append, child->srcs[j].attnum, maker->types[j], texts[j][i]);
+		scim_append_row(append);
 	}
 }
 
@@ -423,18 +283,16 @@ scim_store_insert_rows(const ScimChange *change, const char *id, const ScimChild
 	const ScimMapping *m = target->mapping;
 	const RowMaker *makers = inserts_of(m)->children;
 	Relation	rel = table_open(fresh->child->relid, RowExclusiveLock);
-	OpenInsert	open;
 	bool		can = can_insert(m, rel, fresh, n);
 
 	if (can)
 	{
-		begin_insert(rel, &makers[fresh->child - m->children], &open);
-		/* a foreign key to a row that this transaction has just inserted holds */
-		if (change->fresh)
-			open.info->ri_TrigDesc = NULL;
+		/* a foreign key to a row that this transaction has just inserted holds; else once is enough */
+		ScimAppend *append = scim_append_begin(rel, change->fresh ? SCIM_FIRE_NONE : SCIM_FIRE_FIRST);
+
 		for (int i = 0; i < n; i++)
-			insert_child(target, id, &makers[fresh[i].child - m->children], &fresh[i], &open);
-		end_insert(&open);
+			insert_child(target, id, &makers[fresh[i].child - m->children], &fresh[i], append);
+		scim_append_end(append);
 	}
 	/* as a statement would, keep the lock on the table to the end */
 	table_close(rel, NoLock);
@@ -474,8 +332,8 @@ can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel
 	Oid			relid = RelationGetRelid(rel);
 	Oid			type;
 
-	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !inserts->parent.usable || inserts->parent.natts != desc->natts ||
-		!scim_table_is_plain(rel) || has_more_triggers(rel->trigdesc, inserts->appeared, others) ||
+	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_key_is_column(&m->key) ||
+		!scim_append_can(rel) || has_more_triggers(rel->trigdesc, inserts->appeared, others) ||
 		!scim_table_stores(desc, m->key.id.attnum, m->key.id.typid) ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
@@ -494,29 +352,29 @@ char *
 scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others)
 {
 	const ScimMapping *m = target->mapping;
-	const ScimInserts *inserts = inserts_of(m);
 	Relation	rel;
-	OpenInsert	open;
-	bool	   *given;
 	char	   *id = NULL;
+	Datum		key;
 
 	if (list->over_row)
 		return NULL;
 	rel = table_open(m->relid, RowExclusiveLock);
-	if (can_insert_parent(m, inserts, rel, list, others))
+	if (can_insert_parent(m, inserts_of(m), rel, list, others))
 	{
-		begin_insert(rel, &inserts->parent, &open);
-		given = palloc0(sizeof(bool) * inserts->parent.natts);
+		ScimAppend *append = scim_append_begin(rel, SCIM_FIRE_ALL);
+
 		for (int i = 0; i < list->n; i++)
 		{
 			const ScimColumnItem *item = &list->items[i];
 
-			set_column(&open, given, item->attnum, TupleDescAttr(RelationGetDescr(rel), item->attnum - 1)->atttypid, item->text);
+			set_text(append, item->attnum, TupleDescAttr(RelationGetDescr(rel), item->attnum - 1)->atttypid, item->text);
 		}
-		fill_defaults(&open, given);
-		id = scim_store_datum_text(&m->key.id, open.slot->tts_values[m->key.id.attnum - 1]);
-		insert_slot(&open);
-		end_insert(&open);
+		scim_append_row(append);
+		if (scim_append_value(append, m->key.id.attnum, &key))
+			id = scim_store_datum_text(&m->key.id, key);
+		scim_append_end(append);
+		if (id == NULL)
+			scim_store_no_key(m);
 	}
 	table_close(rel, NoLock);
 	return id;

@@ -318,6 +318,9 @@ extern const json_t *scim_change_slot_value(const ScimSlot *slot, int i, const j
 /* Columns of scalars and slots that differ, of the parent row or of the row beside it. */
 extern void scim_change_columns(ScimColumns *list, const ScimChange *change, const ScimSide *side);
 
+/* Raises 42704: a row was inserted, and it has no key. */
+pg_noreturn extern void scim_store_no_key(const ScimMapping *m);
+
 /*
  * Insert the resource's row without a statement (store_insert.c): its id; NULL: a
  * statement has to do it.  *others: triggers that are not scim's have run.

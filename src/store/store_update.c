@@ -23,6 +23,7 @@
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
+#include "store_append.h"
 #include "store_internal.h"
 #include "store_table.h"
 
@@ -131,6 +132,7 @@ update_row(ScimOpenScan *scan, const ScimColumns *list)
 	estate->es_snapshot = GetActiveSnapshot();
 	InitResultRelInfo(info, scan->rel, 0, NULL, 0);
 	ExecOpenIndices(info, false);
+	scim_append_prepare_checks(info, estate);
 	estate->es_opened_result_relations = lappend(estate->es_opened_result_relations, info);
 	AfterTriggerBeginQuery();
 

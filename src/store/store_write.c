@@ -291,6 +291,14 @@ update_parent(const ScimChange *change, const char *id, ScimSql *sql, ScimColumn
 	scim_sql_execute(m, sql, SPI_OK_UPDATE, false, 0);
 }
 
+void
+scim_store_no_key(const ScimMapping *m)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 errmsg("the relation of mapping \"%s\" gives a new row no key", m->name)));
+}
+
 static char *
 returned_key(const ScimMapping *m)
 {
@@ -302,9 +310,7 @@ returned_key(const ScimMapping *m)
 				 errmsg("the mapped relation did not take the row")));
 	id = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (id == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("the relation of mapping \"%s\" gives a new row no key", m->name)));
+		scim_store_no_key(m);
 	return id;
 }
 

@@ -79,8 +79,12 @@
 #define MAX_HEAD_BYTES (16 * 1024)
 #define MAX_URL_BYTES (8 * 1024)
 
-/* Bytes; beyond this memory is taken from the system and given back at once. */
-#define KEEP_MEMORY (512 * 1024)
+/*
+ * Bytes; beyond this memory is taken from the system and given back at once, and
+ * each page of it costs a fault.  The tree of a Bulk's body fits.  What is kept is
+ * given back when it gets quiet (clear_up).
+ */
+#define KEEP_MEMORY (4 * 1024 * 1024)
 
 /* Descriptors beside connections and the server's own files. */
 #define SPARE_DESCRIPTORS 64
