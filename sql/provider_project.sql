@@ -38,6 +38,9 @@ SELECT scim.create_endpoint('own_project', mappings => '{own_project}');
 SELECT pg_temp.r('GET', '/Users/1' || q, e => 'own_project') FROM unnest('{"",?attributes=userName,?excludedAttributes=title,"?excludedAttributes=title,nickName",?attributes=nickName}'::text[]) q;
 SELECT pg_temp.r('GET', '/Users' || q, e => 'own_project') FROM unnest('{"",?attributes=userName,"?excludedAttributes=title,nickName"}'::text[]) q;
 
+-- what a client asks for by a value may be the value's fault
+SELECT pg_temp.r('GET', '/Users?filter=title+pr', e => 'own_project'), pg_temp.r('GET', '/Users?filter=userName+pr&attributes=userName', e => 'own_project');
+
 -- nor is a row beside it read
 CREATE TABLE profiles (person text PRIMARY KEY REFERENCES people, phone text);
 INSERT INTO profiles VALUES ('1', '5');
