@@ -89,7 +89,9 @@ typedef struct ScimStoreState
 	struct ScimInserts *inserts;	/* the same of new rows */
 	struct ScimPages *pages;	/* what is remembered of lists */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
-	const char *select_list;	/* of the parent: see ScimColumn */
+	const char *select_list;	/* of the parent: all columns */
+	const char *select_head;	/* those before the scalars */
+	bool		has_costly;		/* some are worth leaving out */
 	int			ncolumns;
 	int			col_version;	/* fixed columns of the parent row, from 0 */
 	int			col_created;	/* -1: there is none */
@@ -106,6 +108,9 @@ typedef struct ScimStoreState
 
 extern ScimStoreState *scim_store_state(const ScimMapping *mapping);
 extern const char *scim_store_version_sql(const ScimMapping *mapping);
+
+/* The columns of a parent row, null for what "selection" (NULL: everything is asked for) does not need. */
+extern const char *scim_store_select_list(const ScimMapping *mapping, const ScimSelection *selection);
 
 /* ---- rows of one page (store_read.c -> store_emit.c) ---- */
 
