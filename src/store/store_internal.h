@@ -27,6 +27,7 @@ extern void scim_sql_init(ScimSql *sql);
 /* Add a parameter and return its number, for "$n". */
 extern int	scim_sql_text(ScimSql *sql, const char *value);	/* NULL: SQL null */
 extern int	scim_sql_text_array(ScimSql *sql, const char *const *values, int n);
+extern char *scim_sql_cast(int param, const char *type);	/* "$n::type" */
 
 /*
  * Run it with a plan that is kept with the mapping, keyed by the text.

@@ -326,9 +326,9 @@ add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 static void
 add_revival(ScimColumns *list, const ScimMapping *m, const ScimRevival *revival)
 {
-	scim_columns_add(list, m->key.id.column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->id), m->key.id.type_name));
-	scim_columns_add(list, m->created->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->created), m->created->type_name));
-	scim_columns_add(list, m->version->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->version), m->version->type_name));
+	scim_columns_add(list, m->key.id.column, scim_sql_cast(scim_sql_text(list->sql, revival->id), m->key.id.type_name));
+	scim_columns_add(list, m->created->column, scim_sql_cast(scim_sql_text(list->sql, revival->created), m->created->type_name));
+	scim_columns_add(list, m->version->column, scim_sql_cast(scim_sql_text(list->sql, revival->version), m->version->type_name));
 }
 
 static char *
@@ -346,7 +346,7 @@ insert_parent(ScimChange *change, const ScimRevival *revival)
 	scope = scim_sql_scope_params(&sql, change->target);
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
-			scim_columns_add_known(&list, m->scope_columns[i], m->scope_attnums[i], psprintf("$%d::%s", scope + i, m->scope_types[i]),
+			scim_columns_add_known(&list, m->scope_columns[i], m->scope_attnums[i], scim_sql_cast(scope + i, m->scope_types[i]),
 								   SCIM_COLUMN_TEXT, change->target->scope[i]);
 	if (revival)
 		add_revival(&list, m, revival);
@@ -358,7 +358,7 @@ insert_parent(ScimChange *change, const ScimRevival *revival)
 	add_missing(&list, m->version, "1");
 	for (int i = 0; i < m->nsides; i++)
 		if (scim_side_is_made_first(change, &m->sides[i]))
-			scim_columns_add(&list, m->sides[i].by, psprintf("$%d::%s", scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
+			scim_columns_add(&list, m->sides[i].by, scim_sql_cast(scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
 	id = scim_store_insert_row(change->target, &list, &others);
 	/* in tables of others, expressions of indexes and constraints are their code */
 	change->fresh = id != NULL && m->builtin && !others;
