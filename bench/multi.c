@@ -3,12 +3,12 @@
  *		The yardstick of outbound.sh: what libcurl alone does with the requests
  *		of an initial sync.
  *
- * usage: multi URL TOKEN_FILE USERS CONCURRENCY
+ * usage: multi URL TOKEN_FILE USERS CONCURRENCY [search]
  *
- * For each user a search by userName and, when it has found nobody, a POST; at
- * most CONCURRENCY requests at the same time, over kept connections.  Nothing
- * is parsed, decided, or stored.  Prints requests and seconds; exit status 1 if
- * an answer was not 200 or 201.
+ * For each user a POST, with "search" one by userName before it; at most
+ * CONCURRENCY requests at the same time, over kept connections.  Nothing is
+ * parsed, decided, or stored.  Prints requests and seconds; exit status 1 if an
+ * answer was not 200 or 201.
  */
 #include <curl/curl.h>
 #include <stdio.h>
@@ -32,6 +32,7 @@ static const char *base;
 static long users;
 static long next_user;
 static long requests;
+static int	searches;
 
 static void
 fail(const char *what)
@@ -61,8 +62,14 @@ now(void)
 static int
 begin(CURLM *multi, Slot *slot)
 {
-	if (slot->user && !slot->creating)
+	if ((slot->user && !slot->creating) || !searches)
 	{
+		if (!searches)
+		{
+			if (next_user == users)
+				return 0;
+			slot->user = ++next_user;
+		}
 		slot->creating = 1;
 		snprintf(slot->url, sizeof(slot->url), "%s/Users", base);
 		snprintf(slot->body, sizeof(slot->body),
@@ -102,8 +109,9 @@ main(int argc, char **argv)
 	int			left;
 	double		start;
 
-	if (argc != 5 || (users = atol(argv[3])) < 1 || (concurrency = atoi(argv[4])) < 1 || concurrency > MAX_CONCURRENCY)
-		fail("usage: multi URL TOKEN_FILE USERS CONCURRENCY");
+	searches = argc == 6 && strcmp(argv[5], "search") == 0;
+	if (argc != 5 + searches || (users = atol(argv[3])) < 1 || (concurrency = atoi(argv[4])) < 1 || concurrency > MAX_CONCURRENCY)
+		fail("usage: multi URL TOKEN_FILE USERS CONCURRENCY [search]");
 	base = argv[1];
 	file = fopen(argv[2], "r");
 	if (file == NULL || fgets(token, sizeof(token), file) == NULL)

@@ -12,9 +12,10 @@
 #                     requests, memory of the sync worker
 #
 # A table of users is synced to the test peer, which holds nobody: once with
-# that latency, against concurrency / latency, which nobody can exceed; once
-# without, against bench/multi.c, which sends the same requests over libcurl
-# and does nothing else.  Builds the extension, installs it into a private copy
+# that latency, against concurrency / latency, which nobody can exceed; without
+# latency against bench/multi.c, which sends the same requests over libcurl and
+# does nothing else, and against the same with a search before each POST, as who
+# does not read the target's list has to; and with Bulk.  Builds the extension, installs it into a private copy
 # of the PostgreSQL at hand, and starts a cluster of its own, all under /tmp and
 # removed at the end.  Exit status 1 if the peer does not hold all users, once.
 
@@ -148,13 +149,13 @@ worker_cpu()
 	printf '%s\n' $(((${12} + ${13}) * 1000 / tick))
 }
 
-# initial_sync: sets requests, seconds and cpu (ms of the sync worker), as the peer sees it.
+# initial_sync BULK: sets requests, seconds and cpu (ms of the sync worker), as the peer sees it.
 initial_sync()
 {
-	local before deadline=$((SECONDS + 600)) state=
+	local before bulk=$1 deadline=$((SECONDS + 600)) state=
 
 	psql_quiet >/dev/null <<-SQL || give_up "the sync cannot be made."
-		CREATE SERVER target FOREIGN DATA WRAPPER scim OPTIONS (base_url '$origin/scim/v2', concurrency '$concurrency');
+		CREATE SERVER target FOREIGN DATA WRAPPER scim OPTIONS (base_url '$origin/scim/v2', concurrency '$concurrency', bulk '$bulk');
 		GRANT USAGE ON FOREIGN SERVER target TO app;
 		SELECT scim.set_secret('target', '$(<"$mine/token")');
 		SELECT scim.create_sync('staff', 'staff', 'target');
@@ -243,10 +244,23 @@ measure_scale()
 
 # ---- the first sync ----
 
-# What libcurl alone needs for the same.
+# bare [search]: what libcurl alone needs for the same.
 bare()
 {
-	read -r requests seconds < <("$mine/multi" "$origin/scim/v2" "$mine/token" "$users" "$concurrency") || die "the yardstick failed."
+	read -r requests seconds < <("$mine/multi" "$origin/scim/v2" "$mine/token" "$users" "$concurrency" "$@") || die "the yardstick failed."
+	cpu=0
+}
+
+# once NAME LATENCY COMMAND...: with a peer of its own.
+once()
+{
+	local name=$1 latency=$2
+
+	shift 2
+	start_peer "$latency"
+	"$@"
+	stop_peer
+	printf '%s\t%s\t%s\t%s\n' "$name" "$requests" "$seconds" "$cpu" >>"$mine/results"
 }
 
 measure()
@@ -254,21 +268,18 @@ measure()
 	local round
 
 	for round in $(seq "$rounds"); do
-		start_peer "$latency"
-		initial_sync
-		printf 'late\t%s\t%s\t%s\n' "$requests" "$seconds" "$cpu" >>"$mine/results"
-		stop_peer
-		for half in 0 1; do
-			start_peer 0
-			if [ $(((round + half) % 2)) = 0 ]; then
-				initial_sync
-				printf 'fast\t%s\t%s\t%s\n' "$requests" "$seconds" "$cpu" >>"$mine/results"
-			else
-				bare
-				printf 'bare\t%s\t%s\t0\n' "$requests" "$seconds" >>"$mine/results"
-			fi
-			stop_peer
-		done
+		once late "$latency" initial_sync false
+		if [ $((round % 2)) = 0 ]; then
+			once fast 0 initial_sync false
+			once bare 0 bare
+			once bulk 0 initial_sync true
+			once search 0 bare search
+		else
+			once search 0 bare search
+			once bulk 0 initial_sync true
+			once bare 0 bare
+			once fast 0 initial_sync false
+		fi
 		printf '.'
 	done
 	printf '\n\n'
@@ -288,21 +299,22 @@ report()
 			return n % 2 ? list[(n + 1) / 2] : (list[n / 2] + list[n / 2 + 1]) / 2
 		}
 		function row(title, name, ideal) {
-			printf "%-36s %9.0f %9.0f %8.0f%% %9.3f %9.0f\n", title, median(name, 1), ideal, 100 * median(name, 1) / ideal,
+			printf "%-46s %9.0f %9.0f %8.0f%% %9.3f %9.0f\n", title, median(name, 1), ideal, 100 * median(name, 1) / ideal,
 				median(name, 2), median(name, 3)
 		}
 		{
 			n = ++count[$1]
-			# requests, or users where Bulk carries many in one
-			value[$1, n, 1] = ($2 > users ? $2 : users) / $3
+			value[$1, n, 1] = users / $3
 			value[$1, n, 2] = $2 / users
-			value[$1, n, 3] = 1000 * $4 / $2
+			value[$1, n, 3] = 1000 * $4 / users
 		}
 		END {
 			printf "%d users, %d requests at the same time; medians\n\n", users, concurrency
-			printf "%-36s %9s %9s %9s %9s %9s\n", "initial sync", "per s", "ideal", "of it", "req/user", "CPU us"
+			printf "%-46s %9s %9s %9s %9s %9s\n", "initial sync", "users/s", "ideal", "of it", "req/user", "CPU us"
 			row("latency " latency " ms; concurrency / latency", "late", 1000 * concurrency / latency)
-			row("no latency; libcurl alone", "fast", median("bare", 1))
+			row("no latency; libcurl alone, the same requests", "fast", median("bare", 1))
+			row("no latency; libcurl alone, and searches", "fast", median("search", 1))
+			row("no latency, by Bulk; libcurl alone, a POST each", "bulk", median("bare", 1))
 		}' "$mine/results"
 }
 

@@ -193,6 +193,44 @@ SELECT * FROM pg_temp.user('plain', 'POST', '/Users', '{"userName": "ann", "emai
 SELECT * FROM pg_temp.patch('plain', '/Users/' || md5('ann'), '[{"op": "replace", "path": "title", "value": "T"}]');
 SELECT * FROM pg_temp.patch('plain', '/Users/' || md5('ann'), '[{"op": "replace", "path": "userName", "value": "anna"}]');
 SELECT * FROM keys.plain_mail;
+-- ---- a column that clients know rows by, and other tables do not ----
+SET ROLE scim_regress_key;
+CREATE TABLE keys.soul (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, "Public Id" uuid NOT NULL UNIQUE, login text NOT NULL UNIQUE, boss int REFERENCES keys.soul);
+CREATE TABLE keys.soul_mail (person int NOT NULL REFERENCES keys.soul ON DELETE CASCADE, mail text NOT NULL);
+CREATE TABLE keys.ring (id int PRIMARY KEY GENERATED ALWAYS AS IDENTITY, code text NOT NULL UNIQUE, name text NOT NULL);
+CREATE TABLE keys.ring_soul (ring int NOT NULL, person int NOT NULL REFERENCES keys.soul ON DELETE CASCADE, PRIMARY KEY (ring, person));
+RESET ROLE;
+SELECT scim.create_mapping('key_soul', 'User', 'keys.soul', key => 'Public Id', attributes => '{"userName": "login",
+	"emails": {"table": "keys.soul_mail", "parent": "person", "columns": {"value": "mail"}},
+	"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value": {"column": "boss", "ref": "User"}}', owner => 'scim_regress_key',
+	options => '{"insert": {"Public Id": "(''00000000-0000-4000-8000-00000000000'' || (SELECT count(*) FROM keys.soul))::uuid"}}');
+SELECT scim.create_mapping('key_soul', 'User', 'keys.soul', key => '("Public Id")', attributes => '{"userName": "login",
+	"emails": {"table": "keys.soul_mail", "parent": "person", "columns": {"value": "mail"}},
+	"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value": {"column": "boss", "ref": "User"}}', owner => 'scim_regress_key',
+	options => '{"insert": {"Public Id": "(''00000000-0000-4000-8000-00000000000'' || (SELECT count(*) FROM keys.soul))::uuid"}}');
+SELECT scim.create_mapping('key_ring', 'Group', 'keys.ring', key => '(code)', attributes => '{"displayName": "name",
+	"members": {"table": "keys.ring_soul", "parent": "ring", "ref": "person", "type": "User"}}', owner => 'scim_regress_key', options => '{"insert": {"code": "''c-'' || (SELECT count(*) FROM keys.ring)"}}');
+SELECT scim.create_endpoint('rings', mappings => '{key_soul,key_ring}', public_url => 'https://x');
+SELECT attribute, source, access, index FROM scim.describe_mapping('key_soul');
+SELECT * FROM scim.check_mapping('key_soul') WHERE subject = 'id';
+SELECT attribute, index, statement FROM scim.recommend_indexes('key_ring') WHERE attribute = 'id';
+SELECT * FROM pg_temp.user('rings', 'POST', '/Users', '{"userName": "ann", "emails": [{"value": "a@x"}]}');
+SELECT * FROM pg_temp.user('rings', 'POST', '/Users', '{"userName": "bob", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"manager": {"value": "00000000-0000-4000-8000-000000000000"}}}');
+SELECT * FROM pg_temp.user('rings', 'POST', '/Users', '{"userName": "eve", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": {"manager": {"value": "1"}}}');
+SELECT * FROM pg_temp.group('rings', 'POST', '/Groups', '{"displayName": "One", "members": [{"value": "00000000-0000-4000-8000-000000000000"}]}');
+TABLE keys.soul;
+TABLE keys.soul_mail;
+TABLE keys.ring;
+TABLE keys.ring_soul;
+SELECT (pg_temp.call('rings', 'GET', p)).answer FROM unnest(ARRAY['/Groups/c-0', '/Users/00000000-0000-4000-8000-000000000000']) p;
+SELECT p, (SELECT string_agg(r ->> 'userName', ' ') FROM jsonb_array_elements(h.body::jsonb -> 'Resources') r) AS names
+  FROM unnest(ARRAY['/Users?filter=id eq "00000000-0000-4000-8000-000000000000"', '/Users?filter=groups.value eq "c-0"', '/Users?filter=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value eq "00000000-0000-4000-8000-000000000000"', '/Users?sortBy=id']) p,
+  scim.handle('rings', 'GET', replace(replace(p, ' ', '%20'), '"', '%22')) h;
+SET enable_seqscan = off;
+SELECT * FROM pg_temp.plan('rings', 'User', 'id eq "00000000-0000-4000-8000-000000000000"');
+RESET enable_seqscan;
+SELECT (pg_temp.patch('rings', '/Groups/c-0', '[{"op": "remove", "path": "members[value eq \"00000000-0000-4000-8000-000000000000\"]"}]')).status, (pg_temp.call('rings', 'DELETE', '/Users/00000000-0000-4000-8000-000000000000')).status;
+TABLE keys.ring_soul;
 -- what can't be a key
 SELECT scim.alter_mapping('key_plain', key => 'gen_random_uuid()');
 SELECT scim.alter_mapping('key_plain', key => 'login || nobody');
@@ -263,7 +301,7 @@ SET enable_seqscan = off;
 SELECT * FROM pg_temp.plan('numbers', 'User', 'id eq "2147483647"');
 RESET enable_seqscan;
 
-SELECT count(*) FROM (SELECT scim.drop_endpoint(name) FROM scim.endpoints WHERE name IN ('keys', 'keys1', 'keys_1', 'keys_2', 'clubs', 'plain', 'logins', 'cars', 'numbers')) d;
+SELECT count(*) FROM (SELECT scim.drop_endpoint(name) FROM scim.endpoints WHERE name IN ('keys', 'keys1', 'keys_1', 'keys_2', 'clubs', 'plain', 'logins', 'cars', 'numbers', 'rings')) d;
 SELECT count(*) FROM (SELECT scim.drop_mapping(name) FROM scim.mappings WHERE name LIKE 'key\_%') d;
 DROP SCHEMA keys CASCADE;
 REVOKE ALL ON SCHEMA scim FROM scim_regress_key;

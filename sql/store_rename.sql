@@ -208,6 +208,16 @@ SELECT name, lower_name, called, n.*, c.* FROM ren.unit u, ren.name n, ren.copie
 BEGIN;
 ALTER TABLE ren.unit RENAME org TO firm;
 SELECT * FROM pg_temp.get('unit', '/Users');
+-- which the mapping can say has another name here, and that is followed
+SAVEPOINT s;
+SELECT scim.alter_mapping('ren_unit', options => '{"scope": {"org": "nothing"}}');
+ROLLBACK TO s;
+SELECT scim.alter_mapping('ren_unit', options => '{"scope": {"org": "firm"}}');
+SELECT * FROM pg_temp.get('unit', '/Users');
+ALTER TABLE ren.unit RENAME firm TO "Company";
+SELECT * FROM pg_temp.get('unit', '/Users');
+SELECT options FROM scim.mappings WHERE name = 'ren_unit';
+ROLLBACK TO s;
 -- and no other that takes its name, also for an endpoint that is made later
 ALTER TABLE ren.unit ADD org int DEFAULT 1;
 SELECT * FROM pg_temp.get('unit', '/Users');

@@ -85,6 +85,12 @@ typedef void (*shmem_request_hook_type) (void);
 #define scim_timeout_again(id, ms) ((void) 0)
 #endif
 
+/* Until 15: a variable, which is set when recovery is found to be over. */
+#if PG_VERSION_NUM < 150000
+#include "access/xlog.h"
+#define GetWALInsertionTimeLine() (RecoveryInProgress() ? 0 : ThisTimeLineID)
+#endif
+
 /*
  * What GetMemoryChunkSpace() counts beyond a chunk's usable bytes.  Until 16 it
  * was more; a server with assertions keeps the requested size there, too.
@@ -151,6 +157,13 @@ typedef void (*shmem_request_hook_type) (void);
 #else
 #define scim_trigger_fires(rel, name, when) \
 	EnableDisableTrigger(rel, name, InvalidOid, when, false, false, ShareRowExclusiveLock)
+#endif
+
+/* Until 16: no list of the relations whose rows may be checked again. */
+#if PG_VERSION_NUM < 160000
+#define scim_epq_init(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1)
+#else
+#define scim_epq_init(epq, estate) EvalPlanQualInit(epq, estate, NULL, NIL, -1, NIL)
 #endif
 
 /* Until 16: named otherwise. */

@@ -215,7 +215,7 @@ REVOKE ALL ON FUNCTION scim.create_resource_type(text, text, text, jsonb, text) 
 COMMENT ON FUNCTION scim.create_resource_type(text, text, text, jsonb, text) IS
 'Make a resource type (RFC 7643 section 6) that the built-in store keeps. Its mapping is named as its endpoint in lower case (devices): endpoints serve it by that name.
 name: unique; schema: URI of a base schema (scim.create_schema); endpoint: path below the base URL (default: "/" and the name and "s"); extensions: object, the URI of each extension and whether resources must carry it; description: for people (default: that of the schema).
-Errors: 42710 name, endpoint or mapping taken, 42704 no such schema, 22023 bad argument (names the attribute that can not be kept), 54000 more than 1,000 attributes or 63 extensions.';
+Errors: 42710 name, endpoint or mapping taken, 42704 no such schema, 22023 bad argument, 54000 more than 1,000 attributes or 63 extensions.';
 
 CREATE FUNCTION scim.alter_resource_type(
 	name text,
@@ -251,7 +251,7 @@ REVOKE ALL ON FUNCTION scim.create_store_mapping(text, text, text[], boolean) FR
 COMMENT ON FUNCTION scim.create_store_mapping(text, text, text[], boolean) IS
 'Make a mapping of the built-in store that has extensions: users or groups as the mappings "users" and "groups" have them, and attributes of schemas made by scim.create_schema. Endpoints that serve it share the users of their tenant with those that do not.
 name: of the mapping; resource_type: User or Group; extensions: URIs of schemas that extend it (default: all there are); passwords: keep them, as the mapping users_with_password does.
-Errors: 42710 name taken, 42704 no such resource type or schema, 22023 bad argument (names the attribute that can not be kept), 54000 more than 1,000 attributes.';
+Errors: 42710 name taken, 42704 no such resource type or schema, 22023 bad argument, 54000 more than 1,000 attributes.';
 
 CREATE FUNCTION scim.set_mappings(endpoint text, mappings text[]) RETURNS void
 	LANGUAGE c VOLATILE STRICT PARALLEL UNSAFE

@@ -12,6 +12,7 @@ CREATE TABLE scim._links (
 	sync_id bigint NOT NULL REFERENCES scim._syncs ON DELETE CASCADE,
 	source_key text COLLATE "C" NOT NULL,
 	remote_id text COLLATE "C",
+	formerly text COLLATE "C",
 	state text NOT NULL DEFAULT 'pending'
 		CHECK (state IN ('pending', 'linked', 'disabled', 'parked', 'conflict', 'skipped', 'staged')),
 	reason text,
@@ -33,6 +34,7 @@ CREATE TABLE scim._links (
 	approval text CHECK (approval IN ('approved', 'rejected')),
 	refused text[],
 	refused_until timestamptz,
+	refused_tries integer NOT NULL DEFAULT 0,
 	changed_at timestamptz NOT NULL DEFAULT pg_catalog.now(),
 	PRIMARY KEY (sync_id, source_key)
 );
@@ -40,18 +42,18 @@ CREATE TABLE scim._links (
 -- small, must not take one of them and go through all rows of a sync.
 CREATE UNIQUE INDEX _links_remote ON scim._links (sync_id, remote_id) WHERE remote_id IS NOT NULL;
 CREATE INDEX _links_due ON scim._links (sync_id, lane, next_at) WHERE next_at IS NOT NULL;
+CREATE INDEX _links_formerly ON scim._links (sync_id) WHERE formerly IS NOT NULL AND remote_id IS NOT NULL;
 CREATE INDEX _links_waiting ON scim._links (sync_id) WHERE waiting;
-CREATE INDEX _links_unlinked ON scim._links (sync_id) WHERE remote_id IS NULL;
-CREATE INDEX _links_intent ON scim._links (sync_id) WHERE intent IS NOT NULL;
 REVOKE ALL ON TABLE scim._links FROM PUBLIC;
 COMMENT ON TABLE scim._links IS 'Internal: which resource of the target a row of a synced mapping is; see the view scim.sync_links.';
 COMMENT ON COLUMN scim._links.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._links.source_key IS 'Key of the row, as text.';
 COMMENT ON COLUMN scim._links.remote_id IS 'id of the resource at the target; null: none is known.';
+COMMENT ON COLUMN scim._links.formerly IS 'id that was known before the resource was lost; until it has another one, and those that refer to it are to learn that.';
 COMMENT ON COLUMN scim._links.state IS 'pending: not matched or created yet; linked; disabled: because its row is gone or out of scope; parked: refused as it is; conflict: several resources match, or one that is another row''s; skipped: by the actions of the sync; staged: waits for approval.';
 COMMENT ON COLUMN scim._links.reason IS 'Why it is in this state, or what went wrong last.';
 COMMENT ON COLUMN scim._links.acked IS 'What the target has acknowledged: the document it was sent last.';
-COMMENT ON COLUMN scim._links.acked_hash IS 'SHA-256 of the text of that document: a row that still makes it needs no look at the rest.';
+COMMENT ON COLUMN scim._links.acked_hash IS 'SHA-256 of the text of the row''s document then: a row that still makes it needs no look at the rest.';
 COMMENT ON COLUMN scim._links.wanted IS 'The document of a POST in flight, or of one whose outcome is not known.';
 COMMENT ON COLUMN scim._links.wanted_hash IS 'SHA-256 of the document that was refused: it is not sent again.';
 COMMENT ON COLUMN scim._links.lane IS 'What is taken up first: 0: rows that are gone; 1: changes of resources; 2: rows that may be new.';
@@ -67,7 +69,8 @@ COMMENT ON COLUMN scim._links.gone_at IS 'Since when the row is gone.';
 COMMENT ON COLUMN scim._links.staged IS 'What waits, or waited, for approval.';
 COMMENT ON COLUMN scim._links.approval IS 'What was said to it.';
 COMMENT ON COLUMN scim._links.refused IS 'ids of resources that it refers to and that the target refuses as such: they are left as they are there.';
-COMMENT ON COLUMN scim._links.refused_until IS 'When they are tried again.';
+COMMENT ON COLUMN scim._links.refused_until IS 'When they are tried again; infinity: not any more.';
+COMMENT ON COLUMN scim._links.refused_tries IS 'How often they were refused.';
 COMMENT ON COLUMN scim._links.changed_at IS 'When this was last written.';
 SELECT pg_catalog.pg_extension_config_dump('scim._links', '');
 
@@ -121,7 +124,11 @@ CREATE TABLE scim._attempts (
 	verdict text NOT NULL,
 	detail text,
 	latency_ms real,
-	held_until timestamptz
+	held_until timestamptz,
+	before text[],
+	after text[],
+	old_values jsonb,
+	new_values jsonb
 );
 CREATE INDEX _attempts_sync ON scim._attempts (sync_id, id);
 CREATE INDEX _attempts_held ON scim._attempts (sync_id, held_until) WHERE held_until IS NOT NULL;
@@ -140,6 +147,10 @@ COMMENT ON COLUMN scim._attempts.verdict IS 'What was made of it.';
 COMMENT ON COLUMN scim._attempts.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim._attempts.latency_ms IS 'Milliseconds from request to answer.';
 COMMENT ON COLUMN scim._attempts.held_until IS 'Before that time the target wants no request; null: it did not say so.';
+COMMENT ON COLUMN scim._attempts.before IS 'Of a creation or change: attributes that it changes and that had a value before.';
+COMMENT ON COLUMN scim._attempts.after IS 'And those that have one afterwards.';
+COMMENT ON COLUMN scim._attempts.old_values IS 'The values before; null unless the sync has the option log_values.';
+COMMENT ON COLUMN scim._attempts.new_values IS 'And afterwards.';
 
 CREATE VIEW scim.sync_links AS
 	SELECT s.name AS sync, l.source_key, l.remote_id, l.state, l.reason, l.staged, l.approval, l.refused, l.intent, l.attempts, l.next_at, l.gone_at, l.changed_at
@@ -162,11 +173,12 @@ COMMENT ON COLUMN scim.sync_links.gone_at IS 'Since when the row is gone.';
 COMMENT ON COLUMN scim.sync_links.changed_at IS 'When its state was last written.';
 
 CREATE VIEW scim.sync_log AS
-	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms, a.held_until
+	SELECT a.id, s.name AS sync, a.source_key, a.at, a.action, a.method, a.path, a.status, a.verdict, a.detail, a.latency_ms, a.held_until,
+		a.before, a.after, a.old_values, a.new_values
 	FROM scim._attempts a JOIN scim._syncs s ON s.id = a.sync_id JOIN scim._mappings m ON m.id = s.mapping_id
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_log FROM PUBLIC;
-COMMENT ON VIEW scim.sync_log IS 'Requests to targets and what was made of their answers, for the syncs of a role of the current user; no bodies, no values.';
+COMMENT ON VIEW scim.sync_log IS 'Requests to targets and what was made of their answers, for the syncs of a role of the current user; no bodies, and no values without the option log_values of the sync.';
 COMMENT ON COLUMN scim.sync_log.id IS 'Number of the request, in the order in which answers were looked at.';
 COMMENT ON COLUMN scim.sync_log.sync IS 'Name of the sync.';
 COMMENT ON COLUMN scim.sync_log.source_key IS 'Key of the row it was about; null: of the sync as a whole.';
@@ -175,10 +187,14 @@ COMMENT ON COLUMN scim.sync_log.action IS 'match, create, read, update, disable,
 COMMENT ON COLUMN scim.sync_log.method IS 'Method of the request.';
 COMMENT ON COLUMN scim.sync_log.path IS 'Path of the request, without values of a filter.';
 COMMENT ON COLUMN scim.sync_log.status IS 'Status of the answer; null: there was none.';
-COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported, refused, or barred: by the rules for requests of this server, nothing was sent.';
+COMMENT ON COLUMN scim.sync_log.verdict IS 'ok, unreached, doubt, transient, throttled, unauthorized, forbidden, not found, conflict, changed, too large, unsupported, moved, refused, or barred: by the rules for requests of this server, nothing was sent.';
 COMMENT ON COLUMN scim.sync_log.detail IS 'What the target said of a failure.';
 COMMENT ON COLUMN scim.sync_log.latency_ms IS 'Milliseconds from request to answer.';
 COMMENT ON COLUMN scim.sync_log.held_until IS 'Before that time the target wants no request (Retry-After and its kin); null: it did not say so.';
+COMMENT ON COLUMN scim.sync_log.before IS 'Of a creation or change: the attributes that it changes and that the target had a value of before, as far as is known; null: the request reads or deletes.';
+COMMENT ON COLUMN scim.sync_log.after IS 'And those that have a value afterwards: what changes is in both, what is added only here, what is removed only in before.';
+COMMENT ON COLUMN scim.sync_log.old_values IS 'Values before, by attribute; of references those that are removed; null unless the sync has the option log_values.';
+COMMENT ON COLUMN scim.sync_log.new_values IS 'Values afterwards; of references those that are added. Never here: what is not returned, and what is named like a secret.';
 
 CREATE VIEW scim.sync_status AS
 	SELECT s.name, m.name AS mapping, s.server, s.state, s.state_reason AS reason,
@@ -189,7 +205,10 @@ CREATE VIEW scim.sync_status AS
 		pg_catalog.clock_timestamp() - LEAST(d.queued_since, l.due_since) AS lag,
 		(SELECT a.verdict || coalesce(': ' || a.detail, '') FROM scim._attempts a
 			WHERE a.sync_id = s.id AND a.verdict NOT IN ('ok', 'not found') AND a.at > pg_catalog.clock_timestamp() - interval '1 day'
-			ORDER BY a.at DESC LIMIT 1) AS last_error
+			ORDER BY a.at DESC LIMIT 1) AS last_error,
+		s.reconciled_at, coalesce(d.reconciling, false) AS reconciling,
+		CASE WHEN s.state NOT IN ('configured', 'disabled') AND i.every <> 'never'
+			THEN coalesce(s.reconciled_at, s.created) + i.every::interval END AS reconcile_at
 	FROM scim._syncs s
 	JOIN scim._mappings m ON m.id = s.mapping_id
 	CROSS JOIN LATERAL (
@@ -207,7 +226,9 @@ CREATE VIEW scim.sync_status AS
 		FROM scim._links k WHERE k.sync_id = s.id
 	) l
 	CROSS JOIN LATERAL (
-		SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.at) AS queued_since FROM scim._dirty q WHERE q.sync_id = s.id
+		SELECT pg_catalog.count(*) AS queued, pg_catalog.min(q.at) AS queued_since,
+			pg_catalog.bool_or(q.keys IS NULL) AS reconciling
+		FROM scim._dirty q WHERE q.sync_id = s.id
 	) d
 	CROSS JOIN LATERAL (
 		SELECT pg_catalog.count(*) / GREATEST(1, EXTRACT(epoch FROM pg_catalog.clock_timestamp() - pg_catalog.min(a.at))) AS rate
@@ -215,6 +236,7 @@ CREATE VIEW scim.sync_status AS
 		WHERE a.sync_id = s.id AND a.at > pg_catalog.clock_timestamp() - interval '1 minute'
 			AND a.source_key IS NOT NULL AND a.method <> 'GET' AND a.verdict = 'ok'
 	) r
+	CROSS JOIN LATERAL (SELECT coalesce(s.options ->> 'reconcile_interval', '1 day') AS every) i
 	WHERE pg_catalog.pg_has_role(m.owner, 'USAGE');
 REVOKE ALL ON TABLE scim.sync_status FROM PUBLIC;
 COMMENT ON VIEW scim.sync_status IS 'How far each sync of a role of the current user is.';
@@ -238,6 +260,9 @@ COMMENT ON COLUMN scim.sync_status.rate IS 'Rows written in a second, of the las
 COMMENT ON COLUMN scim.sync_status.eta IS 'How long the rest takes at that rate; null: there is none, or nothing is written.';
 COMMENT ON COLUMN scim.sync_status.lag IS 'Age of what waits longest to be looked at; null: nothing does.';
 COMMENT ON COLUMN scim.sync_status.last_error IS 'What the last request of this day that failed has come to.';
+COMMENT ON COLUMN scim.sync_status.reconciled_at IS 'When all rows were looked at last.';
+COMMENT ON COLUMN scim.sync_status.reconciling IS 'Whether they are being looked at, or are to be next.';
+COMMENT ON COLUMN scim.sync_status.reconcile_at IS 'When they are looked at next, at the latest (option reconcile_interval of the sync).';
 
 CREATE FUNCTION scim.plan(
 	sync text,

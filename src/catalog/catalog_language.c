@@ -406,7 +406,7 @@ note_unique(const ScimSchema *schema, const ScimAttr *attr)
 	values[0] = CStringGetTextDatum(schema->uri);
 	values[1] = CStringGetTextDatum(attr->parent ? psprintf("%s.%s", top, attr->name) : top);
 	/* lax: of a multi-valued attribute, each value */
-	values[2] = CStringGetTextDatum(attr->parent ? psprintf("$.\"%s\".\"%s\"", top, attr->name) : psprintf("$.\"%s\"[*]", top));
+	values[2] = CStringGetTextDatum(attr->parent ? psprintf("$.\"%s\".\"%s\"[*]", top, attr->name) : psprintf("$.\"%s\"[*]", top));
 	values[3] = BoolGetDatum(attr->case_exact);
 	if (scim_own_execute("note unique",
 						 "INSERT INTO scim._unique_attributes (schema, attribute, path, case_exact) VALUES ($1, $2, $3::pg_catalog.jsonpath, $4)",

@@ -94,6 +94,7 @@ typedef struct ScimSource
 	int			njson;
 	const char *document;		/* SQL of the document, jsonb */
 	const char *new_document;	/* of that in a new row */
+	bool		several;		/* a sub-attribute with several values: expr is the text of a JSON array */
 	const char *fold;			/* function by which it compares, as the table's own index does; NULL: scim.fold */
 	const char *folded;			/* SQL of a column that holds what the function makes of it, or NULL */
 	const char *citext;			/* quoted schema of the type citext, where it is that */
@@ -371,6 +372,9 @@ typedef struct ScimMappingRow
 	bool		outbound;		/* for a sync: ids are keys, also where the key is an expression */
 	bool		made;			/* built-in: made for extensions or for a resource type of a user's */
 } ScimMappingRow;
+
+/* A text as a time: without a zone it is UTC, whatever the session's is. */
+extern const char *scim_time_sql(const char *text);
 
 /*
  * Resolve rows into a set, as "owner", in the current memory context.

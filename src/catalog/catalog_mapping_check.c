@@ -359,7 +359,7 @@ check_dependent(Check *check, const char *name, Oid relid, Oid parent)
 	if (goes_with_parent(relid, parent, &has_key))
 		return;
 	if (has_key)
-		report(check, "warning", name, psprintf("a foreign key of %s keeps a row from being deleted (400)", scim_qualified_relation(relid)),
+		report(check, "warning", name, psprintf("a foreign key of %s keeps a row from being deleted (409)", scim_qualified_relation(relid)),
 			   "ON DELETE CASCADE, or options => '{\"delete\": \"cascade\"}'");
 	else
 		report(check, "warning", name, psprintf("nothing deletes rows of %s with their resource", scim_qualified_relation(relid)),

@@ -213,6 +213,7 @@ add_fixed_subs(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 	{
 		child->subs[child->nsubs] = member_sub(ctx, path, child->attr, json_object_iter_key(iter));
 		scim_constant_source(json_object_iter_value(iter), &child->srcs[child->nsubs]);
+		scim_mapping_check_several(ctx, path, child->subs[child->nsubs], &child->srcs[child->nsubs]);
 		child->nsubs++;
 	}
 }
@@ -256,6 +257,8 @@ resolve_values(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild
 
 		child->subs[child->nsubs] = sub;
 		scim_child_source(ctx, path, child->relid, sub ? sub : child->attr, json_object_iter_value(iter), &child->srcs[child->nsubs]);
+		if (sub)
+			scim_mapping_check_several(ctx, path, sub, &child->srcs[child->nsubs]);
 		child->nsubs++;
 	}
 	add_fixed_subs(ctx, path, spec, child);
@@ -329,13 +332,20 @@ inline_json(ScimResolve *ctx, const char *path, const json_t *spec, ScimChild *c
 	for (iter = json_object_iter(unconstify(json_t *, keys)); iter; iter = json_object_iter_next(unconstify(json_t *, keys), iter))
 	{
 		ScimAttr   *sub = member_sub(ctx, path, child->attr, json_object_iter_key(iter));
+		const char *key;
 
 		if (!json_is_string(json_object_iter_value(iter)))
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"keys\" is given as {\"sub-attribute\": \"member\"}, of a complex attribute");
 		child->json_keys[child->nsubs] = pstrdup(json_string_value(json_object_iter_value(iter)));
 		child->subs[child->nsubs] = sub;
-		element_source(sub, psprintf("(c.v OPERATOR(pg_catalog.->>) %s)", quote_literal_cstr(child->json_keys[child->nsubs])),
-					   &child->srcs[child->nsubs]);
+		key = quote_literal_cstr(child->json_keys[child->nsubs]);
+		if (sub->multi)
+		{
+			scim_text_expression(scim_several_sql(sub, psprintf("(c.v OPERATOR(pg_catalog.->) %s)", key)), &child->srcs[child->nsubs]);
+			child->srcs[child->nsubs].several = true;
+		}
+		else
+			element_source(sub, psprintf("(c.v OPERATOR(pg_catalog.->>) %s)", key), &child->srcs[child->nsubs]);
 		child->nsubs++;
 	}
 }
@@ -363,7 +373,7 @@ scim_resolve_inline(ScimResolve *ctx, const char *path, ScimAttr *attr, const js
 
 	make_subs(child, json_object_size(json_object_get(spec, "keys")) + 1, spec);
 	child->nsubs = 1;
-	if (attr->type == SCIM_TYPE_COMPLEX)
+	if (attr->type == SCIM_TYPE_COMPLEX && json_object_get(spec, "keys") == NULL)
 		child->subs[0] = member_sub(ctx, path, attr, "value");
 	element = get_element_type(getBaseType(store->typid));
 	if (delimiter)
@@ -385,6 +395,8 @@ scim_resolve_inline(ScimResolve *ctx, const char *path, ScimAttr *attr, const js
 	}
 	else
 		inline_json(ctx, path, spec, child);
+	if (child->subs[0])
+		scim_mapping_check_several(ctx, path, child->subs[0], &child->srcs[0]);
 	/* an element that is null is no value */
 	if (child->json_keys == NULL)
 		child->filter = psprintf("(%s IS NOT NULL)", child->srcs[0].expr);

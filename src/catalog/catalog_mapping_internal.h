@@ -63,6 +63,15 @@ extern ScimSide *scim_mapping_side(ScimResolve *ctx, const char *path, const jso
 /* What an expression of type text makes; read-only. */
 extern void scim_text_expression(const char *expr, ScimSource *src);
 
+/*
+ * The values of a sub-attribute that has several, in the array that SQL makes
+ * (jsonb): the text of an array of those that are of its type, null if none is.
+ */
+extern const char *scim_several_sql(const ScimAttr *sub, const char *array);
+
+/* Raises if a sub-attribute with several values is not in a document of JSON. */
+extern void scim_mapping_check_several(ScimResolve *ctx, const char *path, const ScimAttr *attr, const ScimSource *src);
+
 /* One expression over "relid", every column behind its alias; *typid may be NULL. */
 extern char *scim_mapping_expression(ScimResolve *ctx, const char *path, Oid relid, const char *alias,
 									 const char *text, Oid *typid);
@@ -156,6 +165,14 @@ extern void scim_mapping_make_extensions(const char *type_name, Oid relid, const
 
 /* Raises 22023 unless the endpoints that use a mapping can still serve it; looks at what is written. */
 extern void scim_mapping_check_endpoints(const char *mapping);
+
+/* ---- the set (catalog_mapping_connect.c) ---- */
+
+/*
+ * References lead from mapping to mapping; and User's `groups` are the links
+ * of the Group mapping, read from the other side.  Raises 22023 if they don't fit.
+ */
+extern void scim_mapping_connect(ScimMappingSet *set);
 
 /* ---- options (catalog_mapping_option.c) ---- */
 

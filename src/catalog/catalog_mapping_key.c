@@ -21,6 +21,7 @@
 #include "nodes/nodeFuncs.h"
 #include "optimizer/optimizer.h"
 #include "parser/parse_expr.h"
+#include "parser/parse_oper.h"
 #include "parser/parse_relation.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -384,7 +385,8 @@ scim_key_listed_names(Oid relid, const char *text)
 	if (get_attnum(relid, text) > 0)
 		return list_make1(pstrdup(text));
 	tree = scim_mapping_parse(text);
-	if (tree == NULL)
+	/* in parentheses it is an expression */
+	if (tree == NULL || (IsA(tree, ColumnRef) && text[strspn(text, " \t\r\n")] == '('))
 		return NIL;
 	items = IsA(tree, RowExpr) && ((RowExpr *) tree)->row_format == COERCE_IMPLICIT_CAST ? ((RowExpr *) tree)->args : list_make1(tree);
 	foreach(lc, items)
@@ -535,6 +537,7 @@ scim_resolve_key(ScimResolve *ctx)
 	look_at_expression(ctx, ctx->row->key);
 	set_cast(&key->id);
 	key->id.column = NULL;
+	key->id.attnum = 0;
 	names = scim_primary_key(m->relid);
 	if (names != NIL)
 	{
@@ -614,6 +617,21 @@ does_not_fit(const ScimMapping *of, const ScimMapping *m, const char *path, cons
 			 errhint("Name them in that order: [\"...\", \"...\"]")));
 }
 
+/* A column whose values can't be compared with the keys does not hold them. */
+static void
+require_comparable(const ScimMapping *of, const ScimMapping *m, const char *path, Oid relid, const ScimSource *part, AttrNumber attnum)
+{
+	Oid			type = get_atttype(relid, attnum);
+
+	if (OidIsValid(compatible_oper_opid(list_make2(makeString("pg_catalog"), makeString("=")), type, part->typid, true)))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("attribute \"%s\" of mapping \"%s\": column \"%s\" (%s) can't hold a key of mapping \"%s\" (%s)",
+					path, m->name, get_attname(relid, attnum, false), format_type_be(type), of->name, format_type_be(part->typid)),
+			 errhint("Where rows are known by one column outside and by the primary key to other tables, the key of the mapping is that column in parentheses: key => '(...)'.")));
+}
+
 void
 scim_fit_reference(const ScimMapping *of, const ScimMapping *m, const char *path, Oid relid, const char *alias,
 				   ScimReference *columns, const char **scope)
@@ -662,6 +680,14 @@ scim_fit_reference(const ScimMapping *of, const ScimMapping *m, const char *path
 	}
 	if (next < columns->n)
 		does_not_fit(of, m, path, columns);
+	for (int i = 0; i < fitted.n; i++)
+	{
+		require_comparable(of, m, path, relid, &key->parts[i], fitted.attnums[i]);
+		/* what holds a key is not the scope's, whatever it is called */
+		for (int j = 0; scope && j < m->nscope; j++)
+			if (scope[j] && strcmp(scope[j], fitted.columns[i]) == 0)
+				scope[j] = NULL;
+	}
 	fitted.row = scim_key_columns_sql(&fitted, alias);
 	*columns = fitted;
 }

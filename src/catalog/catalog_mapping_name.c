@@ -315,7 +315,7 @@ walk_member(Walk *walk, Oid relid, const json_t *object, const char *name, const
 	/* (of "revive" it is an attribute) */
 	if (strcmp(name, "by") == 0 && json_object_get(object, "table"))
 		return walk_column(walk, walk->relid, value);
-	if (strcmp(name, "columns") == 0)
+	if (strcmp(name, "columns") == 0 || (row && strcmp(name, "scope") == 0))
 		return walk_columns(walk, relid, value);
 	if (strcmp(name, "read") == 0 && json_is_string(value))
 		return walk_text(walk, relid, value);
@@ -494,7 +494,7 @@ read_name(const ScimMappingRow *row, HeapTuple tuple, TupleDesc desc, bool stric
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_COLUMN),
 				 errmsg("column \"%s\" of table %s, which an expression of mapping \"%s\" or the scope of an endpoint names, is called \"%s\" now", name, table, row->name, now),
-				 errhint("Give the attribute or option with that expression again: scim.alter_mapping. For a scope: drop the endpoint, alter the mapping, make the endpoint anew.")));
+				 errhint("Give the attribute or option with that expression again: scim.alter_mapping. For a scope: options => '{\"scope\": {\"%s\": \"%s\"}}'.", name, now)));
 	if (entry->attnum != 0 && strict && !scim_types_are_alike(old_type, type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),

@@ -47,13 +47,29 @@ resolve_membership(ScimResolve *ctx, const json_t *spec)
 	m->membership = side;
 }
 
+/* What a column of the scope is called in the mapped relation. */
+static const char *
+scope_name(ScimResolve *ctx, const json_t *names, const char *name)
+{
+	const json_t *other = json_object_get(names, name);
+
+	if (other == NULL)
+		return name;
+	if (!json_is_string(other) || get_attnum(ctx->mapping->relid, json_string_value(other)) <= 0)
+		scim_mapping_error(ctx, "scope", ERRCODE_UNDEFINED_COLUMN, psprintf("gives no column for \"%s\"", name));
+	return json_string_value(other);
+}
+
 void
 scim_resolve_scope(ScimResolve *ctx, const json_t *options)
 {
 	ScimMapping *m = ctx->mapping;
 	const json_t *membership = json_object_get(options, "membership");
+	const json_t *names = json_object_get(options, "scope");
 	ListCell   *lc;
 
+	if (names && !json_is_object(names))
+		scim_mapping_error(ctx, "scope", ERRCODE_INVALID_PARAMETER_VALUE, "is given as {\"column of the scope\": \"column of the relation\"}");
 	m->shared = json_is_true(json_object_get(options, "shared"));
 	m->nscope = list_length(ctx->scope);
 	m->scope_columns = palloc0(sizeof(char *) * Max(m->nscope, 1));
@@ -75,7 +91,7 @@ scim_resolve_scope(ScimResolve *ctx, const json_t *options)
 
 		if (m->membership && m->membership->scope[i])
 			(void) scim_column_source(m->membership->relid, "c", name, &src);
-		else if (scim_column_source(m->relid, "r", name, &src) && src.column)
+		else if (scim_column_source(m->relid, "r", scope_name(ctx, names, name), &src) && src.column)
 		{
 			m->scope_columns[i] = src.column;
 			m->scope_attnums[i] = src.attnum;
@@ -84,7 +100,7 @@ scim_resolve_scope(ScimResolve *ctx, const json_t *options)
 			ereport(ERROR,
 					(errcode(ERRCODE_UNDEFINED_COLUMN),
 					 errmsg("scope column \"%s\" is no column of the relation of mapping \"%s\"", name, ctx->row->name),
-					 errhint("Where all endpoints share these resources: options => '{\"shared\": true}'")));
+					 errhint("Where it has another name there: options => '{\"scope\": {\"%s\": \"...\"}}'. Where all endpoints share these resources: '{\"shared\": true}'", name)));
 		m->scope_types[i] = src.type_name;
 	}
 }
@@ -231,7 +247,7 @@ void
 scim_resolve_options(ScimResolve *ctx, const json_t *options)
 {
 	static const char *const known[] = {
-		"shared", "membership", "filter", "insert", "touch", "delete", "revive", "state", "track", "beside", NULL
+		"shared", "scope", "membership", "filter", "insert", "touch", "delete", "revive", "state", "track", "beside", NULL
 	};
 	ScimMapping *m = ctx->mapping;
 	const json_t *filter = json_object_get(options, "filter");

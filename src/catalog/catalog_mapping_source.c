@@ -401,6 +401,25 @@ scim_text_expression(const char *expr, ScimSource *src)
 }
 
 const char *
+scim_several_sql(const ScimAttr *sub, const char *array)
+{
+	bool		number = sub->type == SCIM_TYPE_INTEGER || sub->type == SCIM_TYPE_DECIMAL;
+
+	return psprintf("(SELECT pg_catalog.jsonb_agg(e.v ORDER BY e.n)::pg_catalog.text"
+					" FROM pg_catalog.jsonb_array_elements(CASE pg_catalog.jsonb_typeof(%s) WHEN 'array' THEN %s ELSE '[]' END) WITH ORDINALITY e(v, n)"
+					" WHERE pg_catalog.jsonb_typeof(e.v) OPERATOR(pg_catalog.=) '%s')",
+					array, array, number ? "number" : sub->type == SCIM_TYPE_BOOLEAN ? "boolean" : "string");
+}
+
+void
+scim_mapping_check_several(ScimResolve *ctx, const char *path, const ScimAttr *attr, const ScimSource *src)
+{
+	if (attr->parent && attr->multi && !src->several)
+		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
+						   "a sub-attribute with several values lives in a document of JSON (\"path\", \"keys\")");
+}
+
+const char *
 scim_mapping_scalar(ScimResolve *ctx, const char *path, const json_t *value)
 {
 	size_t		len;
@@ -574,6 +593,13 @@ set_json(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, co
 		scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"path\" is empty");
 	where = scim_mapping_path_sql(src->json_path, src->njson);
 	src->max_length = 0;
+	if (attr->parent && attr->multi)
+	{
+		src->several = true;
+		src->expr = scim_several_sql(attr, psprintf("(%s OPERATOR(pg_catalog.#>) %s)", src->document, where));
+		set_source_type(src, TEXTOID);
+		return;
+	}
 	switch (attr->type)
 	{
 		case SCIM_TYPE_BOOLEAN:
@@ -595,6 +621,13 @@ set_json(ScimResolve *ctx, const char *path, Oid relid, const ScimAttr *attr, co
 }
 
 /* ---- what a column holds instead of the value ---- */
+
+const char *
+scim_time_sql(const char *text)
+{
+	return psprintf("(SELECT CASE WHEN x.t OPERATOR(pg_catalog.~*) '[t ].*(z|[-+][0-9:]+)$' THEN x.t::pg_catalog.timestamptz"
+					" ELSE x.t::pg_catalog.timestamp AT TIME ZONE 'UTC' END FROM (SELECT (%s)::pg_catalog.text AS t) x)", text);
+}
 
 static void
 add_code(ScimResolve *ctx, const char *path, const ScimAttr *attr, const char *code, const json_t *label, ScimSource *src)
@@ -662,7 +695,7 @@ set_time(ScimResolve *ctx, const char *path, const json_t *spec, ScimSource *src
 	{
 		if (src->cls != SCIM_SQL_TEXT || src->ncodes > 0)
 			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE, "\"time\": \"iso\" needs a text");
-		src->expr = psprintf("(%s)::pg_catalog.timestamptz", src->expr);
+		src->expr = scim_time_sql(src->expr);
 		set_source_type(src, TIMESTAMPTZOID);
 		return;
 	}
@@ -775,6 +808,18 @@ set_fold(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const
 		psprintf("%s(value)", src->fold);
 }
 
+/* Of several values in a document it can be said where they are. */
+static void
+check_several_members(ScimResolve *ctx, const char *path, const json_t *spec)
+{
+	static const char *const single[] = {"codes", "time", "ref", "write", "fold", "folded", NULL};
+
+	for (int i = 0; single[i]; i++)
+		if (json_object_get(spec, single[i]) || (json_object_get(spec, "table") && json_object_get(spec, "default")))
+			scim_mapping_error(ctx, path, ERRCODE_INVALID_PARAMETER_VALUE,
+							   "of a sub-attribute with several values nothing can be said but where they are");
+}
+
 /* A source in "relid", whose rows have "alias". */
 void
 scim_object_source(ScimResolve *ctx, const char *path, Oid relid, const char *alias, const ScimAttr *attr,
@@ -800,6 +845,8 @@ scim_object_source(ScimResolve *ctx, const char *path, Oid relid, const char *al
 
 	if (json_object_get(spec, "path"))
 		set_json(ctx, path, relid, attr, json_object_get(spec, "path"), src);
+	if (src->several)
+		check_several_members(ctx, path, spec);
 	if (null_value)
 	{
 		if (src->column == NULL || src->json_path)

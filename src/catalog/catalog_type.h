@@ -9,7 +9,7 @@
 
 /*
  * Attributes of a mapping of scim.resources that keeps all of a type, as the
- * text of a JSON object; raises 22023, naming the attribute that it can't keep.
+ * text of a JSON object.
  */
 extern char *scim_type_own_attributes(const ScimResourceType *type);
 

@@ -23,19 +23,6 @@ typedef struct Store
 	StringInfo	out;
 } Store;
 
-/* What the store can't keep is said when the type is made. */
-static void
-refuse_several(const Store *store, const ScimAttr *sub)
-{
-	char		path[1024];
-
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("attribute \"%s\" of resource type \"%s\" can't be kept",
-					scim_attr_path(store->type, sub, path, sizeof(path)), store->type->name),
-			 errdetail("It is a sub-attribute with several values.")));
-}
-
 /* "name", or "urn:...:name", with "." and the sub-attribute behind it. */
 static const char *
 key_of(const Store *store, const ScimAttr *attr)
@@ -91,8 +78,9 @@ static const ScimAttr *
 reference_of(const ScimAttr *attr)
 {
 	const ScimAttr *ref = scim_attr_sub(attr, "$ref", 4);
+	const ScimAttr *value = scim_attr_sub(attr, "value", 5);
 
-	return ref && ref->type == SCIM_TYPE_REFERENCE && scim_attr_sub(attr, "value", 5) ? ref : NULL;
+	return ref && ref->type == SCIM_TYPE_REFERENCE && !ref->multi && value && !value->multi ? ref : NULL;
 }
 
 /* Does the attribute hold references to resources and nothing else? */
@@ -150,11 +138,9 @@ append_scalar(const Store *store, const ScimAttr *attr)
 	/* the store makes it from the value */
 	if (ref == attr && ref->nref_types == 1 && referred_type(ref->ref_types[0]))
 		return;
-	if (attr->multi)
-		refuse_several(store, attr);
 	open_member(store, key_of(store, attr));
 	append_place(store, attr);
-	if (attr->type == SCIM_TYPE_DATETIME)
+	if (attr->type == SCIM_TYPE_DATETIME && !attr->multi)
 		appendStringInfoString(store->out, ", \"time\": \"iso\"");
 	if (ref && strcmp(attr->name, "value") == 0 && ref->nref_types == 1 &&
 		(type = referred_type(ref->ref_types[0])) != NULL)
@@ -179,8 +165,6 @@ append_multi(const Store *store, const ScimAttr *attr)
 	{
 		const ScimAttr *sub = attr->subs[i];
 
-		if (sub->multi)
-			refuse_several(store, sub);
 		appendStringInfoString(store->out, i == 0 ? ", \"keys\": {" : ", ");
 		escape_json(store->out, sub->name);
 		appendStringInfoString(store->out, ": ");

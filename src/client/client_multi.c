@@ -37,6 +37,9 @@
 
 #define EVENTS 64
 
+/* Handles kept for the next requests: a new one costs as much as a third of a transfer. */
+#define MAX_IDLE 200
+
 /* Connections kept; by default it is a multiple of what runs at the moment. */
 #define MAX_KEPT 500L
 
@@ -52,6 +55,8 @@ struct ScimClient
 {
 	CURLM	   *multi;
 	int			epoll;
+	CURL	   *idle[MAX_IDLE]; /* handles of transfers that have ended */
+	int			nidle;
 	List		running;
 	List		finished;		/* in the order they finished */
 	int			in_flight;
@@ -190,6 +195,28 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *known)
 	return 0;
 }
 
+/* ---- handles ---- */
+
+/* One without any option set, or NULL. */
+static CURL *
+take_handle(ScimClient *client)
+{
+	return client->nidle > 0 ? client->idle[--client->nidle] : curl_easy_init();
+}
+
+/* Nothing of its transfer stays but what libcurl knows of hosts and TLS sessions. */
+static void
+give_handle(ScimClient *client, CURL *easy)
+{
+	if (client->nidle == MAX_IDLE)
+		curl_easy_cleanup(easy);
+	else
+	{
+		curl_easy_reset(easy);
+		client->idle[client->nidle++] = easy;
+	}
+}
+
 /* ---- finishing ---- */
 
 /* Put a transfer that libcurl has nothing of any more on the finished list. */
@@ -261,7 +288,7 @@ collect(ScimClient *client)
 		curl_easy_getinfo(easy, CURLINFO_PRIVATE, &t);
 		judge(t, code);
 		curl_multi_remove_handle(client->multi, easy);
-		curl_easy_cleanup(easy);
+		give_handle(client, easy);
 		t->easy = NULL;
 		list_remove(&client->running, t);
 		finish(client, t);
@@ -384,13 +411,13 @@ start(ScimClient *client, Transfer *t, const ScimClientTarget *target, const Sci
 		t->https = origin.https;
 		t->http2 = target->http2 && (curl_version_info(CURLVERSION_NOW)->features & CURL_VERSION_HTTP2) != 0;
 		t->named = scim_allowed_names(target->allowed, &origin);
-		if (!copy_request(t, target, request) || (t->easy = curl_easy_init()) == NULL)
+		if (!copy_request(t, target, request) || (t->easy = take_handle(client)) == NULL)
 			return false;
 		if (!scim_client_set_options(t) ||
 			curl_multi_setopt(client->multi, CURLMOPT_MAX_HOST_CONNECTIONS, (long) target->max_connections) != CURLM_OK)
 		{
 			problem = "libcurl does not know an option that is needed";
-			curl_easy_cleanup(t->easy);
+			give_handle(client, t->easy);
 			t->easy = NULL;
 		}
 	}
@@ -403,7 +430,7 @@ start(ScimClient *client, Transfer *t, const ScimClientTarget *target, const Sci
 	}
 	if (curl_multi_add_handle(client->multi, t->easy) != CURLM_OK)
 	{
-		curl_easy_cleanup(t->easy);
+		give_handle(client, t->easy);
 		return false;
 	}
 	list_append(&client->running, t);
@@ -448,6 +475,8 @@ scim_client_destroy(ScimClient *client)
 		return;
 	scim_client_cancel_all(client);
 	block_signals(&saved);
+	while (client->nidle > 0)
+		curl_easy_cleanup(client->idle[--client->nidle]);
 	if (client->multi != NULL)
 		curl_multi_cleanup(client->multi);
 	restore_signals(&saved);
@@ -570,7 +599,7 @@ cancel(ScimClient *client, const void *tag, bool all)
 			if (t->easy != NULL)
 			{
 				curl_multi_remove_handle(client->multi, t->easy);
-				curl_easy_cleanup(t->easy);
+				give_handle(client, t->easy);
 			}
 			free_transfer(t);
 			client->in_flight--;

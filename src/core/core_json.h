@@ -32,6 +32,12 @@
 extern json_t *scim_json_parse(const char *text, size_t len, ScimError *err);
 
 /*
+ * The same for a resource that is stored here: its decimals may have any number
+ * of digits, of which those of a double are seen.
+ */
+extern json_t *scim_json_parse_stored(const char *text, size_t len, ScimError *err);
+
+/*
  * The pass that goes before: checks what jansson does not, and computes how
  * many bytes jansson will ask for at most to parse text[start, len)
  * (core_json_parse.c shows why).

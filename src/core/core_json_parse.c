@@ -6,13 +6,7 @@
  * what keeps a few bytes from asking for much, and jansson's recursion within
  * bounds.  It also computes how much memory jansson will need: its lexer does
  * not survive it when memory ends in the middle of a token, so that much is
- * set aside before it starts.
- *
- * The grammar, and what to say of texts that break it, is jansson's business.
- * But its lexer takes 150 instructions for a byte, a quarter of all that a POST
- * takes.  So a text whose tokens are plain ones in the right places, as nearly all
- * are, becomes a tree straight from the tokens of that pass, by jansson's
- * functions for values.  Whatever else it holds, jansson reads it from the start.
+ * set aside before it starts.  The grammar itself is jansson's business.
  */
 #include <float.h>
 #include <stdlib.h>
@@ -231,6 +225,7 @@ typedef struct Level
 typedef struct Scan
 {
 	const char *text;
+	bool		stored;			/* decimals are as they are */
 	size_t		need;			/* bytes */
 	size_t		longest;		/* what the lexer keeps at most */
 	size_t		string;			/* the token before is a string with so many bytes between its quotes ... */
@@ -290,7 +285,7 @@ scan_value(Scan *scan, const Token *token, size_t len, ScimError *err)
 			scan->string = length - 2;
 			break;
 		case TOKEN_NUMBER:
-			if (!check_number(scan->text, token, err))
+			if (!scan->stored && !check_number(scan->text, token, err))
 				return false;
 			scan->need += SCIM_PIECE(NUMBER_SIZE);
 			length++;			/* the lexer looks ahead */
@@ -310,8 +305,8 @@ scan_value(Scan *scan, const Token *token, size_t len, ScimError *err)
  * The pass over text[start, len); *need is what jansson will allocate at most.
  * Where brackets do not match, jansson stops, or has stopped before.
  */
-bool
-scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimError *err)
+static bool
+scan_text(const char *text, size_t start, size_t len, bool stored, size_t *need, ScimError *err)
 {
 	Scan		scan;
 	Token		token;
@@ -323,6 +318,7 @@ scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimErr
 	if (!scim_utf8_valid(text, len, &bad))
 		return scim_fail_at(err, 400, SCIM_INVALID_SYNTAX, (int) bad, "the body is not valid UTF-8");
 	scan.text = text;
+	scan.stored = stored;
 	scan.need = SCIM_PIECE(LEXER_SIZE);
 	scan.longest = 0;
 	scan.string = 0;
@@ -370,217 +366,10 @@ scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimErr
 	return true;
 }
 
-/* ---- plain texts ---- */
-
-/* Decoded strings with escapes, and names, are no longer. */
-#define MAX_PLAIN 1024
-
-typedef struct Plain
+bool
+scim_json_scan(const char *text, size_t start, size_t len, size_t *need, ScimError *err)
 {
-	const char *text;
-	size_t		len;
-	size_t		i;
-	Token		token;			/* the current one */
-	int			depth;
-} Plain;
-
-static json_t *plain_value(Plain *plain);
-
-static bool
-advance(Plain *plain)
-{
-	return next_token(plain->text, plain->len, &plain->i, &plain->token);
-}
-
-static bool
-at_mark(const Plain *plain, char c)
-{
-	return plain->token.kind == TOKEN_MARK && plain->text[plain->token.start] == c;
-}
-
-/* What an escape of one character stands for; 0: it is another. */
-static char
-unescaped(char c)
-{
-	static const char escapes[] = "\"\\/bfnrt";
-	static const char meant[] = "\"\\/\b\f\n\r\t";
-	const char *found = c ? strchr(escapes, c) : NULL;
-
-	return found ? meant[found - escapes] : '\0';
-}
-
-/*
- * The content of a string token, in the text itself or decoded into the buffer;
- * NULL: it is not plain.
- */
-static const char *
-plain_string(const Plain *plain, char *buffer, size_t *len)
-{
-	const char *s = plain->text + plain->token.start + 1;
-	size_t		n = plain->token.end - plain->token.start - 2;
-	size_t		i = 0;
-	size_t		used;
-
-	/* what comes behind the value has not been looked at */
-	if (plain->token.end > plain->len)
-		return NULL;
-	while (i < n && s[i] != '\\' && (unsigned char) s[i] >= 0x20)
-		i++;
-	if (i == n)
-	{
-		*len = n;
-		return s;
-	}
-	if (n >= MAX_PLAIN)
-		return NULL;
-	memcpy(buffer, s, i);
-	for (used = i; i < n; i++)
-	{
-		char		c = s[i];
-
-		if ((unsigned char) c < 0x20 || (c == '\\' && (c = unescaped(s[++i])) == '\0'))
-			return NULL;
-		buffer[used++] = c;
-	}
-	*len = used;
-	return buffer;
-}
-
-static json_t *
-plain_integer(const Plain *plain)
-{
-	const char *s = plain->text + plain->token.start;
-	size_t		n = plain->token.end - plain->token.start;
-	bool		negative = s[0] == '-';
-	json_int_t	value = 0;
-
-	s += negative;
-	n -= negative;
-	/* without a doubt in range */
-	if (n == 0 || n > 18 || (s[0] == '0' && n > 1))
-		return NULL;
-	for (size_t i = 0; i < n; i++)
-	{
-		if (!is_digit(s[i]))
-			return NULL;
-		value = value * 10 + (s[i] - '0');
-	}
-	return json_integer(negative ? -value : value);
-}
-
-static json_t *
-plain_word(const Plain *plain)
-{
-	const char *s = plain->text + plain->token.start;
-	size_t		n = plain->token.end - plain->token.start;
-
-	if (n == 4 && memcmp(s, "true", 4) == 0)
-		return json_true();
-	if (n == 5 && memcmp(s, "false", 5) == 0)
-		return json_false();
-	return n == 4 && memcmp(s, "null", 4) == 0 ? json_null() : NULL;
-}
-
-/* "name": value */
-static bool
-plain_member(Plain *plain, json_t *object)
-{
-	char		name[MAX_PLAIN + 1];
-	size_t		size = json_object_size(object);
-	size_t		len;
-	const char *s;
-	json_t	   *value;
-
-	if (plain->token.kind != TOKEN_STRING || (s = plain_string(plain, name, &len)) == NULL || len > MAX_PLAIN)
-		return false;
-	memmove(name, s, len);
-	name[len] = '\0';
-	if (!advance(plain) || !at_mark(plain, ':') || !advance(plain) || (value = plain_value(plain)) == NULL)
-		return false;
-	/* the same name again is a mistake */
-	return json_object_set_new_nocheck(object, name, value) == 0 && json_object_size(object) > size;
-}
-
-static bool
-plain_element(Plain *plain, json_t *array)
-{
-	json_t	   *value = plain_value(plain);
-
-	return value != NULL && json_array_append_new(array, value) == 0;
-}
-
-/* From its opening bracket to its closing one; false: no plain one. */
-static bool
-plain_entries(Plain *plain, json_t *container, char close, bool (*entry) (Plain *plain, json_t *container))
-{
-	if (plain->depth++ >= SCIM_JSON_MAX_DEPTH || !advance(plain))
-		return false;
-	if (!at_mark(plain, close))
-	{
-		if (!entry(plain, container) || !advance(plain))
-			return false;
-		while (!at_mark(plain, close))
-			if (!at_mark(plain, ',') || !advance(plain) || !entry(plain, container) || !advance(plain))
-				return false;
-	}
-	plain->depth--;
-	return true;
-}
-
-static json_t *
-plain_container(Plain *plain)
-{
-	json_t	   *value = NULL;
-
-	if (at_mark(plain, '{'))
-	{
-		value = scim_json_object();
-		if (value == NULL || plain_entries(plain, value, '}', plain_member))
-			return value;
-	}
-	else if (at_mark(plain, '['))
-	{
-		value = json_array();
-		if (value == NULL || plain_entries(plain, value, ']', plain_element))
-			return value;
-	}
-	json_decref(value);
-	return NULL;
-}
-
-/* The value that begins with the current token; its last one is current then. */
-static json_t *
-plain_value(Plain *plain)
-{
-	char		buffer[MAX_PLAIN];
-	const char *s;
-	size_t		len;
-
-	switch (plain->token.kind)
-	{
-		case TOKEN_STRING:
-			s = plain_string(plain, buffer, &len);
-			return s ? json_stringn_nocheck(s, len) : NULL;
-		case TOKEN_NUMBER:
-			return plain_integer(plain);
-		case TOKEN_OTHER:
-			return plain_word(plain);
-		default:
-			return plain_container(plain);
-	}
-}
-
-/* The tree of text[start, len) if it is plain, else NULL. */
-static json_t *
-plain_tree(const char *text, size_t start, size_t len)
-{
-	Plain		plain = {.text = text, .len = len, .i = start};
-	json_t	   *value = advance(&plain) ? plain_value(&plain) : NULL;
-
-	if (value == NULL || !advance(&plain))
-		return value;
-	json_decref(value);
-	return NULL;
+	return scan_text(text, start, len, false, need, err);
 }
 
 /* ---- what jansson lets pass ---- */
@@ -679,35 +468,18 @@ parse_failed(const char *text, size_t start, size_t len, const json_error_t *err
 }
 
 static json_t *
-jansson_tree(const char *text, size_t start, size_t len, size_t need, ScimError *err)
-{
-	json_error_t error;
-	json_t	   *value;
-
-	if (!scim_reserve_begin(need))
-	{
-		scim_fail_memory(err);
-		return NULL;
-	}
-	value = json_loadb(text + start, len - start, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-	scim_reserve_end();
-	if (value == NULL)
-		parse_failed(text, start, len, &error, err);
-	return value;
-}
-
-json_t *
-scim_json_parse(const char *text, size_t len, ScimError *err)
+parse(const char *text, size_t len, bool stored, ScimError *err)
 {
 	ScimCoreFrame frame;
 	json_t	   *value;
+	json_error_t error;
 	size_t		start = 0;
 	size_t		need;
 
 	/* RFC 8259 8.1: a byte order mark may be ignored */
 	if (len >= 3 && memcmp(text, "\xEF\xBB\xBF", 3) == 0)
 		start = 3;
-	if (!scim_json_scan(text, start, len, &need, err))
+	if (!scan_text(text, start, len, stored, &need, err))
 		return NULL;
 	scim_core_enter(&frame);
 	value = NULL;
@@ -715,13 +487,25 @@ scim_json_parse(const char *text, size_t len, ScimError *err)
 		scim_fail_memory(err);
 	else
 	{
-		value = plain_tree(text, start, len);
+		value = json_loadb(text + start, len - start, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
 		scim_reserve_end();
 		if (value == NULL)
-			value = jansson_tree(text, start, len, need, err);
-		if (value != NULL && !check_tree(value, err))
+			parse_failed(text, start, len, &error, err);
+		else if (!check_tree(value, err))
 			value = NULL;
 	}
 	scim_core_leave(&frame);
 	return value;
+}
+
+json_t *
+scim_json_parse(const char *text, size_t len, ScimError *err)
+{
+	return parse(text, len, false, err);
+}
+
+json_t *
+scim_json_parse_stored(const char *text, size_t len, ScimError *err)
+{
+	return parse(text, len, true, err);
 }

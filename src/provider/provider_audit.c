@@ -27,7 +27,7 @@
 #include "../scim_guc.h"
 #include "../store/store_append.h"
 
-/* Rows past their time go a few at a time, once in so many writes of a process. */
+/* Rows past their time go a few at a time, once in so many new ones of a process. */
 #define PURGE_EVERY 256
 
 struct ScimAudit
@@ -42,32 +42,12 @@ struct ScimAudit
 	List	   *entries;		/* of ScimAuditEntry */
 };
 
-/* A random UUID, as text. */
-static void
-make_request_id(char *text)
-{
-	static const char digits[] = "0123456789abcdef";
-	uint8		bytes[16];
-
-	if (!pg_strong_random(bytes, sizeof(bytes)))
-		ereport(ERROR, (errcode(ERRCODE_INTERNAL_ERROR), errmsg("could not generate random values")));
-	bytes[6] = (bytes[6] & 0x0f) | 0x40;
-	bytes[8] = (bytes[8] & 0x3f) | 0x80;
-	for (int i = 0; i < 16; i++)
-	{
-		if (i == 4 || i == 6 || i == 8 || i == 10)
-			*text++ = '-';
-		*text++ = digits[bytes[i] >> 4];
-		*text++ = digits[bytes[i] & 0x0f];
-	}
-	*text = '\0';
-}
-
 const char *
 scim_request_id(ScimCall *call)
 {
 	if (call->request_id[0] == '\0')
-		make_request_id(call->request_id);
+		strlcpy(call->request_id, DatumGetCString(DirectFunctionCall1(uuid_out, DirectFunctionCall1(gen_random_uuid, (Datum) 0))),
+				sizeof(call->request_id));
 	return call->request_id;
 }
 
@@ -151,20 +131,23 @@ nullable_text(const char *s, char *isnull)
 	return s ? CStringGetTextDatum(s) : (Datum) 0;
 }
 
+/* Rows that another process deletes are left to it. */
 static void
-purge(void)
+purge(int nrows)
 {
-	static int	writes = 0;
+	static int	rows = 0;
 	Oid			types[1] = {INT4OID};
 	Datum		values[1];
 
-	if (++writes % PURGE_EVERY != 0 || scim_audit_retention == 0)
+	rows += nrows;
+	if (rows < PURGE_EVERY || scim_audit_retention == 0)
 		return;
+	rows = 0;
 	values[0] = Int32GetDatum(scim_audit_retention);
 	(void) scim_own_execute("purge audit",
-							"DELETE FROM scim._audit a"
-							" WHERE a.id OPERATOR(pg_catalog.<) ((SELECT pg_catalog.min(o.id) FROM scim._audit o) OPERATOR(pg_catalog.+) 1000)"
-							" AND a.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1))",
+							"DELETE FROM scim._audit a WHERE a.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT o.id FROM scim._audit o"
+							" WHERE o.id OPERATOR(pg_catalog.<) ((SELECT pg_catalog.min(f.id) FROM scim._audit f) OPERATOR(pg_catalog.+) 1000)"
+							" AND o.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1)) FOR UPDATE SKIP LOCKED))",
 							1, types, values, NULL, false, 0);
 }
 
@@ -249,7 +232,7 @@ scim_audit_write(const ScimAudit *audit)
 		scim_own_restore(&identity);
 	}
 	table_close(rel, NoLock);
-	purge();
+	purge(list_length(audit->entries));
 }
 
 /* ---- which attributes a write has changed ---- */

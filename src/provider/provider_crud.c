@@ -71,17 +71,20 @@ scim_crud_read(ScimCall *call, const ScimEndpointType *target, const char *id)
 	ScimSelection *select = selection(call, target);
 	ScimResponse *response = call->response;
 	ScimHead	head;
+	bool		not_modified;
 
 	if (select == NULL)
 		return;
-	if (call->request->if_none_match)
+	if (call->request->if_match || call->request->if_none_match)
 	{
 		if (!scim_store_get(target, id, select, SCIM_NO_LOCK, NULL, &head))
 		{
 			not_found(call, target);
 			return;
 		}
-		if (scim_etag_not_modified(call, head.version))
+		if (!scim_etag_read_allowed(call, head.version, &not_modified))
+			return;
+		if (not_modified)
 		{
 			response->status = 304;
 			response->etag = head.version;
@@ -141,7 +144,7 @@ lock_and_read(ScimCall *call, const ScimEndpointType *target, const char *id, co
 
 	/* the limits are those of a body, and what is stored is none */
 	memset(&too_large, 0, sizeof(too_large));
-	tree = scim_json_parse(text.data, text.len, &too_large);
+	tree = scim_json_parse_stored(text.data, text.len, &too_large);
 	if (tree == NULL)
 		scim_fail(&call->err, 413, NULL, "the stored %s is too large to be changed in this way", target->type->name);
 	return tree;

@@ -41,7 +41,7 @@ kept_state(const ScimEndpointType *target, const ScimRevival *revival)
 
 	memset(&err, 0, sizeof(err));
 	memset(&report, 0, sizeof(report));
-	tree = scim_json_parse(revival->resource, strlen(revival->resource), &err);
+	tree = scim_json_parse_stored(revival->resource, strlen(revival->resource), &err);
 	wanted = tree ? scim_resource_wanted(target->type, tree, NULL, SCIM_COMPAT, false, &report, &err) : NULL;
 	if (wanted == NULL)
 		ereport(ERROR,

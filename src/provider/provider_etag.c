@@ -17,8 +17,6 @@ next_tag(const char **p, const char **opaque, size_t *len)
 	const char *s = *p;
 	const char *end;
 
-	while (*s == ' ' || *s == '\t' || *s == ',')
-		s++;
 	if (s[0] == 'W' && s[1] == '/')
 		s += 2;
 	if (*s != '"')
@@ -36,23 +34,40 @@ next_tag(const char **p, const char **opaque, size_t *len)
 static bool
 matches(const char *header, const char *version)
 {
-	const char *p = header;
+	const char *p = header + strspn(header, " \t");
 	const char *v = version;
 	const char *opaque,
 			   *own;
 	size_t		len,
 				own_len;
+	bool		found = false;
 
-	while (*p == ' ' || *p == '\t')
-		p++;
 	if (*p == '*')
 		return p[1 + strspn(p + 1, " \t")] == '\0';
 	if (!next_tag(&v, &own, &own_len))
 		return false;
-	while (next_tag(&p, &opaque, &len))
-		if (len == own_len && memcmp(opaque, own, len) == 0)
-			return true;
-	return false;
+	/* an element of a list may be empty (RFC 9110 5.6.1.2) */
+	for (p += strspn(p, ", \t"); *p; p += strspn(p, ", \t"))
+	{
+		if (!next_tag(&p, &opaque, &len))
+			return false;
+		found = found || (len == own_len && memcmp(opaque, own, len) == 0);
+		p += strspn(p, " \t");
+		if (*p != ',' && *p != '\0')
+			return false;
+	}
+	return found;
+}
+
+/* If-Match; what follows from If-None-Match depends on the method. */
+static bool
+is_wanted_version(ScimCall *call, const char *version)
+{
+	const ScimRequest *request = call->request;
+
+	if (request->if_match && !matches(request->if_match, version))
+		return scim_fail(&call->err, 412, NULL, "the resource has changed: its version is not the one in If-Match");
+	return true;
 }
 
 bool
@@ -60,15 +75,19 @@ scim_etag_write_allowed(ScimCall *call, const char *version)
 {
 	const ScimRequest *request = call->request;
 
-	if (request->if_match && !matches(request->if_match, version))
-		return scim_fail(&call->err, 412, NULL, "the resource has changed: its version is not the one in If-Match");
+	if (!is_wanted_version(call, version))
+		return false;
 	if (request->if_none_match && matches(request->if_none_match, version))
 		return scim_fail(&call->err, 412, NULL, "the resource exists in the version that If-None-Match excludes");
 	return true;
 }
 
+/* If-Match comes first (RFC 9110 13.2.2). */
 bool
-scim_etag_not_modified(const ScimCall *call, const char *version)
+scim_etag_read_allowed(ScimCall *call, const char *version, bool *not_modified)
 {
-	return call->request->if_none_match && matches(call->request->if_none_match, version);
+	const ScimRequest *request = call->request;
+
+	*not_modified = request->if_none_match && matches(request->if_none_match, version);
+	return is_wanted_version(call, version);
 }

@@ -166,8 +166,8 @@ extern void scim_discovery_schemas(ScimCall *call, const char *uri);
 /* provider_etag.c */
 /* If-Match and If-None-Match of a write; fills err with 412. */
 extern bool scim_etag_write_allowed(ScimCall *call, const char *version);
-/* Does If-None-Match of a read match? */
-extern bool scim_etag_not_modified(const ScimCall *call, const char *version);
+/* Those of a read: false and 412, or whether the client has this version already. */
+extern bool scim_etag_read_allowed(ScimCall *call, const char *version, bool *not_modified);
 
 /* provider_error.c */
 /* What a caught SQL error says about a request with this method. */

@@ -248,9 +248,9 @@ purge(void)
 		return;
 	values[0] = Int32GetDatum(scim_request_log_retention);
 	(void) scim_own_execute("purge request log",
-							"DELETE FROM scim._requests a"
-							" WHERE a.id OPERATOR(pg_catalog.<) ((SELECT pg_catalog.min(o.id) FROM scim._requests o) OPERATOR(pg_catalog.+) 1000)"
-							" AND a.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1))",
+							"DELETE FROM scim._requests a WHERE a.id OPERATOR(pg_catalog.=) ANY (ARRAY(SELECT o.id FROM scim._requests o"
+							" WHERE o.id OPERATOR(pg_catalog.<) ((SELECT pg_catalog.min(f.id) FROM scim._requests f) OPERATOR(pg_catalog.+) 1000)"
+							" AND o.at OPERATOR(pg_catalog.<) (pg_catalog.now() OPERATOR(pg_catalog.-) pg_catalog.make_interval(days => $1)) FOR UPDATE SKIP LOCKED))",
 							1, types, values, NULL, false, 0);
 }
 

@@ -20,6 +20,9 @@
 /* Days after which what is refused, or waits, is given up, unless the sync says otherwise. */
 #define SCIM_ESCROW_DAYS 28
 
+/* Seconds after which all rows are looked at again, likewise. */
+#define SCIM_RECONCILE_SECONDS (24 * 60 * 60)
+
 /* What a sync may do at its server; none: it only matches. */
 #define SCIM_SYNC_CREATE 0x1
 #define SCIM_SYNC_UPDATE 0x2
@@ -38,7 +41,8 @@ typedef enum ScimSyncApply
 {
 	SCIM_APPLY_ALWAYS,
 	SCIM_APPLY_CREATE_ONLY,
-	SCIM_APPLY_IF_ABSENT
+	SCIM_APPLY_IF_ABSENT,
+	SCIM_APPLY_ADD_ONLY			/* values are added to a list, and none is taken away */
 } ScimSyncApply;
 
 typedef enum ScimSyncOnNull
@@ -86,12 +90,15 @@ typedef struct ScimSync
 	bool		flatten_groups; /* members of inner groups are members of the outer ones */
 	int			recreate_count; /* resources that have gone from the target and are made anew in an hour without approval */
 	int64		drift_seconds;	/* between looks at what has changed at the target; 0: none */
+	int64		reconcile_seconds;	/* between reconciles of all rows; 0: only when something asks for one */
+	TimestampTz reconciled_at;	/* when the last one ended */
 	bool		drift_repair;	/* and it is changed back */
 	TimestampTz drift_at;		/* when that was done last */
+	bool		log_values;		/* what changes is logged with its values */
 	int			escrow_days;	/* what is refused, or waits for other rows, is given up after so many */
 	ScimSyncState state;
 	const char *state_reason;	/* or NULL */
-	const char *home;			/* where it was started (scim_guard_home), or NULL */
+	const char *home;			/* where it was started (provisioner_guard.h), or NULL */
 	bool		probe_due;		/* quarantined: time to look whether the target is better */
 } ScimSync;
 

@@ -82,13 +82,16 @@ static bool
 create_bare(const ScimSyncView *view, ScimFlight *flight)
 {
 	char	   *bare = scim_step_towards(view, scim_document_parse("{}"), flight->wanted, true, 1);
+	const json_t *document;
 	StringInfoData body;
 
 	if (bare == NULL || flight->most > 0)
 		return false;
 	flight->most = 1;
 	initStringInfo(&body);
-	scim_diff_create_body(view->type, scim_document_parse(bare), &body);
+	document = scim_document_parse(bare);
+	scim_diff_create_body(view->type, document, &body);
+	scim_change_note_create(view, document, &flight->change);
 	flight->created = bare;
 	flight->create_body = flight->body = body.data;
 	flight->sent = false;
@@ -125,6 +128,7 @@ scim_adapt_split(const ScimSyncView *view, ScimFlight *flight, bool too_large, c
 	if (!scim_decide_update(view, flight->link.remote_id, scim_document_parse(from), flight->full, false, flight->most, &update))
 		return false;
 	flight->wanted = update.wanted;
+	flight->change = update.change;
 	flight->partial = update.partial;
 	flight->body = update.body;
 	flight->sent = false;

@@ -279,6 +279,7 @@ scim_bulk_distribute(ScimSyncRun *run, const ScimSyncView *view, ScimFlight *car
 		case SCIM_VERDICT_BARRED:
 		case SCIM_VERDICT_THROTTLED:
 		case SCIM_VERDICT_UNAUTHORIZED:
+		case SCIM_VERDICT_MOVED:
 			foreach(lc, carried)
 				give_whole(run, (ScimFlight *) lfirst(lc), whole);
 			return;

@@ -39,6 +39,7 @@
 #include "utils/rel.h"
 #include "utils/tuplestore.h"
 
+#include "provisioner_guard.h"
 #include "provisioner_internal.h"
 #include "../catalog/catalog.h"
 #include "../catalog/catalog_mapping.h"
@@ -220,6 +221,7 @@ scim_provisioner_init(void)
 	RegisterXactCallback(transaction_ended, NULL);
 	RegisterSubXactCallback(subtransaction_ended, NULL);
 	CacheRegisterRelcacheCallback(relation_invalidated, (Datum) 0);
+	scim_guard_init();
 }
 
 /* Number of a column by its name, 0 if there is none. */

@@ -5,6 +5,8 @@
  */
 #include "postgres.h"
 
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
@@ -15,6 +17,9 @@
 
 /* Rows that one transaction takes up. */
 #define MAX_CLAIM 200
+
+/* Flights that are made ready, besides those for which there is room at the target. */
+#define MAX_LEAD 300
 
 /*
  * In ten minutes so many rows, and more than this share of them refused for
@@ -100,6 +105,10 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 				return;
 			stop(run, sync, psprintf("the target refuses the secret (%s)", news->reason));
 			return;
+		case SCIM_VERDICT_MOVED:
+			/* every row would hear the same, and nobody follows with a token to where an answer says */
+			stop(run, sync, psprintf("the target redirects (%d): base_url has to name the service itself", news->status));
+			return;
 		case SCIM_VERDICT_FORBIDDEN:
 			if (++run->forbidden >= MAX_FORBIDDEN || run->probing || run->trial)
 				stop(run, sync, psprintf("the target forbids one row after the other (%s)", news->reason));
@@ -118,6 +127,18 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 	}
 }
 
+/* A target that answers fast does not wait for rows to be read. */
+static void
+set_lead(ScimSyncRun *run, int64 now)
+{
+	int64		passed = Max(now - run->looked_at, 1);
+
+	if (run->nanswers == 0)
+		return;
+	run->lead = (int) Min(2 * SCIM_GATHER_MS * run->nanswers / passed, MAX_LEAD);
+	run->looked_at = now;
+}
+
 static void
 look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
 {
@@ -125,6 +146,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	bool		linked = false;
 	bool		learned;
 
+	set_lead(run, now);
 	scim_writes_gather(run->id);
 	dlist_foreach_modify(iter, &run->flights)
 	{
@@ -181,7 +203,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	if (!linked)
 		return;
 	/* rows that refer to these can go on, also those of other syncs */
-	scim_links_wake_waiting(view->sync->server);
+	scim_links_wake_referring(view->sync->server);
 	dlist_foreach_modify(iter, &p->syncs)
 	{
 		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);
@@ -202,6 +224,25 @@ begin_reconcile(ScimProvisioner *p, ScimSyncRun *run)
 		pfree(DatumGetPointer(run->full_entries));
 	run->full_entries = datumCopy(entries, false, -1);
 	MemoryContextSwitchTo(saved);
+}
+
+/* When all rows are looked at although nothing asks for it; DT_NOEND: never. */
+static TimestampTz
+reconcile_due(const ScimSync *sync)
+{
+	return sync->reconcile_seconds == 0 ? DT_NOEND :
+		TimestampTzPlusMilliseconds(sync->reconciled_at, sync->reconcile_seconds * INT64CONST(1000));
+}
+
+static void
+note_reconciled(int64 sync_id)
+{
+	Oid			types[1] = {INT8OID};
+	Datum		values[1] = {Int64GetDatum(sync_id)};
+
+	if (scim_own_execute("reconciled", "UPDATE scim._syncs SET reconciled_at = pg_catalog.clock_timestamp() WHERE id OPERATOR(pg_catalog.=) $1",
+						 1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._syncs");
 }
 
 /*
@@ -255,6 +296,7 @@ reconcile_links(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 	if (n < page)
 	{
 		scim_links_forget_full(run->id, run->full_entries);
+		note_reconciled(run->id);
 		run->reconcile_links = false;
 	}
 }
@@ -326,7 +368,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 			(links[i].doubt == 0 || view->server->list_scan))
 		{
 			ScimTargetNews news;
-			bool		over = scim_flight_match_list(view, flight, &news);
+			bool		over = scim_flight_match_list(view, flight, run->scan.total == 0, &news);
 
 			rescan = rescan || news.rescan;
 			if (over)
@@ -413,6 +455,11 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 
 	if (scim_links_absorb(run->id, sync->flatten_groups, &full) > 0)
 		more = true;
+	if (!full && reconcile_due(sync) <= GetCurrentTimestamp())
+	{
+		scim_sync_queue(run->id, (Datum) 0, "full");
+		full = true;
+	}
 	if (full)
 	{
 		/* a new cycle: what was read before is of the last one */
@@ -426,7 +473,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 	}
 	scim_list_want(p, run, view, now);
 	creates = new_rows(run, view, now);
-	most = run->trial ? 1 : 2 * run->target->concurrency;
+	most = run->trial ? 1 : 2 * run->target->concurrency + run->lead;
 	if (run->target->bulk == SCIM_BULK_TRUE && !run->trial)
 		most = Max(most, 2 * Min(run->target->bulk_operations, SCIM_BULK_MOST));
 	room = most - run->nflights;
@@ -450,7 +497,7 @@ scim_cycle_work(ScimProvisioner *p, ScimSyncRun *run, const ScimSync *sync)
 		run->due_at = now;
 	else
 	{
-		TimestampTz next = scim_links_next(run->id);
+		TimestampTz next = Min(scim_links_next(run->id), reconcile_due(sync));
 
 		if (run->nflights == 0 && run->drift == SCIM_DRIFT_NONE)
 		{

@@ -176,12 +176,29 @@ follow_server(const RenameStmt *stmt)
 		elog(ERROR, "could not write scim._secrets");
 }
 
+/* What kept its target from answering may be mended: it is not waited for the next probe. */
+static void
+probe_server(const char *name)
+{
+	Oid			types[1] = {TEXTOID};
+	Datum		values[1] = {CStringGetTextDatum(name)};
+
+	if (scim_own_execute("probe server",
+						 "UPDATE scim._syncs SET probe_at = pg_catalog.clock_timestamp()"
+						 " WHERE server OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'quarantined'",
+						 1, types, values, NULL, false, 0) != SPI_OK_UPDATE)
+		elog(ERROR, "could not write scim._syncs");
+	if (SPI_processed > 0)
+		scim_sync_wake_at_commit(0);
+}
+
 /* What a command may have done that concerns us. */
 typedef struct CommandEffect
 {
 	bool		parts;			/* a new part of a watched relation, or a subscription */
 	bool		rows;			/* rows changed behind the triggers' back */
-	bool		server;			/* a server has another name */
+	bool		renamed;		/* a server has another name, */
+	bool		options;		/* or other options */
 } CommandEffect;
 
 /*
@@ -191,12 +208,13 @@ typedef struct CommandEffect
 static CommandEffect
 classify_command(const EventTriggerData *event)
 {
-	CommandEffect effect = {false, false, false};
+	CommandEffect effect = {0};
 	ListCell   *lc;
 
 	if (event->tag == CMDTAG_ALTER_SERVER)
 	{
-		effect.server = IsA(event->parsetree, RenameStmt);
+		effect.renamed = IsA(event->parsetree, RenameStmt);
+		effect.options = IsA(event->parsetree, AlterForeignServerStmt);
 		return effect;
 	}
 	effect.parts = event->tag != CMDTAG_ALTER_TABLE && event->tag != CMDTAG_ALTER_FOREIGN_TABLE;
@@ -246,7 +264,7 @@ scim_sync_ddl(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_EVENT_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("scim._sync_ddl can only be called as an event trigger")));
 	effect = classify_command(event);
-	if (!effect.parts && !effect.rows && !effect.server)
+	if (!effect.parts && !effect.rows && !effect.renamed && !effect.options)
 		PG_RETURN_NULL();
 
 	BeginInternalSubTransaction(NULL);
@@ -254,8 +272,10 @@ scim_sync_ddl(PG_FUNCTION_ARGS)
 	PG_TRY();
 	{
 		SPI_connect();
-		if (effect.server)
+		if (effect.renamed)
 			follow_server((const RenameStmt *) event->parsetree);
+		else if (effect.options)
+			probe_server(((const AlterForeignServerStmt *) event->parsetree)->servername);
 		else if (any_capture())
 		{
 			if (effect.parts)

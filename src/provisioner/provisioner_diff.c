@@ -17,6 +17,7 @@ typedef struct DiffContext
 	const ScimDiffStyle *style;
 	StringInfo	out;
 	int			count;
+	List	  **changed;		/* attributes that operations are about; NULL: nobody asks */
 	StringInfoData values;		/* pathless: members of the one operation's value */
 	int			open_ext;		/* whose object is open in there */
 } DiffContext;
@@ -40,12 +41,22 @@ scim_document_value(const ScimResourceType *type, const json_t *document, const 
 
 /* ---- one operation ---- */
 
+/* An operation is about this attribute; of a list it is about the list. */
+static void
+note_change(DiffContext *ctx, const ScimAttr *attr)
+{
+	if (ctx->changed)
+		*ctx->changed = list_append_unique_ptr(*ctx->changed,
+											   unconstify(ScimAttr *, attr->parent && attr->parent->multi ? attr->parent : attr));
+}
+
 static void
 begin_operation(DiffContext *ctx, const char *op, const ScimAttr *attr, const char *value_filter)
 {
 	const ScimAttr *top = attr->parent ? attr->parent : attr;
 	StringInfoData path;
 
+	note_change(ctx, attr);
 	initStringInfo(&path);
 	if (top->ext != SCIM_EXT_CORE)
 		appendStringInfo(&path, "%s:", ctx->type->exts[top->ext].schema->uri);
@@ -86,6 +97,7 @@ add_member(DiffContext *ctx, const ScimAttr *attr, const json_t *value)
 
 	if (text == NULL)
 		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	note_change(ctx, attr);
 	if (attr->ext != ctx->open_ext)
 	{
 		if (ctx->open_ext != SCIM_EXT_CORE)
@@ -201,10 +213,66 @@ add_value(DiffContext *ctx, const ScimAttr *attr, const json_t *value)
 	appendStringInfo(ctx->out, ",\"value\":[%s]}", text);
 }
 
+/* Is the value, or one that is identical, in the set? */
+static bool
+set_contains(const ScimMultiSet *set, const json_t *item)
+{
+	ScimError	err;
+	uint64_t	hash;
+	int			i;
+
+	memset(&err, 0, sizeof(err));
+	i = scim_multi_find(set, item, &hash, &err);
+	if (i < -1)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	return i >= 0;
+}
+
+/* All values of a list; of references by their ids. */
+static void
+set_of(ScimMultiSet *set, const ScimAttr *attr, const json_t *list)
+{
+	ScimError	err;
+
+	memset(&err, 0, sizeof(err));
+	scim_multi_init(set, attr, scim_multi_is_reference(attr));
+	if (!scim_multi_add_all(set, list, &err))
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+}
+
+static bool
+contains(const ScimAttr *attr, const json_t *list, const json_t *item)
+{
+	ScimMultiSet set;
+
+	set_of(&set, attr, list);
+	return set_contains(&set, item);
+}
+
+/* Values are added to a list, and none is taken away. */
+static void
+add_missing(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json_t *to)
+{
+	ScimMultiSet set;
+	json_t	   *missing = json_array();
+
+	set_of(&set, attr, from);
+	if (missing == NULL)
+		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	for (size_t i = 0; i < json_array_size(to); i++)
+		if (!set_contains(&set, json_array_get(to, i)) && json_array_append(missing, json_array_get(to, i)) != 0)
+			ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	if (json_array_size(missing) == 0)
+		return;
+	begin_operation(ctx, "add", attr, NULL);
+	end_operation(ctx, missing);
+}
+
 /* Only values of some types are ours: the others of the list stay what they are. */
 static void
 diff_managed_types(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json_t *to)
 {
+	const ScimAttrRule *rule = &ctx->style->rules[attr->ord];
 	ListCell   *lc;
 
 	foreach(lc, ctx->style->types[attr->ord])
@@ -218,9 +286,9 @@ diff_managed_types(DiffContext *ctx, const ScimAttr *attr, const json_t *from, c
 			diff_value(ctx, attr, type, old, new);
 			continue;
 		}
-		if (has_type(from, type) && (new || ctx->style->rules[attr->ord].on_null != SCIM_NULL_SKIP))
+		if (has_type(from, type) && (new ? rule->apply != SCIM_APPLY_ADD_ONLY : !scim_diff_keeps(rule)))
 			set_value(ctx, attr, type_filter(type), NULL);
-		if (new)
+		if (new && !(rule->apply == SCIM_APPLY_ADD_ONLY && contains(attr, from, new)))
 			add_value(ctx, attr, new);
 	}
 }
@@ -237,33 +305,14 @@ diff_by_type(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const j
 	}
 }
 
-/* Is the reference in the set? */
-static bool
-set_contains(const ScimMultiSet *set, const json_t *item)
-{
-	ScimError	err;
-	uint64_t	hash;
-	int			i;
-
-	memset(&err, 0, sizeof(err));
-	i = scim_multi_find(set, item, &hash, &err);
-	if (i < -1)
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
-	return i >= 0;
-}
-
 /* The references of "list" that "other" does not hold. */
 static int
 missing_references(const ScimAttr *attr, const json_t *list, const json_t *other, const char **ids)
 {
 	ScimMultiSet set;
-	ScimError	err;
 	int			n = 0;
 
-	memset(&err, 0, sizeof(err));
-	scim_multi_init(&set, attr, true);
-	if (!scim_multi_add_all(&set, other, &err))
-		ereport(ERROR, (errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory")));
+	set_of(&set, attr, other);
 	for (size_t i = 0; i < json_array_size(list); i++)
 	{
 		const json_t *item = json_array_get(list, i);
@@ -299,7 +348,7 @@ diff_references(DiffContext *ctx, const ScimAttr *attr, const json_t *from, cons
 	int			n = missing_references(attr, to, from, ids);
 
 	list_operation(ctx, "add", attr, ids, n);
-	n = missing_references(attr, from, to, ids);
+	n = ctx->style->rules[attr->ord].apply == SCIM_APPLY_ADD_ONLY ? 0 : missing_references(attr, from, to, ids);
 	if (ctx->style->remove_by_list)
 		list_operation(ctx, "remove", attr, ids, n);
 	else
@@ -321,17 +370,20 @@ static void
 diff_attr(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json_t *to)
 {
 	const ScimAttrRule *rule = &ctx->style->rules[attr->ord];
+	bool		adds = attr->multi && rule->apply == SCIM_APPLY_ADD_ONLY;
 
 	if (!ctx->style->managed[attr->ord] ||
 		rule->apply == SCIM_APPLY_CREATE_ONLY ||
 		(rule->apply == SCIM_APPLY_IF_ABSENT && from) ||
-		(rule->on_null == SCIM_NULL_SKIP && to == NULL) ||
+		(scim_diff_keeps(rule) && to == NULL) ||
 		scim_value_same(attr, from, to))
 		return;
 	if (ctx->style->one_operation || ctx->style->pathless)
 	{
 		if (scim_multi_is_reference(attr))
 			diff_references(ctx, attr, from, to);
+		else if (adds)
+			add_missing(ctx, attr, from, to);
 		else
 			set_value(ctx, attr, NULL, to);
 		return;
@@ -349,6 +401,8 @@ diff_attr(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json
 	}
 	if (scim_multi_is_reference(attr))
 		diff_references(ctx, attr, from, to);
+	else if (adds)
+		add_missing(ctx, attr, from, to);
 	else if (attr->multi && from && to && same_types(from, to))
 		diff_by_type(ctx, attr, from, to);
 	else
@@ -366,9 +420,9 @@ diff_named(DiffContext *ctx, const char *name, const json_t *from, const json_t 
 
 int
 scim_diff_operations(const ScimResourceType *type, const ScimDiffStyle *style,
-					 const json_t *from, const json_t *to, StringInfo out)
+					 const json_t *from, const json_t *to, StringInfo out, List **changed)
 {
-	DiffContext ctx = {.type = type, .style = style, .out = out, .open_ext = SCIM_EXT_CORE};
+	DiffContext ctx = {.type = type, .style = style, .out = out, .changed = changed, .open_ext = SCIM_EXT_CORE};
 
 	initStringInfo(&ctx.values);
 	/* core attributes come first: active and userName are among them */

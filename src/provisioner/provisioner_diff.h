@@ -37,10 +37,18 @@ typedef struct ScimDiffStyle
  * Append PATCH operations (JSON objects, separated by commas) that lead from
  * "from" to "to"; returns how many.  One operation for each attribute, with a
  * path; `active` for itself, `userName` last.  What the sync does not manage is
- * left alone, whatever "from" has of it.
+ * left alone, whatever "from" has of it.  *changed, unless NULL, gets the
+ * attributes (const ScimAttr *) that they are about, each once.
  */
 extern int	scim_diff_operations(const ScimResourceType *type, const ScimDiffStyle *style,
-								 const json_t *from, const json_t *to, StringInfo out);
+								 const json_t *from, const json_t *to, StringInfo out, List **changed);
+
+/* Does a value that the row does not have any more stay at the target? */
+static inline bool
+scim_diff_keeps(const ScimAttrRule *rule)
+{
+	return rule->on_null == SCIM_NULL_SKIP || rule->apply == SCIM_APPLY_ADD_ONLY;
+}
 
 /* {"schemas": [...], "Operations": [...]} round the operations. */
 extern void scim_diff_patch_body(const char *operations, StringInfo out);

@@ -171,6 +171,8 @@ set_rules(ScimSyncView *view)
 		for (int j = 0; j < attr->nsubs; j++)
 			rules[attr->subs[j]->ord] = rules[attr->ord];
 	}
+	for (int i = 0; i < view->type->nattrs; i++)
+		view->has_rules = view->has_rules || rules[i].apply != SCIM_APPLY_ALWAYS || rules[i].on_null == SCIM_NULL_SKIP;
 	view->style.rules = rules;
 }
 

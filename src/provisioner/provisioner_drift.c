@@ -166,7 +166,7 @@ compare(Drift *drift, const json_t *wanted, const json_t *found)
 		managed[attr->ord] = view->selection->has[attr->ord];
 		for (int j = 0; j < attr->nsubs; j++)
 			managed[attr->subs[j]->ord] = view->selection->has[attr->subs[j]->ord];
-		if (scim_diff_operations(view->type, &style, found, wanted, &operations) > 0)
+		if (scim_diff_operations(view->type, &style, found, wanted, &operations, NULL) > 0)
 			put_drift(drift, scim_attr_path(view->type, attr, path, sizeof(path)),
 					  scim_document_value(view->type, wanted, attr), scim_document_value(view->type, found, attr));
 		managed[attr->ord] = false;
@@ -206,6 +206,7 @@ repair(const Drift *drift, const char *found)
 						 "UPDATE scim._links SET state = CASE WHEN $4 THEN 'staged' WHEN $3 IS NULL THEN 'pending' ELSE 'linked' END,"
 						 " staged = CASE WHEN $4 THEN 'recreate' END, approval = NULL,"
 						 " remote_id = CASE WHEN $3 IS NOT NULL THEN remote_id END,"
+						 " formerly = CASE WHEN $3 IS NOT NULL THEN formerly ELSE coalesce(formerly, remote_id) END,"
 						 " wanted = CASE WHEN $3 IS NULL THEN acked END, doubt = CASE WHEN $3 IS NULL THEN 1 ELSE doubt END,"
 						 " acked = coalesce($3, '{}')::pg_catalog.jsonb OPERATOR(pg_catalog.-) 'id', acked_hash = NULL,"
 						 " reason = CASE WHEN $4 THEN 'its resource has gone from the target, like too many in this hour: making it anew waits for scim.approve()'"

@@ -50,6 +50,7 @@ typedef struct ScimSyncView
 	bool		can_disable;	/* resources of this type have `active` */
 	bool		active_mapped;	/* and the mapping has a source for it */
 	ScimDiffStyle style;
+	bool		has_rules;		/* not all of a document is sent by an update */
 	int			update_method;	/* ScimUpdateMethod, for this type */
 	int			nrules;
 	ScimMatchRule *rules;		/* in order of priority */
@@ -130,14 +131,46 @@ extern void scim_nests_spread(int64 sync_id, Datum entries);
  */
 extern char *scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, bool create, int most);
 
+/* Values (of a list of references: by their ids) of "list" that "other" holds, or (missing) does not hold. */
+extern json_t *scim_references(const ScimAttr *attr, const json_t *list, const json_t *other, bool missing);
+
 /* How many references differ; *only: the id of the last of them. */
 extern int	scim_reference_changes(const ScimSyncView *view, const char *from, const char *to, const char **only);
+
+/* Those of these ids (char *) that are references in only one of two documents. */
+extern List *scim_references_that_differ(const ScimSyncView *view, const char *from, const char *to, List *ids);
 
 /* "to", with these references (char *) as they are in "from": the target refuses to change them. */
 extern char *scim_keep_references(const ScimSyncView *view, const char *from, const char *to, List *refused);
 
+/*
+ * What the target has after an update: "to", but for what the rules of the sync
+ * keep from being sent, of which it has what it had.  (Without rules: "to".)
+ */
+extern const char *scim_apply_rules(const ScimSyncView *view, const json_t *from, const char *to);
+
 /* The body of a PUT: the resource as the target has it, with what is managed as wanted. */
 extern char *scim_overlay(const ScimSyncView *view, const json_t *current, const char *wanted);
+
+/* ---- what a request changes, for the log (provisioner_change.c) ---- */
+
+typedef struct ScimChange
+{
+	const char *before;			/* names of the attributes that change and have a value before, as text of a text[], */
+	const char *after;			/* and of those that have one afterwards; both NULL: it is not known, or a deletion */
+	const char *old_values;		/* JSON objects; NULL: the sync does not log values */
+	const char *new_values;
+} ScimChange;
+
+/*
+ * An update of these attributes (const ScimAttr *) from one document to another;
+ * "active" besides, unless 0: it takes the resource into use (1), or out of it (-1).
+ */
+extern void scim_change_note(const ScimSyncView *view, const List *attrs, const json_t *from, const json_t *to, int active,
+							 ScimChange *change);
+
+/* A creation with this document. */
+extern void scim_change_note_create(const ScimSyncView *view, const json_t *document, ScimChange *change);
 
 /* ---- links (provisioner_link.c) ---- */
 
@@ -159,7 +192,8 @@ typedef struct ScimLink
 	const char *approval;		/* "approved", "rejected", or NULL */
 	const char *reason;
 	List	   *refused;		/* char *: references that the target refuses, */
-	TimestampTz refused_until;	/* and when they are tried again */
+	TimestampTz refused_until;	/* when they are tried again (DT_NOEND: not any more), */
+	int			refused_tries;	/* and how often they were */
 } ScimLink;
 
 /* What a link becomes when a flight ends or needs no request. */
@@ -169,6 +203,7 @@ typedef struct ScimLinkUpdate
 	const char *state;			/* NULL: the link is deleted */
 	const char *remote_id;
 	const char *acked;			/* NULL: as it is */
+	const char *acked_hash;		/* hex, of the row's document, where that is not what is acknowledged; or NULL */
 	const char *wanted;			/* kept while the outcome is in doubt */
 	const char *wanted_hash;
 	const char *reason;
@@ -181,6 +216,7 @@ typedef struct ScimLinkUpdate
 	const char *approval;
 	List	   *refused;
 	TimestampTz refused_until;
+	int			refused_tries;
 } ScimLinkUpdate;
 
 extern int	scim_links_absorb(int64 sync_id, bool spread, bool *full);
@@ -198,7 +234,7 @@ extern void scim_links_recover(int64 sync_id, const char *const *flying, int n);
 extern void scim_attempts_forget(void);
 extern void scim_links_give_up_waiting(void);
 extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
-extern void scim_links_wake_waiting(const char *server);
+extern void scim_links_wake_referring(const char *server);
 extern List *scim_links_partners(const ScimSync *sync, List **mappings);
 extern TimestampTz scim_links_next(int64 sync_id);
 extern bool scim_links_full_wanted(int64 sync_id);
@@ -222,7 +258,8 @@ extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);
 extern const char *scim_link_of_remote(int64 sync_id, const char *remote_id);
 extern const char *scim_link_of_gone(int64 sync_id, const char *key, bool drop);
 extern void scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until);
+							 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until,
+							 const ScimChange *change);
 
 /* ---- decisions (provisioner_plan.c) ---- */
 
@@ -242,6 +279,7 @@ typedef struct ScimDecision
 	const char *method;			/* else: the request */
 	const char *path;
 	char	   *body;			/* or NULL */
+	ScimChange	change;			/* what it changes */
 	char	   *match_paths[4]; /* CREATE: queries before it, by rule; NULL: the rule has no value */
 	bool		may_create;		/* CREATE: false: match only */
 	bool		partial;		/* a step: more follows */
@@ -252,7 +290,7 @@ typedef struct ScimDecision
 	bool		absent;			/* CREATE: of a row that is not there any more, to see what became of a POST */
 	bool		former;			/* CREATE: of a row that would be found otherwise now; likewise */
 	const char *wanted;			/* document that the target has afterwards */
-	const char *full;			/* UPDATE: and when all steps are done */
+	const char *full;			/* UPDATE: the row's, towards which all steps lead */
 	const char *created;		/* CREATE: what it has after the POST, if that is not all; or NULL */
 	const char *reason;
 } ScimDecision;

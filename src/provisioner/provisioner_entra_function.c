@@ -480,7 +480,7 @@ do_ignore_flow(ScimEntraCompiler *c, const ScimEntraNode *node)
 static ScimEntraValue *
 do_redact(ScimEntraCompiler *c, const ScimEntraNode *node)
 {
-	scim_entra_note(c, "Redact: scim.sync_log holds no values anyway, scim.plan shows them");
+	scim_entra_note(c, "Redact: scim.sync_log holds no values unless the sync has the option log_values, scim.plan shows them");
 	return scim_entra_compile(c, scim_entra_arg(node, 0));
 }
 

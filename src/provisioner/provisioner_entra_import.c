@@ -321,6 +321,8 @@ add_options(Report *report, JsonbContainer *list, uint32 index, const ScimPath *
 		if (path->attr->multi)
 			*notes = lappend(*notes, psprintf("a sync applies that to all values of %s", path->attr->name));
 	}
+	else if (flow && (pg_strcasecmp(flow, "ValueAddOnly") == 0 || pg_strcasecmp(flow, "MultiValueAddOnly") == 0))
+		append_member(options, "apply", "\"add_only\"");
 	else if (flow && pg_strcasecmp(flow, "Always") != 0)
 		*notes = lappend(*notes, psprintf("flowType %s: the attribute is always sent, and not taken away when it is null", flow));
 	if (behavior && pg_strcasecmp(behavior, "FlowWhenChanged") != 0)

@@ -54,6 +54,10 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 		flight->full = copied(decision->full);
 	}
 	flight->created = copied(decision->created);
+	flight->change.before = copied(decision->change.before);
+	flight->change.after = copied(decision->change.after);
+	flight->change.old_values = copied(decision->change.old_values);
+	flight->change.new_values = copied(decision->change.new_values);
 	flight->partial = decision->partial;
 	flight->deactivates = decision->deactivates || decision->action == SCIM_ACTION_DISABLE;
 	flight->link.state = pstrdup(link->state);
@@ -67,6 +71,7 @@ scim_flight_begin(MemoryContext parent, const ScimLink *link, const ScimDecision
 	flight->link.waiting = decision->after.waiting;
 	flight->link.refused = copied_list(decision->after.refused);
 	flight->link.refused_until = decision->after.refused_until;
+	flight->link.refused_tries = decision->after.refused_tries;
 	flight->link.next_at = decision->after.next_at;
 	flight->link.reason = copied(decision->reason);
 	flight->method = pstrdup(decision->method);
@@ -288,6 +293,7 @@ decide_next(ScimAnswer *ctx)
 		case SCIM_VERDICT_UNREACHED:
 		case SCIM_VERDICT_BARRED:
 		case SCIM_VERDICT_UNAUTHORIZED:
+		case SCIM_VERDICT_MOVED:
 			/* not the row's fault */
 			return scim_answer_store(ctx, flight->link.state, ctx->reason,
 						 TimestampTzPlusMilliseconds(ctx->now, Max(ctx->news->wait_ms, 0)));
@@ -326,6 +332,7 @@ scan_again(ScimAnswer *ctx)
 		case SCIM_VERDICT_UNREACHED:
 		case SCIM_VERDICT_BARRED:
 		case SCIM_VERDICT_UNAUTHORIZED:
+		case SCIM_VERDICT_MOVED:
 			if (++ctx->flight->link.attempts > SCIM_MAX_ATTEMPTS)
 				return false;
 			if (ctx->verdict == SCIM_VERDICT_DOUBT || ctx->verdict == SCIM_VERDICT_TRANSIENT)
@@ -407,6 +414,7 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	news->linked = news->parked = news->probed = news->learned = news->rescan = news->too_large = false;
 	news->page = NULL;
 	news->verdict = ctx.verdict;
+	news->status = response->status;
 	news->reason = ctx.reason;
 	wanted = scim_retry_wanted(response, (long long) (ctx.now / USECS_PER_SEC) +
 							   (POSTGRES_EPOCH_JDATE - UNIX_EPOCH_JDATE) * SECS_PER_DAY);
@@ -415,7 +423,8 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 
 	scim_attempt_log(view->sync->id, flight->key, scim_flight_phase_name(flight), flight->method, flight->path,
 					 response, ctx.verdict, ctx.reason,
-					 news->wait_ms > 0 ? TimestampTzPlusMilliseconds(ctx.now, news->wait_ms) : 0);
+					 news->wait_ms > 0 ? TimestampTzPlusMilliseconds(ctx.now, news->wait_ms) : 0,
+					 strcmp(flight->method, "GET") == 0 ? NULL : &flight->change);
 	if (flight->phase == SCIM_PHASE_PROBE)
 	{
 		/* whatever it says of the request, it lets us in, and it works */

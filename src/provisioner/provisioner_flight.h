@@ -55,12 +55,13 @@ typedef struct ScimFlight
 	const char *match_paths[SCIM_MAX_RULES];
 	const char *create_body;
 	const char *from;			/* UPDATE: document that the target has at the beginning, or NULL */
-	const char *full;			/* and the one that it should have when all steps are done */
+	const char *full;			/* and the row's, towards which all steps lead */
 	int			most;			/* changes of references in a request, after a larger one was refused; 0: any */
 	bool		too_large;		/* because it was too large */
 	const char *strange;		/* method that was answered 404 with a page for people: perhaps there is none, or NULL */
 	const char *wanted;			/* document that the target has at the end */
 	const char *created;		/* document that a POST sends, if that is not all of it */
+	ScimChange	change;			/* of the next request that writes */
 	bool		partial;		/* more follows after this flight */
 	bool		deactivates;	/* the resource is out of use afterwards */
 	ScimLinkUpdate link;		/* as it was; becomes what is stored */
@@ -83,6 +84,7 @@ typedef struct ScimFlight
 typedef struct ScimTargetNews
 {
 	ScimVerdict verdict;
+	int			status;			/* of the answer; 0: none */
 	long		wait_ms;		/* ask nothing before; -1: nothing was said */
 	const char *reason;
 	bool		linked;			/* a row has become known to the target */
@@ -113,9 +115,9 @@ extern ScimFlight *scim_flight_of_target(MemoryContext parent, ScimPhase phase, 
 
 /*
  * Instead of the queries of a flight that begins with a match: look in what was
- * read of the target's list.  Returns as scim_flight_answer().
+ * read of the target's list ("empty": it had nobody).  Returns as scim_flight_answer().
  */
-extern bool scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, ScimTargetNews *news);
+extern bool scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, bool empty, ScimTargetNews *news);
 
 /* A flight that asks for a resource that nobody has, to see how the target answers. */
 extern ScimFlight *scim_flight_probe(MemoryContext parent, const ScimSyncView *view);

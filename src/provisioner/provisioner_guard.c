@@ -15,9 +15,11 @@
 #include "miscadmin.h"
 #include "storage/fd.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/rel.h"
 
 #include "provisioner_guard.h"
+#include "../compat.h"
 #include "../scim_guc.h"
 
 /* Probes of four weeks. */
@@ -44,8 +46,9 @@ file_line(const char *path)
 	return pstrdup(line);
 }
 
-char *
-scim_guard_home(void)
+/* This server and database. */
+static char *
+home_place(void)
 {
 	StringInfoData text;
 	struct stat st;
@@ -64,15 +67,82 @@ scim_guard_home(void)
 	return scim_text_hash(text.data);
 }
 
-void
-scim_guard_settle(int64 sync_id)
+/* Which base backup its files come from; "": from none, as far as can be seen. */
+static char *
+home_backup(void)
 {
+	const char *path = psprintf("%s/" BACKUP_LABEL_OLD, DataDir);
+	FILE	   *file = AllocateFile(path, "r");
+	char		text[2048];
+	size_t		len = 0;
+
+	if (file)
+	{
+		len = fread(text, 1, sizeof(text) - 1, file);
+		FreeFile(file);
+	}
+	text[len] = '\0';
+	return len > 0 ? scim_text_hash(text) : "";
+}
+
+/* What the postmaster has found when it started: inherited by all its children. */
+static bool came_as_standby = false;
+
+static bool
+is_set(const char *name)
+{
+	const char *value = GetConfigOption(name, true, false);
+
+	return value && value[0] != '\0';
+}
+
+void
+scim_guard_init(void)
+{
+	struct stat st;
+
+	/* a standby that is to stop at some point of the past is a restore as well */
+	came_as_standby = process_shared_preload_libraries_in_progress &&
+		stat(STANDBY_SIGNAL_FILE, &st) == 0 &&
+		!is_set("recovery_target") && !is_set("recovery_target_lsn") && !is_set("recovery_target_name") &&
+		!is_set("recovery_target_time") && !is_set("recovery_target_xid");
+}
+
+/* "place:timeline:backup" */
+static char *
+current_home(void)
+{
+	return psprintf("%s:%u:%s", home_place(), GetWALInsertionTimeLine(), home_backup());
+}
+
+ScimHome
+scim_guard_home(const char *home)
+{
+	const char *here = current_home();
+	const char *timeline = strchr(here, ':');
+	const char *backup = strrchr(here, ':');
+
+	if (home && strcmp(home, here) == 0)
+		return SCIM_HOME_HERE;
+	if (home == NULL || strncmp(home, here, timeline + 1 - here) != 0)
+		return SCIM_HOME_ELSEWHERE;
+	/* whoever tidies up has removed the label; a restore leaves one */
+	if (backup[1] == '\0' && strncmp(home, here, backup + 1 - here) == 0)
+		return SCIM_HOME_HERE;
+	return came_as_standby ? SCIM_HOME_PROMOTED : SCIM_HOME_RESTORED;
+}
+
+bool
+scim_guard_settle(const ScimSync *sync)
+{
+	bool		moved = scim_guard_home(sync->home) != SCIM_HOME_HERE;
 	Oid			types[2] = {INT8OID, TEXTOID};
-	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(scim_guard_home())};
+	Datum		values[2] = {Int64GetDatum(sync->id), CStringGetTextDatum(current_home())};
 
 	if (scim_own_execute("settle", "UPDATE scim._syncs SET home = $2 WHERE id OPERATOR(pg_catalog.=) $1",
 						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._syncs");
+	return moved;
 }
 
 /* ---- disables and deletes ---- */

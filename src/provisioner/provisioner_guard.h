@@ -11,11 +11,26 @@
 
 /* ---- home ---- */
 
-/* This server and database, as a text that a copy of them does not have. */
-extern char *scim_guard_home(void);
+/*
+ * Where a sync was started or resumed, as its text says (ScimSync), from here: this
+ * server and database, on the timeline and from the base backup that its files
+ * have now.  Not in recovery.
+ */
+typedef enum ScimHome
+{
+	SCIM_HOME_HERE,
+	SCIM_HOME_PROMOTED,			/* and this was a standby of it when the postmaster started */
+	SCIM_HOME_RESTORED,			/* and this is an earlier state of it */
+	SCIM_HOME_ELSEWHERE			/* of which this is a copy, or NULL */
+} ScimHome;
 
-/* The sync belongs here from now on. */
-extern void scim_guard_settle(int64 sync_id);
+extern ScimHome scim_guard_home(const char *home);
+
+/* The sync belongs here from now on; returns whether it did not. */
+extern bool scim_guard_settle(const ScimSync *sync);
+
+/* From _PG_init: looks how the server comes up. */
+extern void scim_guard_init(void);
 
 /* ---- disables and deletes ---- */
 

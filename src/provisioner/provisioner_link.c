@@ -16,6 +16,7 @@
 #include "utils/timestamp.h"
 
 #include "provisioner_engine.h"
+#include "provisioner_row.h"
 #include "../scim_guc.h"
 
 /* Entries of the queue that one transaction takes, and keys in them but for the last. */
@@ -120,14 +121,17 @@ scim_links_absorb(int64 sync_id, bool spread, bool *full)
 void
 scim_links_add(int64 sync_id, const char *const *keys, int n)
 {
-	Oid			types[2] = {INT8OID, TEXTARRAYOID};
-	Datum		values[2] = {Int64GetDatum(sync_id), text_array(keys, n)};
+	ScimLinkRows *rows = scim_link_rows_open(sync_id);
 
-	(void) execute("add links",
-				   "INSERT INTO scim._links (sync_id, source_key, next_at)"
-				   " SELECT $1, k, pg_catalog.clock_timestamp() FROM pg_catalog.unnest($2) k"
-				   " ON CONFLICT DO NOTHING",
-				   2, types, values, NULL, SPI_OK_INSERT);
+	for (int i = 0; i < n; i++)
+	{
+		/* a view may have a key twice */
+		if ((i > 0 && strcmp(keys[i], keys[i - 1]) == 0) || scim_link_rows_have(rows, keys[i]))
+			continue;
+		scim_link_rows_new(rows, keys[i]);
+		scim_link_rows_insert(rows);
+	}
+	scim_link_rows_close(rows);
 }
 
 /* Make some links due, in the lane of changes. */
@@ -174,7 +178,7 @@ scim_links_forget_full(int64 sync_id, Datum entries)
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
 	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
-	" refused, refused_until"
+	" refused, refused_until, refused_tries"
 
 /* A column of text[] as a list of char *. */
 static List *
@@ -223,6 +227,7 @@ collect_links(int n)
 		links[i].refused = row_list(i, 15);
 		refused_until = row_datum(i, 16, &isnull);
 		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
+		links[i].refused_tries = DatumGetInt32(row_datum(i, 17, &isnull));
 	}
 	return links;
 }
@@ -310,7 +315,9 @@ scim_link_lock(int64 sync_id, const char *key)
 	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
 	ScimLink   *link;
 
-	scim_links_add(sync_id, &key, 1);
+	(void) execute("add link", "INSERT INTO scim._links (sync_id, source_key, next_at) VALUES ($1, $2, pg_catalog.clock_timestamp())"
+				   " ON CONFLICT DO NOTHING",
+				   2, types, values, NULL, SPI_OK_INSERT);
 	if (execute("lock link",
 				"SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
 				" AND source_key OPERATOR(pg_catalog.=) $2 AND intent IS NULL FOR NO KEY UPDATE SKIP LOCKED",
@@ -339,7 +346,8 @@ scim_links_recover(int64 sync_id, const char *const *flying, int n)
 				   "UPDATE scim._links SET doubt = CASE WHEN intent OPERATOR(pg_catalog.=) 'create' THEN 3"
 				   " WHEN remote_id IS NOT NULL THEN GREATEST(doubt, 1) ELSE doubt END,"
 				   " intent = NULL, intent_at = NULL, dirty = false, next_at = pg_catalog.clock_timestamp()"
-				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NOT NULL AND source_key OPERATOR(pg_catalog.<>) ALL ($2)",
+				   " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND next_at IS NOT NULL AND intent IS NOT NULL"
+				   " AND source_key OPERATOR(pg_catalog.<>) ALL ($2)",
 				   2, types, values, NULL, SPI_OK_UPDATE);
 }
 
@@ -361,21 +369,71 @@ scim_links_remote_ids(int64 sync_id, const char *const *keys, int n)
 	return ids;
 }
 
+/* Rows of all syncs to a server, in a moment: together with what else comes meanwhile. */
+#define LINKS_OF_SERVER \
+	" FROM scim._syncs s WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id"
+#define IN_A_MOMENT "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second')"
+
 /*
- * A row has come to be known at the target: those that wait for such a row are
- * looked at in a moment, together with what else comes meanwhile.
+ * Rows that have another resource than before: whatever was sent with the old
+ * id is looked at again, and whatever is in flight may have it.
+ */
+static void
+wake_outdated(const char *server)
+{
+	Oid			types[2] = {TEXTOID, TEXTARRAYOID};
+	Datum		values[2] = {CStringGetTextDatum(server)};
+	const char **ids;
+	int			n = execute("changed ids",
+							"SELECT l.formerly, l.formerly OPERATOR(pg_catalog.<>) l.remote_id FROM scim._links l, scim._syncs s"
+							" WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id"
+							" AND l.formerly IS NOT NULL AND l.remote_id IS NOT NULL",
+							1, types, values, NULL, SPI_OK_SELECT);
+	int			nchanged = 0;
+
+	if (n == 0)
+		return;
+	ids = palloc(sizeof(char *) * n);
+	for (int i = 0; i < n; i++)
+		ids[i] = row_text(i, 1);
+	values[1] = text_array(ids, n);
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		if (DatumGetBool(row_datum(i, 2, &isnull)))
+			ids[nchanged++] = ids[i];
+	}
+	(void) execute("forget former ids",
+				   "UPDATE scim._links l SET formerly = NULL" LINKS_OF_SERVER
+				   " AND l.formerly OPERATOR(pg_catalog.=) ANY ($2) AND l.formerly IS NOT NULL AND l.remote_id IS NOT NULL",
+				   2, types, values, NULL, SPI_OK_UPDATE);
+	if (nchanged == 0)
+		return;
+	values[1] = text_array(ids, nchanged);
+	(void) execute("wake outdated",
+				   "UPDATE scim._links l SET dirty = l.intent IS NOT NULL OR l.state OPERATOR(pg_catalog.=) 'parked',"
+				   " lane = CASE WHEN l.remote_id IS NULL THEN l.lane ELSE 1 END,"
+				   " next_at = CASE WHEN l.intent IS NULL THEN " IN_A_MOMENT " ELSE l.next_at END" LINKS_OF_SERVER
+				   " AND (l.intent IS NOT NULL OR pg_catalog.jsonb_path_exists(l.acked, '$.**.value ? (@ == $ids[*])',"
+				   " pg_catalog.jsonb_build_object('ids', pg_catalog.to_jsonb($2))))",
+				   2, types, values, NULL, SPI_OK_UPDATE);
+}
+
+/*
+ * Rows have come to be known at the target: those that wait for such a row, and
+ * those that know it by another id, are looked at again.
  */
 void
-scim_links_wake_waiting(const char *server)
+scim_links_wake_referring(const char *server)
 {
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {CStringGetTextDatum(server)};
 
+	wake_outdated(server);
 	(void) execute("wake waiting",
-				   "UPDATE scim._links l SET next_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'"
-				   " FROM scim._syncs s WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id AND l.waiting"
-				   " AND l.intent IS NULL AND (l.next_at IS NULL"
-				   " OR l.next_at OPERATOR(pg_catalog.>) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second'))",
+				   "UPDATE scim._links l SET next_at = " IN_A_MOMENT LINKS_OF_SERVER " AND l.waiting"
+				   " AND l.intent IS NULL AND (l.next_at IS NULL OR l.next_at OPERATOR(pg_catalog.>) " IN_A_MOMENT ")",
 				   1, types, values, NULL, SPI_OK_UPDATE);
 }
 

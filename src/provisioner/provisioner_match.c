@@ -101,7 +101,7 @@ scim_answer_put(ScimAnswer *ctx, const json_t *resource)
 		scim_document_value(ctx->view->type, resource, rule->attrs[0]) == NULL)
 		return scim_answer_park(ctx, "parked", "what the target returns is no whole resource: it is not overwritten");
 	return scim_answer_go_on(flight, flight->action == SCIM_ACTION_DISABLE ? SCIM_PHASE_DISABLE : SCIM_PHASE_UPDATE, "PUT",
-				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->wanted));
+				 scim_resource_path(ctx->view, id), scim_overlay(ctx->view, resource, flight->full ? flight->full : flight->wanted));
 }
 
 /*
@@ -160,7 +160,10 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	if (!scim_decide_update(ctx->view, id, resource, flight->wanted, reactivate, 0, &update))
 		return scim_answer_succeed(ctx, "linked");
 	if ((ctx->view->sync->actions & SCIM_SYNC_UPDATE) == 0)
+	{
+		ctx->news->linked = true;
 		return scim_answer_store(ctx, "linked", "update is none of the actions of the sync", 0);
+	}
 	if (takes_out_of_use(ctx, resource))
 	{
 		/* like every change that does, it has to pass the delete guard */
@@ -175,6 +178,7 @@ bring(ScimAnswer *ctx, const char *id, const json_t *resource, bool reactivate)
 	flight->from = flight->link.acked = resource_text(resource);
 	flight->full = update.full;
 	flight->wanted = update.wanted;
+	flight->change = update.change;
 	flight->partial = update.partial;
 	if (update.read_first && ctx->response == NULL)
 		return scim_answer_go_on(flight, SCIM_PHASE_READ, "GET", update.path, NULL);
@@ -358,18 +362,19 @@ scim_answer_matched(ScimAnswer *ctx)
 }
 
 bool
-scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, ScimTargetNews *news)
+scim_flight_match_list(const ScimSyncView *view, ScimFlight *flight, bool empty, ScimTargetNews *news)
 {
 	MemoryContext saved = MemoryContextSwitchTo(flight->context);
 	ScimAnswer ctx = {.view = view, .flight = flight, .now = GetCurrentTimestamp(), .news = news};
-	const json_t *wanted;
+	const json_t *wanted = NULL;
 	bool		over = false;
 	bool		known = false;
 
 	scim_heap_begin((size_t) scim_request_memory * 1024);
 	memset(news, 0, sizeof(*news));
-	wanted = scim_document_parse(flight->wanted);
-	for (flight->rule = 0; flight->rule < SCIM_MAX_RULES && !known; flight->rule++)
+	if (!empty)
+		wanted = scim_document_parse(flight->wanted);
+	for (flight->rule = 0; !empty && flight->rule < SCIM_MAX_RULES && !known; flight->rule++)
 	{
 		const ScimMatchRule *rule = &view->rules[flight->rule];
 		const json_t *found = NULL;

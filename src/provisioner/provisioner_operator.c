@@ -107,7 +107,7 @@ fly(StepContext *ctx, const ScimLink *link, const ScimDecision *decision, const 
 	}
 	scim_flight_end(flight);
 	if (linked && !dry)
-		scim_links_wake_waiting(ctx->view->sync->server);
+		scim_links_wake_referring(ctx->view->sync->server);
 }
 
 static void
@@ -248,7 +248,7 @@ Datum
 scim_retry(PG_FUNCTION_ARGS)
 {
 	PG_RETURN_INT64(update_links(fcinfo, "retry",
-								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+								 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL, refused_tries = 0,"
 								 " approval = CASE staged WHEN 'recreate' THEN 'approved' ELSE approval END,"
 								 " next_at = pg_catalog.clock_timestamp()"
 								 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND ($2 IS NULL OR source_key OPERATOR(pg_catalog.=) $2)"
@@ -330,11 +330,11 @@ scim_restart_sync(PG_FUNCTION_ARGS)
 
 	/* a POST in flight may still come to something: its row stays in doubt */
 	restart_step(scope.links, "restart links",
-				 "UPDATE scim._links SET remote_id = NULL, acked = NULL, acked_hash = NULL, state = 'pending', reason = NULL,"
+				 "UPDATE scim._links SET remote_id = NULL, formerly = coalesce(formerly, remote_id), acked = NULL, acked_hash = NULL, state = 'pending', reason = NULL,"
 				 " next_at = pg_catalog.clock_timestamp(),"
 				 " staged = NULL, approval = NULL, gone_at = NULL WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL", sync->id);
 	restart_step(scope.escrows, "restart escrows",
-				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL,"
+				 "UPDATE scim._links SET attempts = 0, wanted_hash = NULL, refused = NULL, refused_until = NULL, refused_tries = 0,"
 				 " next_at = pg_catalog.clock_timestamp()"
 				 " WHERE sync_id OPERATOR(pg_catalog.=) $1 AND intent IS NULL"
 				 " AND (state IN ('parked', 'conflict') OR attempts OPERATOR(pg_catalog.>) 0 OR refused IS NOT NULL)", sync->id);
@@ -377,7 +377,7 @@ progress(int64 sync_id, text *key)
 						 " AND ($2 IS NULL OR d.keys IS NULL OR $2 OPERATOR(pg_catalog.=) ANY (d.keys)))"
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2)"
-						 " AND l.intent IS NOT NULL)"
+						 " AND l.next_at IS NOT NULL AND l.intent IS NOT NULL)"
 						 /* what changes while it is in flight or parked has one of the two; a deletion that is due in weeks is not waited for */
 						 " OR EXISTS (SELECT 1 FROM scim._links l WHERE l.sync_id OPERATOR(pg_catalog.=) $1"
 						 " AND ($2 IS NULL OR l.source_key OPERATOR(pg_catalog.=) $2) AND l.next_at IS NOT NULL"

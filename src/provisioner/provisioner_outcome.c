@@ -39,10 +39,32 @@ later(const ScimAnswer *ctx, int attempt)
 }
 
 static const char *
-refused_reason(const ScimFlight *flight)
+refused_reason(const ScimSync *sync, const ScimLinkUpdate *link)
 {
-	return psprintf("the target refuses %d of the members, %s among them", list_length(flight->link.refused),
-					(const char *) llast(flight->link.refused));
+	const char *given_up = link->refused_until == DT_NOEND ? psprintf("given up after %d days: ", sync->escrow_days) : "";
+
+	return psprintf("%sthe target refuses %d of the members, %s among them", given_up, list_length(link->refused),
+					(const char *) llast(link->refused));
+}
+
+/*
+ * A reference that the target refuses: it is left as it is there, and tried again
+ * together with the others that are refused, as rows are that are refused.
+ */
+static void
+refuse_reference(const ScimAnswer *ctx, const char *reference)
+{
+	ScimLinkUpdate *link = &ctx->flight->link;
+
+	/* the first of a round; one that comes when the others were given up begins anew */
+	if (link->refused == NIL || link->refused_until == DT_NOEND)
+	{
+		link->refused_tries = link->refused == NIL ? link->refused_tries + 1 : 1;
+		link->refused_until = scim_escrow_time(ctx->view->sync, link->refused_tries, ctx->now);
+		if (link->refused_until == 0)
+			link->refused_until = DT_NOEND;
+	}
+	link->refused = lappend(link->refused, unconstify(char *, reference));
 }
 
 /* The target has what is wanted. */
@@ -52,6 +74,9 @@ scim_answer_succeed(ScimAnswer *ctx, const char *state)
 	ScimFlight *flight = ctx->flight;
 
 	flight->link.acked = flight->wanted;
+	/* what the rules of the sync keep back is no reason to look at the row again */
+	if (flight->full && !flight->partial && flight->link.refused == NIL && strcmp(flight->full, flight->wanted) != 0)
+		flight->link.acked_hash = scim_text_hash(flight->full);
 	flight->link.staged = flight->link.approval = NULL;
 	flight->link.wanted_hash = NULL;
 	flight->link.doubt = 0;
@@ -69,7 +94,9 @@ scim_answer_succeed(ScimAnswer *ctx, const char *state)
 		/* somebody who is being taken back is not back before the last step */
 		return scim_answer_store(ctx, strcmp(flight->link.state, "disabled") == 0 ? "disabled" : state, flight->link.reason, ctx->now);
 	if (flight->link.refused != NIL)
-		return scim_answer_store(ctx, state, refused_reason(flight), flight->link.refused_until);
+		return scim_answer_store(ctx, state, refused_reason(ctx->view->sync, &flight->link),
+								 flight->link.refused_until == DT_NOEND ? 0 : flight->link.refused_until);
+	flight->link.refused_tries = 0;
 	return scim_answer_store(ctx, state, flight->link.waiting ? "waits for rows that it refers to" : NULL,
 				 flight->action == SCIM_ACTION_DISABLE ? flight->link.next_at : 0);
 }
@@ -94,7 +121,7 @@ scim_answer_park(ScimAnswer *ctx, const char *state, const char *reason)
 
 	ctx->news->parked = true;
 	flight->link.attempts++;
-	flight->link.wanted_hash = flight->wanted ? scim_text_hash(flight->wanted) : NULL;
+	flight->link.wanted_hash = flight->full ? scim_text_hash(flight->full) : flight->wanted ? scim_text_hash(flight->wanted) : NULL;
 	return wait_for_hours(ctx, state, reason, flight->link.attempts);
 }
 
@@ -130,9 +157,8 @@ scim_answer_refused(ScimAnswer *ctx)
 	if (ctx->verdict == SCIM_VERDICT_REFUSED && reference)
 	{
 		/* the others of the list are not its fault */
-		flight->link.refused = lappend(flight->link.refused, unconstify(char *, reference));
-		flight->link.refused_until = scim_escrow_time(ctx->view->sync, 1, ctx->now);
-		return scim_answer_store(ctx, flight->adopted ? "linked" : flight->link.state, refused_reason(flight), ctx->now);
+		refuse_reference(ctx, reference);
+		return scim_answer_store(ctx, flight->adopted ? "linked" : flight->link.state, refused_reason(ctx->view->sync, &flight->link), ctx->now);
 	}
 	return scim_answer_park(ctx, "parked", ctx->reason);
 }

@@ -150,18 +150,25 @@ scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t
 {
 	StringInfoData operations;
 	StringInfoData body;
-	char	   *step = view->update_method == SCIM_UPDATE_PATCH ? scim_step_towards(view, from, to, false, most) : NULL;
+	const char *row = to;
+	char	   *step;
+	const json_t *next;
+	List	   *changed = NIL;
 	bool		later = false;
 	int			n;
 
+	to = scim_apply_rules(view, from, row);
+	step = view->update_method == SCIM_UPDATE_PATCH ? scim_step_towards(view, from, to, false, most) : NULL;
+	next = scim_document_parse(step ? step : to);
 	initStringInfo(&operations);
-	n = scim_diff_operations(view->type, &view->style, from, scim_document_parse(step ? step : to), &operations);
+	n = scim_diff_operations(view->type, &view->style, from, next, &operations, &changed);
 	/* where a request carries one operation, this one comes last and alone */
 	later = reactivate && n > 0 && (step != NULL || view->style.one_operation);
 	if (reactivate && !later)
 		appendStringInfo(&operations, "%s{\"op\":\"replace\",\"path\":\"active\",\"value\":true}", n++ > 0 ? "," : "");
 	if (n == 0)
 		return false;
+	scim_change_note(view, changed, from, next, reactivate && !later ? 1 : 0, &decision->change);
 	initStringInfo(&body);
 	scim_diff_patch_body(operations.data, &body);
 	decision->action = SCIM_ACTION_UPDATE;
@@ -170,9 +177,12 @@ scim_decide_update(const ScimSyncView *view, const char *remote_id, const json_t
 	decision->body = body.data;
 	decision->partial = step != NULL || later;
 	decision->wanted = step ? step : to;
-	decision->full = to;
+	decision->full = row;
 	if (view->update_method != SCIM_UPDATE_PATCH)
+	{
+		decision->full = reactivate ? with_active(row, true) : row;
 		decide_put(view, remote_id, reactivate ? with_active(to, true) : to, decision);
+	}
 	return true;
 }
 
@@ -188,6 +198,7 @@ scim_decide_disable(const ScimSyncView *view, const ScimLink *link, ScimDecision
 	decision->path = scim_resource_path(view, link->remote_id);
 	decision->body = body.data;
 	decision->wanted = with_active(link->acked, false);
+	scim_change_note(view, NIL, NULL, NULL, -1, &decision->change);
 	if (view->update_method != SCIM_UPDATE_PATCH)
 		decide_put(view, link->remote_id, decision->wanted, decision);
 }
@@ -267,15 +278,27 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		}
 		/* the very text that was acknowledged */
 		if (!was_disabled && link->acked_hash && strcmp(link->acked_hash, scim_text_hash(document->text)) == 0)
+		{
+			/* with all members that it has */
+			decision->after.refused = NIL;
+			decision->after.refused_tries = 0;
 			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
+		}
 		/* what we took out of use comes back, also where the mapping has no `active` */
+		if (decision->after.refused != NIL)
+			decision->after.refused = scim_references_that_differ(view, acked, to, decision->after.refused);
 		if (decision->after.refused != NIL)
 			to = scim_keep_references(view, acked, to, decision->after.refused);
 		if (!scim_decide_update(view, link->remote_id, scim_document_parse(acked), to,
 								was_disabled && !view->active_mapped, 0, decision))
-			return decision->after.refused != NIL ?
-				scim_decide_nothing(decision, link, "linked", link->reason, decision->after.refused_until) :
-				scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
+		{
+			if (decision->after.refused != NIL)
+				return scim_decide_nothing(decision, link, "linked", link->reason,
+										   decision->after.refused_until == DT_NOEND ? 0 : decision->after.refused_until);
+			decision->after.refused_tries = 0;
+			decision->after.acked_hash = scim_text_hash(document->text);
+			return scim_decide_nothing(decision, link, "linked", waiting_reason(document), 0);
+		}
 		if ((sync->actions & SCIM_SYNC_UPDATE) == 0)
 			return scim_decide_nothing(decision, link, "linked", "update is none of the actions of the sync", 0);
 		decision->deactivates = view->active_mapped && says_inactive(document->text) && !says_inactive(link->acked);
@@ -309,7 +332,10 @@ decide_present(const ScimSyncView *view, const ScimLink *link, const ScimDocumen
 		return scim_decide_nothing(decision, link, "parked", "it has no value of a matching attribute", 0);
 	step = scim_step_towards(view, scim_document_parse("{}"), document->text, true, 0);
 	initStringInfo(&body);
-	scim_diff_create_body(view->type, step ? scim_document_parse(step) : wanted, &body);
+	if (step)
+		wanted = scim_document_parse(step);
+	scim_diff_create_body(view->type, wanted, &body);
+	scim_change_note_create(view, wanted, &decision->change);
 	decision->method = "POST";
 	decision->path = view->type->endpoint;
 	decision->body = body.data;
@@ -391,6 +417,7 @@ scim_decide(const ScimSyncView *view, const ScimLink *link, const ScimDocument *
 
 	decision->after.key = link->key;
 	decision->after.waiting = document->waiting > 0;
+	decision->after.refused_tries = link->refused_tries;
 	if (link->refused_until > now)
 	{
 		decision->after.refused = link->refused;

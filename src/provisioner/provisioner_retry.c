@@ -68,6 +68,8 @@ scim_retry_verdict(const ScimClientResponse *response)
 	}
 	if (response->status >= 200 && response->status < 300)
 		return SCIM_VERDICT_OK;
+	if (response->status >= 300 && response->status < 400)
+		return SCIM_VERDICT_MOVED;
 	if (response->status >= 500)
 		return SCIM_VERDICT_TRANSIENT;
 	return SCIM_VERDICT_REFUSED;
@@ -89,6 +91,7 @@ scim_retry_verdict_name(ScimVerdict verdict)
 		[SCIM_VERDICT_CHANGED] = "changed",
 		[SCIM_VERDICT_TOO_LARGE] = "too large",
 		[SCIM_VERDICT_UNSUPPORTED] = "unsupported",
+		[SCIM_VERDICT_MOVED] = "moved",
 		[SCIM_VERDICT_REFUSED] = "refused",
 		[SCIM_VERDICT_BARRED] = "barred",
 	};
@@ -124,9 +127,12 @@ long
 scim_retry_wanted(const ScimClientResponse *response, long long now)
 {
 	long long	seconds;
-	long long	date = response->date ? scim_client_date(response->date) : -1;
+	long long	date;
 
+	if (response->retry_after == NULL && response->rate_reset == NULL)
+		return -1;
 	/* the target's clock is what its times are about */
+	date = response->date ? scim_client_date(response->date) : -1;
 	if (date > 0)
 		now = date;
 	if (response->retry_after)

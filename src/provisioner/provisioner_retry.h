@@ -21,7 +21,8 @@ typedef enum ScimVerdict
 	SCIM_VERDICT_CHANGED,		/* 412 */
 	SCIM_VERDICT_TOO_LARGE,		/* 413 */
 	SCIM_VERDICT_UNSUPPORTED,	/* 405, 501 */
-	SCIM_VERDICT_REFUSED,		/* other 4xx, 3xx: no use to repeat it */
+	SCIM_VERDICT_MOVED,			/* 3xx: the server is set up with another address than the target's */
+	SCIM_VERDICT_REFUSED,		/* other 4xx: no use to repeat it */
 	SCIM_VERDICT_BARRED			/* by our own rules, which are about the server and no row: nothing was sent */
 } ScimVerdict;
 

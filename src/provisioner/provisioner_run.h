@@ -15,6 +15,14 @@
 /* Keys of one page of a reconcile. */
 #define SCIM_RECONCILE_PAGE 1000
 
+/*
+ * Answers that are looked at together while requests are under way, and how long
+ * they wait for each other: a transaction about many rows costs little more than
+ * one about a single row.
+ */
+#define SCIM_GATHER_ANSWERS 200
+#define SCIM_GATHER_MS 10
+
 /* While the target's list is read, rows are looked at as often. */
 #define SCIM_LIST_MS 1000
 
@@ -71,7 +79,10 @@ typedef struct ScimSyncRun
 	ScimTargetRun *target;
 	dlist_head	flights;
 	int			nflights;
-	int			nanswers;		/* flights with an answer that nobody has looked at */
+	int			nanswers;		/* flights with an answer that nobody has looked at, */
+	int64		answered_at;	/* ms: since when there is one */
+	int64		looked_at;		/* ms: when answers were looked at last */
+	int			lead;			/* flights to have ready besides those under way */
 	int			page;			/* rows to read in a transaction, after one took too long; 0: as many as there are room for */
 	int			good_pages;		/* so many of that size were read in time */
 	bool		has_read;		/* this transaction has */

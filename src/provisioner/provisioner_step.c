@@ -58,16 +58,15 @@ is_managed(const ScimSyncView *view, const ScimAttr *attr)
 
 /* ---- steps ---- */
 
-/* References of "list" that "other" holds, or (missing) does not hold. */
-static json_t *
-references(const ScimAttr *attr, const json_t *list, const json_t *other, bool missing)
+json_t *
+scim_references(const ScimAttr *attr, const json_t *list, const json_t *other, bool missing)
 {
 	ScimMultiSet set;
 	ScimError	err;
 	json_t	   *result = json_array();
 
 	memset(&err, 0, sizeof(err));
-	scim_multi_init(&set, attr, true);
+	scim_multi_init(&set, attr, scim_multi_is_reference(attr));
 	if (result == NULL || !scim_multi_add_all(&set, other, &err))
 		out_of_memory();
 	for (size_t i = 0; i < json_array_size(list); i++)
@@ -88,9 +87,9 @@ references(const ScimAttr *attr, const json_t *list, const json_t *other, bool m
 static json_t *
 reference_step(const ScimAttr *attr, const json_t *from, const json_t *to, int limit, bool one_kind, bool *partial)
 {
-	json_t	   *list = references(attr, from, to, false);
-	json_t	   *gone = references(attr, from, to, true);
-	json_t	   *new = references(attr, to, from, true);
+	json_t	   *list = scim_references(attr, from, to, false);
+	json_t	   *gone = scim_references(attr, from, to, true);
+	json_t	   *new = scim_references(attr, to, from, true);
 	size_t		nnew = Min(json_array_size(new), (size_t) limit);
 	size_t		ngone = one_kind && nnew > 0 ? 0 : Min(json_array_size(gone), limit - nnew);
 
@@ -137,7 +136,7 @@ step_attr(StepContext *ctx, const ScimAttr *attr)
 	{
 		/* a removal by filter is an operation for each value */
 		if (ctx->one && reference && !view->style.remove_by_list &&
-			json_array_size(references(attr, to, from, true)) == 0)
+			json_array_size(scim_references(attr, to, from, true)) == 0)
 			limit = 1;
 		if (reference && limit > 0)
 			to = reference_step(attr, from, to, limit, ctx->one, &ctx->partial);
@@ -214,7 +213,7 @@ scim_reference_changes(const ScimSyncView *view, const char *from, const char *t
 			continue;
 		for (int way = 0; way < 2; way++)
 		{
-			const json_t *differ = way == 0 ? references(attr, new, old, true) : references(attr, old, new, true);
+			const json_t *differ = way == 0 ? scim_references(attr, new, old, true) : scim_references(attr, old, new, true);
 			const char *id;
 
 			n += (int) json_array_size(differ);
@@ -237,6 +236,38 @@ is_listed(List *ids, const json_t *item)
 		if (id && strcmp(id, (const char *) lfirst(lc)) == 0)
 			return true;
 	return false;
+}
+
+List *
+scim_references_that_differ(const ScimSyncView *view, const char *from, const char *to, List *ids)
+{
+	ScimCoreFrame frame;
+	json_t	   *before;
+	json_t	   *after;
+	List	   *result = NIL;
+
+	scim_core_enter(&frame);
+	before = scim_document_parse(from);
+	after = scim_document_parse(to);
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+		const json_t *old = scim_document_value(view->type, before, attr);
+		const json_t *new = scim_document_value(view->type, after, attr);
+
+		if (!is_managed(view, attr) || !scim_multi_is_reference(attr))
+			continue;
+		for (int way = 0; way < 2; way++)
+		{
+			const json_t *differ = way == 0 ? scim_references(attr, new, old, true) : scim_references(attr, old, new, true);
+
+			for (size_t j = 0; j < json_array_size(differ); j++)
+				if (is_listed(ids, json_array_get(differ, j)))
+					result = lappend(result, pstrdup(json_string_value(json_object_get(json_array_get(differ, j), "value"))));
+		}
+	}
+	scim_core_leave(&frame);
+	return result;
 }
 
 /* Append the items of a list that are, or are not, among the ids. */
@@ -282,52 +313,158 @@ scim_keep_references(const ScimSyncView *view, const char *from, const char *to,
 	return text;
 }
 
-/* ---- PUT ---- */
+/* ---- what an update leads to ---- */
 
-/* Of a list of which only some types are managed: the others as they are, these as wanted. */
+/* Is the value of a type that is managed? */
+static bool
+is_of_types(const json_t *item, const List *types)
+{
+	const json_t *type = json_object_get(item, "type");
+	ListCell   *lc;
+
+	foreach(lc, types)
+		if (json_is_string(type) && pg_strcasecmp(json_string_value(type), (const char *) lfirst(lc)) == 0)
+			return true;
+	return false;
+}
+
+static bool
+has_type_of(const json_t *list, const json_t *item)
+{
+	const char *type = json_string_value(json_object_get(item, "type"));
+
+	for (size_t i = 0; type && i < json_array_size(list); i++)
+		if (is_of_types(json_array_get(list, i), list_make1(unconstify(char *, type))))
+			return true;
+	return false;
+}
+
+/*
+ * Of a list of which only some types are managed: these as wanted; "others": and
+ * the others as they are; "keep": those that are managed and not wanted as well.
+ */
 static json_t *
-overlay_list(const List *types, const json_t *current, const json_t *wanted)
+overlay_list(const List *types, const json_t *current, const json_t *wanted, bool others, bool keep)
 {
 	json_t	   *list = json_array();
 
+	if (list == NULL)
+		out_of_memory();
 	for (size_t i = 0; i < json_array_size(current); i++)
 	{
-		const json_t *type = json_object_get(json_array_get(current, i), "type");
-		bool		managed = false;
-		ListCell   *lc;
+		const json_t *item = json_array_get(current, i);
 
-		foreach(lc, types)
-			managed = managed || (json_is_string(type) && pg_strcasecmp(json_string_value(type), (const char *) lfirst(lc)) == 0);
-		if (!managed)
-			json_array_append(list, json_array_get(current, i));
+		if (is_of_types(item, types) ? keep && !has_type_of(wanted, item) : others)
+			json_array_append(list, unconstify(json_t *, item));
 	}
 	for (size_t i = 0; i < json_array_size(wanted); i++)
 		json_array_append(list, json_array_get(wanted, i));
 	return list;
 }
 
+/* A list, and what another has besides. */
+static json_t *
+joined(const ScimAttr *attr, const json_t *list, const json_t *more)
+{
+	json_t	   *all = json_array();
+
+	if (all == NULL || json_array_extend(all, unconstify(json_t *, list)) != 0 ||
+		json_array_extend(all, scim_references(attr, more, list, true)) != 0)
+		out_of_memory();
+	return all;
+}
+
+/* What the target has of an attribute after an update. */
+static const json_t *
+value_by_rules(const ScimSyncView *view, const ScimAttr *attr, const json_t *from, const json_t *to)
+{
+	const json_t *old = scim_document_value(view->type, from, attr);
+	const json_t *new = scim_document_value(view->type, to, attr);
+	const ScimAttrRule *rule = &view->style.rules[attr->ord];
+	const List *types = attr->multi ? view->style.types[attr->ord] : NIL;
+
+	if (rule->apply == SCIM_APPLY_CREATE_ONLY || (rule->apply == SCIM_APPLY_IF_ABSENT && old) || (scim_diff_keeps(rule) && new == NULL))
+		return old;
+	if (types != NIL)
+		return scim_diff_keeps(rule) ? overlay_list(types, old, new, false, true) : new;
+	if (attr->multi)
+		return rule->apply == SCIM_APPLY_ADD_ONLY ? joined(attr, new, old) : new;
+	if (attr->type == SCIM_TYPE_COMPLEX && scim_attr_sub(attr, "$ref", 4) == NULL)
+	{
+		/* each part has a rule of its own */
+		json_t	   *merged = new ? json_copy(unconstify(json_t *, new)) : scim_json_object();
+
+		if (merged == NULL)
+			out_of_memory();
+		for (int i = 0; i < attr->nsubs; i++)
+		{
+			const ScimAttr *sub = attr->subs[i];
+			const json_t *value;
+
+			if (!is_managed(view, sub))
+				continue;
+			value = value_by_rules(view, sub, from, to);
+			if (value == NULL)
+				json_object_del(merged, sub->name);
+			else if (json_object_set(merged, sub->name, unconstify(json_t *, value)) != 0)
+				out_of_memory();
+		}
+		return json_object_size(merged) > 0 ? merged : NULL;
+	}
+	return new;
+}
+
+const char *
+scim_apply_rules(const ScimSyncView *view, const json_t *from, const char *to)
+{
+	ScimCoreFrame frame;
+	json_t	   *document;
+	char	   *text;
+	size_t		len;
+
+	if (!view->has_rules)
+		return to;
+	scim_core_enter(&frame);
+	document = scim_document_parse(to);
+	for (int i = 0; i < view->type->ntop; i++)
+	{
+		const ScimAttr *attr = view->type->top[i];
+
+		if (is_managed(view, attr))
+			scim_document_put(view->type, document, attr, value_by_rules(view, attr, from, document));
+	}
+	text = scim_json_print(document, &len);
+	scim_core_leave(&frame);
+	if (text == NULL)
+		out_of_memory();
+	return text;
+}
+
+/* ---- PUT ---- */
+
 static void
 overlay_attr(const ScimSyncView *view, json_t *resource, const json_t *wanted, const ScimAttr *attr)
 {
-	const ScimAttrRule *rule = &view->style.rules[attr->ord];
 	const json_t *current = scim_document_value(view->type, resource, attr);
-	const json_t *value = scim_document_value(view->type, wanted, attr);
+	const json_t *value = value_by_rules(view, attr, resource, wanted);
 
-	if (!is_managed(view, attr) || rule->apply == SCIM_APPLY_CREATE_ONLY ||
-		(rule->apply == SCIM_APPLY_IF_ABSENT && current) || (rule->on_null == SCIM_NULL_SKIP && value == NULL))
+	if (!is_managed(view, attr) || value == current)
 		return;
 	if (attr->multi && view->style.types[attr->ord] != NIL)
-		value = overlay_list(view->style.types[attr->ord], current, value);
-	else if (attr->type == SCIM_TYPE_COMPLEX && !attr->multi && json_is_object(current) && json_is_object(value))
+		value = overlay_list(view->style.types[attr->ord], current, value, true, false);
+	else if (attr->type == SCIM_TYPE_COMPLEX && !attr->multi && json_is_object(current))
 	{
 		/* sub-attributes that the mapping lacks stay */
 		json_t	   *merged = json_copy(unconstify(json_t *, current));
 
+		if (merged == NULL)
+			out_of_memory();
 		for (int i = 0; i < attr->nsubs; i++)
-			if (view->selection->has[attr->subs[i]->ord])
+			if (is_managed(view, attr->subs[i]))
 				json_object_del(merged, attr->subs[i]->name);
-		json_object_update(merged, unconstify(json_t *, value));
-		value = merged;
+		if (value && json_object_update(merged, unconstify(json_t *, value)) != 0)
+			out_of_memory();
+		value = json_object_size(merged) > 0 ? merged : NULL;
 	}
 	scim_document_put(view->type, resource, attr, value);
 }

@@ -20,7 +20,7 @@
 #include "../core/core_path.h"
 
 static const char *const state_names[] = {"configured", "active", "paused", "quarantined", "disabled"};
-static const char *const apply_names[] = {"always", "create_only", "if_absent"};
+static const char *const apply_names[] = {"always", "create_only", "if_absent", "add_only"};
 static const char *const on_null_names[] = {"remove", "skip", "default"};
 static const char *const adopt_names[] = {"auto", "approve", "never"};
 static const char *const action_names[] = {"create", "update", "delete"};
@@ -33,7 +33,8 @@ static const char *const action_names[] = {"create", "update", "delete"};
 #define SYNC_COLUMNS \
 	"s.id, s.name, s.mapping_id, m.name, s.server, m.owner::pg_catalog.oid, s.scope, s.actions," \
 	" s.delete_after, s.attributes::pg_catalog.text, s.state, s.state_reason, s.options::pg_catalog.text, s.home," \
-	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false), coalesce(s.drift_at, s.created)" \
+	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false), coalesce(s.drift_at, s.created)," \
+	" coalesce(s.reconciled_at, s.created)" \
 	" FROM scim._syncs s JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) s.mapping_id"
 
 /* Position of a word in a list of n, or -1. */
@@ -208,13 +209,15 @@ parse_count(const ScimSync *sync, const char *name, const json_t *value, int lea
 }
 
 static int64
-parse_seconds(const ScimSync *sync, const char *name, const json_t *value)
+parse_seconds(const ScimSync *sync, const char *name, const json_t *value, bool may_be_never)
 {
 	Interval   *interval;
 	double		seconds;
 
 	if (!json_is_string(value))
 		option_error(sync, name, "is an interval");
+	if (may_be_never && strcmp(json_string_value(value), "never") == 0)
+		return 0;
 	interval = DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(json_string_value(value)),
 													 ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1)));
 	seconds = interval->time / (double) USECS_PER_SEC + (interval->day + interval->month * 30.0) * SECS_PER_DAY;
@@ -257,13 +260,17 @@ parse_option(ScimSync *sync, const char *name, const json_t *value)
 	else if (strcmp(name, "create_inactive") == 0)
 		sync->create_inactive = parse_flag(sync, name, value);
 	else if (strcmp(name, "drift_interval") == 0)
-		sync->drift_seconds = parse_seconds(sync, name, value);
+		sync->drift_seconds = parse_seconds(sync, name, value, false);
+	else if (strcmp(name, "reconcile_interval") == 0)
+		sync->reconcile_seconds = parse_seconds(sync, name, value, true);
 	else if (strcmp(name, "drift_repair") == 0)
 		sync->drift_repair = parse_flag(sync, name, value);
 	else if (strcmp(name, "flatten_groups") == 0)
 		sync->flatten_groups = parse_flag(sync, name, value);
+	else if (strcmp(name, "log_values") == 0)
+		sync->log_values = parse_flag(sync, name, value);
 	else
-		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive, flatten_groups, drift_interval and drift_repair");
+		option_error(sync, name, "does not exist: there are adopt, guard_count, guard_percent, recreate_count, escrow_days, create_inactive, flatten_groups, reconcile_interval, drift_interval, drift_repair and log_values");
 }
 
 void
@@ -276,8 +283,9 @@ scim_sync_parse_options(ScimSync *sync, const char *json)
 	sync->adopt = SCIM_ADOPT_AUTO;
 	sync->guard_count = DEFAULT_GUARD_COUNT;
 	sync->guard_percent = DEFAULT_GUARD_PERCENT;
-	sync->create_inactive = sync->flatten_groups = sync->drift_repair = false;
+	sync->create_inactive = sync->flatten_groups = sync->drift_repair = sync->log_values = false;
 	sync->drift_seconds = 0;
+	sync->reconcile_seconds = SCIM_RECONCILE_SECONDS;
 	sync->recreate_count = DEFAULT_RECREATE_COUNT;
 	sync->escrow_days = SCIM_ESCROW_DAYS;
 	memset(&err, 0, sizeof(err));
@@ -328,6 +336,7 @@ make_sync(int row)
 	sync->home = column_text(row, 14);
 	sync->probe_due = DatumGetBool(column_value(row, 15));
 	sync->drift_at = DatumGetTimestampTz(column_value(row, 16));
+	sync->reconciled_at = DatumGetTimestampTz(column_value(row, 17));
 	return sync;
 }
 
@@ -390,6 +399,7 @@ scim_sync_set_state(int64 id, ScimSyncState state, const char *reason)
 	Oid			types[3] = {INT8OID, TEXTOID, TEXTOID};
 	Datum		values[3];
 	char		nulls[4] = "   ";
+	bool		stopped;
 
 	values[0] = Int64GetDatum(id);
 	values[1] = CStringGetTextDatum(state_names[state]);
@@ -403,14 +413,18 @@ scim_sync_set_state(int64 id, ScimSyncState state, const char *reason)
 						 " probes = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined' THEN s.probes ELSE 0 END,"
 						 " probe_at = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined' THEN s.probe_at END"
 						 " FROM scim._syncs o WHERE s.id OPERATOR(pg_catalog.=) $1 AND o.id OPERATOR(pg_catalog.=) s.id"
-						 " RETURNING s.name, o.state OPERATOR(pg_catalog.<>) $2",
+						 " RETURNING s.name, o.state OPERATOR(pg_catalog.<>) $2, o.state IN ('quarantined', 'disabled')",
 						 3, types, values, nulls, false, 0) != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "could not write scim._syncs");
 	if (SPI_processed == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("the sync does not exist any more")));
+	stopped = DatumGetBool(column_value(0, 3));
 	if (DatumGetBool(column_value(0, 2)))
 		notify(column_text(0, 1), state_names[state]);
+	/* what the target has made of its trouble is not known: every row is held against it */
+	if (stopped && state == SCIM_SYNC_ACTIVE)
+		scim_sync_queue(id, (Datum) 0, "full");
 	SPI_finish();
 }

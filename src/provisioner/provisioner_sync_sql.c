@@ -160,6 +160,16 @@ scim_sync_of_caller(FunctionCallInfo fcinfo)
 	return sync;
 }
 
+/* Does the sync keep back something that a row has, or does not have any more? */
+static bool
+has_rules(const ScimSync *sync)
+{
+	for (int i = 0; i < sync->nattributes; i++)
+		if (sync->attributes[i].apply != SCIM_APPLY_ALWAYS || sync->attributes[i].on_null == SCIM_NULL_SKIP)
+			return true;
+	return false;
+}
+
 /*
  * scim.alter_sync: what is NULL stays as it is.
  */
@@ -171,6 +181,7 @@ scim_alter_sync(PG_FUNCTION_ARGS)
 	Oid			types[6] = {INT8OID, TEXTOID, TEXTARRAYOID, INTERVALOID, JSONBOID, JSONBOID};
 	Datum		values[6];
 	char		nulls[7] = "      ";
+	bool		ruled = false;
 
 	SPI_connect();
 	scim_catalog_begin();
@@ -194,9 +205,11 @@ scim_alter_sync(PG_FUNCTION_ARGS)
 		check_delete_after(PG_GETARG_INTERVAL_P(3));
 	if (!PG_ARGISNULL(4))
 	{
+		ruled = has_rules(sync);
 		sync->nattributes = 0;
 		scim_sync_parse_attributes(sync, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(4))),
 								   scim_mapping_resolve(row)->type);
+		ruled = ruled || has_rules(sync);
 	}
 	if (!PG_ARGISNULL(5))
 		scim_sync_parse_options(sync, DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(5))));
@@ -207,6 +220,12 @@ scim_alter_sync(PG_FUNCTION_ARGS)
 						 " WHERE id OPERATOR(pg_catalog.=) $1",
 						 6, types, values, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._syncs");
+
+	/* what was kept back so far may have to be sent */
+	if (ruled)
+		(void) scim_own_execute("look at links", "UPDATE scim._links SET acked_hash = NULL"
+								" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND acked_hash IS NOT NULL",
+								1, types, values, NULL, false, 0);
 
 	/* other columns may matter now, and other rows be in scope */
 	scim_capture_attach(sync, row, true);
@@ -260,7 +279,7 @@ scim_start_sync(PG_FUNCTION_ARGS)
 				 errmsg("sync \"%s\" was started before", sync->name),
 				 sync->state == SCIM_SYNC_ACTIVE ? 0 : errhint("SELECT scim.resume_sync(%s);", quote_literal_cstr(sync->name))));
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
-	scim_guard_settle(sync->id);
+	(void) scim_guard_settle(sync);
 
 	scim_sync_restart_queue(sync->id);
 	scim_catalog_end();
@@ -302,7 +321,9 @@ scim_resume_sync(PG_FUNCTION_ARGS)
 				 errmsg("sync \"%s\" was not started yet", sync->name),
 				 sync->state == SCIM_SYNC_ACTIVE ? 0 : errhint("SELECT scim.start_sync(%s);", quote_literal_cstr(sync->name))));
 	scim_sync_set_state(sync->id, SCIM_SYNC_ACTIVE, NULL);
-	scim_guard_settle(sync->id);
+	/* a dump has no queue: what was in it is found by looking at every row */
+	if (scim_guard_settle(sync))
+		scim_sync_queue(sync->id, (Datum) 0, "full");
 	scim_sync_wake_at_commit(sync->id);
 	scim_catalog_end();
 	SPI_finish();

@@ -162,6 +162,9 @@ scim_target_refresh(ScimProvisioner *p, const ScimServer *server, const char *se
 	}
 	if (target->secret && strcmp(target->secret, secret) != 0)
 		forget_token(target);
+	/* what another address offers is not known */
+	if (target->wire.base_url && strcmp(target->wire.base_url, server->base_url) != 0)
+		target->bulk_asked = false;
 	/* another address, or one that is allowed now: what was out of reach may be there */
 	if (target->unreached > 0 && target->wire.base_url && (strcmp(target->wire.base_url, server->base_url) != 0 ||
 														   strcmp(target->wire.allowed ? target->wire.allowed : "", scim_allowed_targets ? scim_allowed_targets : "") != 0))

@@ -34,6 +34,9 @@
 /* Why a sync stops that was not started in this database. */
 #define ELSEWHERE "it was started in another server or database, of which this may be a copy"
 
+/* Or in this one, when it knew more. */
+#define RESTORED "this server was restored to an earlier state"
+
 /* Why one stops that never comes to an end. */
 #define ENDLESS "code of its mapping goes on after its time, again and again"
 
@@ -311,13 +314,31 @@ usable_server(const ScimSync *sync, const char **secret, const char **problem)
 	return *secret ? server : NULL;
 }
 
+/* May this server send for the sync?  If not, it pauses until a person has looked. */
+static bool
+is_at_home(const ScimSync *sync)
+{
+	ScimHome	home = scim_guard_home(sync->home);
+	const char *reason = home == SCIM_HOME_RESTORED ? RESTORED : ELSEWHERE;
+
+	if (home == SCIM_HOME_PROMOTED)
+		(void) scim_guard_settle(sync);
+	if (home == SCIM_HOME_HERE || home == SCIM_HOME_PROMOTED)
+		return true;
+	scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, reason);
+	ereport(WARNING,
+			(errmsg("scim: sync \"%s\" is paused: %s", sync->name, reason),
+			 errhint("SELECT * FROM scim.plan(...); then scim.resume_sync(...)."),
+			 errhidestmt(true), errhidecontext(true)));
+	return false;
+}
+
 /*
  * Look which syncs are active, and at their servers.  In a transaction.
  */
 static void
 refresh_syncs(ScimProvisioner *p)
 {
-	const char *home = scim_guard_home();
 	dlist_mutable_iter iter;
 	ListCell   *lc;
 
@@ -333,15 +354,8 @@ refresh_syncs(ScimProvisioner *p)
 		const ScimServer *server = usable_server(sync, &secret, &problem);
 
 		strlcpy(run->name, sync->name, sizeof(run->name));
-		if (sync->home == NULL || strcmp(sync->home, home) != 0)
-		{
-			scim_sync_set_state(sync->id, SCIM_SYNC_PAUSED, ELSEWHERE);
-			ereport(WARNING,
-					(errmsg("scim: sync \"%s\" is paused: %s", sync->name, ELSEWHERE),
-					 errhint("SELECT * FROM scim.plan(...); then scim.resume_sync(...)."),
-					 errhidestmt(true), errhidecontext(true)));
+		if (!is_at_home(sync))
 			continue;
-		}
 		if (server == NULL)
 		{
 			scim_run_tell(sync, problem);
@@ -579,6 +593,18 @@ transact(ScimProvisioner *p, ScimSyncRun *run, WorkStep step, const char *what, 
 
 /* ---- what the worker calls ---- */
 
+/* When answers of a sync are to be looked at; PG_INT64_MAX: there are none. */
+static int64
+answers_due(const ScimSyncRun *run)
+{
+	if (run->nanswers == 0)
+		return PG_INT64_MAX;
+	/* nothing is under way that could be waited for */
+	if (run->nanswers >= SCIM_GATHER_ANSWERS || run->target == NULL || run->target->in_flight == 0)
+		return 0;
+	return run->answered_at + SCIM_GATHER_MS;
+}
+
 static ScimSyncRun *
 next_to_work(ScimProvisioner *p, int64 now)
 {
@@ -588,7 +614,7 @@ next_to_work(ScimProvisioner *p, int64 now)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 
-		if (run->nanswers > 0 || run->due_at <= now)
+		if (answers_due(run) <= now || run->due_at <= now)
 			return run;
 	}
 	return NULL;
@@ -700,10 +726,12 @@ void
 scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 {
 	ScimFlight *flight = (ScimFlight *) response->tag;
+	int64		now = scim_run_now();
 
-	scim_target_answered(flight->target, response, scim_run_now());
+	scim_target_answered(flight->target, response, now);
 	flight->response = response;
-	flight->run->nanswers++;
+	if (flight->run->nanswers++ == 0)
+		flight->run->answered_at = now;
 }
 
 void *
@@ -729,7 +757,7 @@ scim_provisioner_wait(ScimProvisioner *p)
 	dlist_foreach(iter, &p->syncs)
 	{
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
-		int64		due = run->nanswers > 0 ? now : run->due_at;
+		int64		due = Min(answers_due(run), run->due_at);
 		dlist_iter	inner;
 
 		/* a request that is held back */

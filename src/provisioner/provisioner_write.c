@@ -1,58 +1,50 @@
 /*
  * provisioner_write.c
- *		What becomes of links, and the log: written for many rows with one
- *		statement each.
+ *		What becomes of links, and the log: written for many rows at once.
  *
  * A transaction of the worker is about dozens of rows.  Between
  * scim_writes_gather() and scim_writes_end() what is to be written is gathered;
- * otherwise each call writes at once, by the same statements.  Intents come before
+ * otherwise each call writes at once, in the same way.  Intents come before
  * what links become, so that of a row both may be gathered.  Whoever reads links
  * in between knows that they are as they were, but for scim_link_of_remote().
  *
- * Links are written by ON CONFLICT, not by an UPDATE that joins them with arrays: its
- * plan, made while there were few links, would go on to walk through all of a sync.
+ * What becomes of links is written by their keys, without a statement
+ * (provisioner_row.h); the log by one.
  */
 #include "postgres.h"
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/sha2.h"
 #include "executor/spi.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #include "provisioner_engine.h"
+#include "provisioner_row.h"
 
-#define MAX_COLUMNS 18
-
-/* A statement, and the rows it is to write: parameter $1 is the sync, others are arrays. */
-typedef struct Rows
+/* Before a request is sent: what it is meant to lead to. */
+typedef struct Intent
 {
-	const char *name;
-	const char *sql;
-	int			result;			/* of SPI */
-	int			ncolumns;
-	const Oid  *types;			/* of the elements */
-	int			n;
-	int			room;
-	Datum	   *values[MAX_COLUMNS];
-	bool	   *nulls[MAX_COLUMNS];
-} Rows;
+	const char *key;
+	const char *intent;
+	const char *wanted;			/* document of a POST, or NULL: as it is */
+	bool		begins;			/* it is the first of a row */
+} Intent;
 
-typedef enum WriteKind
+/* Rows of the log. */
+enum
 {
-	WRITE_INTENTS,
-	WRITE_LINKS,
-	WRITE_LOG,
-	WRITE_KINDS
-} WriteKind;
+	LOG_KEY, LOG_AT, LOG_ACTION, LOG_METHOD, LOG_PATH, LOG_STATUS, LOG_VERDICT, LOG_DETAIL, LOG_LATENCY, LOG_HELD_UNTIL,
+	LOG_BEFORE, LOG_AFTER, LOG_OLD_VALUES, LOG_NEW_VALUES, LOG_COLUMNS
+};
 
-/* Columns of WRITE_INTENTS and WRITE_LINKS that are looked at again. */
-enum { INTENT_KEY, INTENT_TEXT, INTENT_WANTED };
-enum { LINK_KEY, LINK_STATE, LINK_REMOTE_ID };
+static const Oid log_types[LOG_COLUMNS] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID,
+TEXTOID, TEXTOID, TEXTOID, TEXTOID};
 
 typedef struct Writes
 {
@@ -60,63 +52,20 @@ typedef struct Writes
 	MemoryContextCallback callback;
 	int64		sync_id;
 	bool		gives_up;		/* one of them has no resource (any more) */
-	Rows		rows[WRITE_KINDS];
+	int			nintents;
+	int			intents_room;
+	Intent	   *intents;
+	int			nlinks;
+	int			links_room;
+	ScimLinkUpdate *links;
+	int			nlog;
+	int			log_room;
+	Datum	   *values[LOG_COLUMNS];
+	bool	   *nulls[LOG_COLUMNS];
 } Writes;
 
 /* What is gathered; NULL: nothing is. */
 static Writes *gathered = NULL;
-
-static const Oid intent_types[] = {TEXTOID, TEXTOID, TEXTOID, BOOLOID};
-static const Oid link_types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
-INT4OID, INT4OID, TIMESTAMPTZOID, TIMESTAMPTZOID, BOOLOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
-static const Oid log_types[] = {TEXTOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, INT4OID, TEXTOID, TEXTOID, FLOAT8OID, TIMESTAMPTZOID};
-
-/* That it is there: a link that was forgotten meanwhile does not come back. */
-#define LINK_IS_THERE \
-	" WHERE (SELECT true FROM scim._links e WHERE e.sync_id OPERATOR(pg_catalog.=) $1 AND e.source_key OPERATOR(pg_catalog.=) u.key)"
-
-static const Rows statements[WRITE_KINDS] = {
-	[WRITE_INTENTS] = {
-		.name = "intend", .result = SPI_OK_INSERT, .ncolumns = lengthof(intent_types), .types = intent_types,
-		.sql = "INSERT INTO scim._links AS l (sync_id, source_key, intent, wanted, dirty)"
-		" SELECT $1, u.key, u.intent, u.wanted::pg_catalog.jsonb, NOT u.begins"
-		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5)) u (key, intent, wanted, begins)"
-		LINK_IS_THERE
-		" ON CONFLICT (sync_id, source_key) DO UPDATE SET intent = EXCLUDED.intent, wanted = coalesce(EXCLUDED.wanted, l.wanted),"
-		" intent_at = CASE WHEN EXCLUDED.dirty THEN l.intent_at ELSE pg_catalog.clock_timestamp() END, dirty = l.dirty AND EXCLUDED.dirty,"
-		" changed_at = pg_catalog.clock_timestamp()"
-	},
-	[WRITE_LINKS] = {
-		.name = "store links", .result = SPI_OK_INSERT, .ncolumns = lengthof(link_types), .types = link_types,
-		/* a row that has changed meanwhile is due at once */
-		.sql = "INSERT INTO scim._links AS l (sync_id, source_key, state, remote_id, acked, wanted, wanted_hash, reason, doubt, attempts,"
-		" next_at, gone_at, waiting, staged, approval, acked_hash, refused, refused_until)"
-		" SELECT $1, u.key, u.state, u.remote_id, u.acked::pg_catalog.jsonb, u.wanted::pg_catalog.jsonb, pg_catalog.decode(u.wanted_hash, 'hex'), u.reason,"
-		" u.doubt, u.attempts, u.next_at, u.gone_at, u.waiting, u.staged, u.approval, pg_catalog.decode(u.acked_hash, 'hex'),"
-		" u.refused::pg_catalog.text[], u.refused_until"
-		" FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6),"
-		" pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
-		" pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15), pg_catalog.unnest($16),"
-		" pg_catalog.unnest($17), pg_catalog.unnest($18))"
-		" u (key, state, remote_id, acked, wanted, wanted_hash, reason, doubt, attempts, next_at, gone_at, waiting, staged, approval,"
-		" acked_hash, refused, refused_until)"
-		LINK_IS_THERE
-		" ON CONFLICT (sync_id, source_key) DO UPDATE SET state = EXCLUDED.state, remote_id = EXCLUDED.remote_id,"
-		" acked = coalesce(EXCLUDED.acked, l.acked), acked_hash = CASE WHEN EXCLUDED.acked IS NULL THEN l.acked_hash ELSE EXCLUDED.acked_hash END,"
-		" wanted = EXCLUDED.wanted, wanted_hash = EXCLUDED.wanted_hash, reason = EXCLUDED.reason, doubt = EXCLUDED.doubt, attempts = EXCLUDED.attempts,"
-		" next_at = CASE WHEN l.dirty AND l.intent IS NOT NULL THEN pg_catalog.clock_timestamp() ELSE EXCLUDED.next_at END,"
-		" gone_at = EXCLUDED.gone_at, waiting = EXCLUDED.waiting,"
-		" waiting_since = CASE WHEN EXCLUDED.waiting THEN coalesce(l.waiting_since, pg_catalog.clock_timestamp()) END, staged = EXCLUDED.staged, approval = EXCLUDED.approval,"
-		" refused = EXCLUDED.refused, refused_until = EXCLUDED.refused_until,"
-		" intent = NULL, intent_at = NULL, dirty = false, changed_at = pg_catalog.clock_timestamp()"
-	},
-	[WRITE_LOG] = {
-		.name = "log attempts", .result = SPI_OK_INSERT, .ncolumns = lengthof(log_types), .types = log_types,
-		.sql = "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until)"
-		" SELECT $1, u.* FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
-		" pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11)) u"
-	},
-};
 
 /* ---- gathering ---- */
 
@@ -136,83 +85,252 @@ begin_writes(int64 sync_id)
 
 	writes->context = context;
 	writes->sync_id = sync_id;
-	memcpy(writes->rows, statements, sizeof(statements));
 	writes->callback.func = forget_writes;
 	writes->callback.arg = writes;
 	MemoryContextRegisterResetCallback(context, &writes->callback);
 	return writes;
 }
 
-/* Room for another row; its index. */
-static int
-add_row(Rows *rows)
+/* Room for one more element of an array. */
+static void *
+with_room(void *array, int n, int *room, size_t size)
 {
-	if (rows->n == rows->room)
+	if (n < *room)
+		return array;
+	*room = *room ? 2 * *room : 16;
+	return array ? repalloc(array, size * *room) : palloc(size * *room);
+}
+
+static const char *
+copied(const char *text)
+{
+	return text ? pstrdup(text) : NULL;
+}
+
+/* ---- writing links ---- */
+
+static void
+set_text(ScimLinkRows *rows, ScimLinkColumn column, const char *text)
+{
+	scim_link_rows_set(rows, column, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
+}
+
+static void
+set_json(ScimLinkRows *rows, ScimLinkColumn column, const char *text)
+{
+	scim_link_rows_set(rows, column, text ? DirectFunctionCall1(jsonb_in, CStringGetDatum(text)) : (Datum) 0, text == NULL);
+}
+
+static void
+set_time(ScimLinkRows *rows, ScimLinkColumn column, TimestampTz time)
+{
+	scim_link_rows_set(rows, column, TimestampTzGetDatum(time), time == 0);
+}
+
+/* A hash, given as hexadecimal digits. */
+static void
+set_hash(ScimLinkRows *rows, ScimLinkColumn column, const char *hex)
+{
+	bytea	   *hash = palloc(VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+
+	SET_VARSIZE(hash, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+	if (hex && hex_decode(hex, strlen(hex), VARDATA(hash)) != PG_SHA256_DIGEST_LENGTH)
+		elog(ERROR, "a hash has another length");
+	scim_link_rows_set(rows, column, PointerGetDatum(hash), hex == NULL);
+}
+
+static void
+set_list(ScimLinkRows *rows, ScimLinkColumn column, List *list)
+{
+	Datum	   *elements = palloc(sizeof(Datum) * Max(list_length(list), 1));
+	int			n = 0;
+	ListCell   *lc;
+
+	foreach(lc, list)
+		elements[n++] = CStringGetTextDatum((const char *) lfirst(lc));
+	scim_link_rows_set(rows, column, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)), list == NIL);
+}
+
+static bool
+is_set(const ScimLinkRows *rows, ScimLinkColumn column)
+{
+	bool		isnull;
+	Datum		value = scim_link_rows_get(rows, column, &isnull);
+
+	return !isnull && DatumGetBool(value);
+}
+
+static bool
+has_value(const ScimLinkRows *rows, ScimLinkColumn column)
+{
+	bool		isnull;
+
+	(void) scim_link_rows_get(rows, column, &isnull);
+	return !isnull;
+}
+
+/* What a request is meant to lead to; a link that was forgotten meanwhile does not come back. */
+static void
+write_intent(ScimLinkRows *rows, const Intent *intent, TimestampTz now)
+{
+	if (!scim_link_rows_find(rows, intent->key))
+		return;
+	set_text(rows, SCIM_LINK_INTENT, intent->intent);
+	if (intent->wanted)
+		set_json(rows, SCIM_LINK_WANTED, intent->wanted);
+	if (intent->begins)
 	{
-		int			room = rows->room ? 2 * rows->room : 16;
-
-		for (int i = 0; i < rows->ncolumns; i++)
-		{
-			rows->values[i] = rows->room ? repalloc(rows->values[i], sizeof(Datum) * room) : palloc(sizeof(Datum) * room);
-			rows->nulls[i] = rows->room ? repalloc(rows->nulls[i], sizeof(bool) * room) : palloc(sizeof(bool) * room);
-		}
-		rows->room = room;
+		set_time(rows, SCIM_LINK_INTENT_AT, now);
+		scim_link_rows_set(rows, SCIM_LINK_DIRTY, BoolGetDatum(false), false);
 	}
-	return rows->n++;
+	/* what is in flight is found among what is due (scim_links_recover) */
+	if (!has_value(rows, SCIM_LINK_NEXT_AT))
+		set_time(rows, SCIM_LINK_NEXT_AT, now);
+	set_time(rows, SCIM_LINK_CHANGED_AT, now);
+	scim_link_rows_update(rows);
+}
+
+/* The resource of a link; the id of one that is lost is remembered (scim_links_wake_referring). */
+static void
+set_remote_id(ScimLinkRows *rows, const char *remote_id)
+{
+	bool		isnull;
+	Datum		old = scim_link_rows_get(rows, SCIM_LINK_REMOTE_ID, &isnull);
+
+	if (!isnull && !has_value(rows, SCIM_LINK_FORMERLY) &&
+		(remote_id == NULL || strcmp(TextDatumGetCString(old), remote_id) != 0))
+		scim_link_rows_set(rows, SCIM_LINK_FORMERLY, old, false);
+	set_text(rows, SCIM_LINK_REMOTE_ID, remote_id);
 }
 
 static void
-put(Rows *rows, int row, int column, Datum value, bool isnull)
+write_link(ScimLinkRows *rows, const ScimLinkUpdate *link, TimestampTz now)
 {
-	rows->values[column][row] = value;
-	rows->nulls[column][row] = isnull;
+	bool		again;
+
+	if (!scim_link_rows_find(rows, link->key))
+		return;
+	/* a row that has changed meanwhile is due at once */
+	again = is_set(rows, SCIM_LINK_DIRTY) && has_value(rows, SCIM_LINK_INTENT);
+	set_text(rows, SCIM_LINK_STATE, link->state);
+	set_remote_id(rows, link->remote_id);
+	if (link->acked)
+		set_json(rows, SCIM_LINK_ACKED, link->acked);
+	if (link->acked_hash || link->acked)
+		set_hash(rows, SCIM_LINK_ACKED_HASH, link->acked_hash ? link->acked_hash : scim_text_hash(link->acked));
+	set_json(rows, SCIM_LINK_WANTED, link->wanted);
+	set_hash(rows, SCIM_LINK_WANTED_HASH, link->wanted_hash);
+	set_text(rows, SCIM_LINK_REASON, link->reason);
+	scim_link_rows_set(rows, SCIM_LINK_DOUBT, Int32GetDatum(link->doubt), false);
+	scim_link_rows_set(rows, SCIM_LINK_ATTEMPTS, Int32GetDatum(link->attempts), false);
+	set_time(rows, SCIM_LINK_NEXT_AT, again ? now : link->next_at);
+	set_time(rows, SCIM_LINK_GONE_AT, link->gone_at);
+	scim_link_rows_set(rows, SCIM_LINK_WAITING, BoolGetDatum(link->waiting), false);
+	if (!link->waiting)
+		set_time(rows, SCIM_LINK_WAITING_SINCE, 0);
+	else if (!has_value(rows, SCIM_LINK_WAITING_SINCE))
+		set_time(rows, SCIM_LINK_WAITING_SINCE, now);
+	set_text(rows, SCIM_LINK_STAGED, link->staged);
+	set_text(rows, SCIM_LINK_APPROVAL, link->approval);
+	set_list(rows, SCIM_LINK_REFUSED, link->refused);
+	set_time(rows, SCIM_LINK_REFUSED_UNTIL, link->refused_until);
+	scim_link_rows_set(rows, SCIM_LINK_REFUSED_TRIES, Int32GetDatum(link->refused_tries), false);
+	set_text(rows, SCIM_LINK_INTENT, NULL);
+	set_time(rows, SCIM_LINK_INTENT_AT, 0);
+	scim_link_rows_set(rows, SCIM_LINK_DIRTY, BoolGetDatum(false), false);
+	set_time(rows, SCIM_LINK_CHANGED_AT, now);
+	scim_link_rows_update(rows);
 }
 
 static void
-put_text(Rows *rows, int row, int column, const char *text)
+write_intents(Writes *writes)
 {
-	put(rows, row, column, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
+	ScimLinkRows *rows;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (writes->nintents == 0)
+		return;
+	rows = scim_link_rows_open(writes->sync_id);
+	for (int i = 0; i < writes->nintents; i++)
+		write_intent(rows, &writes->intents[i], now);
+	scim_link_rows_close(rows);
+	writes->nintents = 0;
 }
 
 static void
-put_time(Rows *rows, int row, int column, TimestampTz time)
+write_links(Writes *writes)
 {
-	put(rows, row, column, TimestampTzGetDatum(time), time == 0);
+	ScimLinkRows *rows;
+	TimestampTz now = GetCurrentTimestamp();
+
+	if (writes->nlinks == 0)
+		return;
+	rows = scim_link_rows_open(writes->sync_id);
+	for (int i = 0; i < writes->nlinks; i++)
+		write_link(rows, &writes->links[i], now);
+	scim_link_rows_close(rows);
+	writes->nlinks = 0;
 }
 
-/* ---- writing ---- */
+/* ---- writing the log ---- */
+
+static void
+put(Writes *writes, int column, Datum value, bool isnull)
+{
+	writes->values[column][writes->nlog] = value;
+	writes->nulls[column][writes->nlog] = isnull;
+}
+
+static void
+put_text(Writes *writes, int column, const char *text)
+{
+	put(writes, column, text ? CStringGetTextDatum(text) : (Datum) 0, text == NULL);
+}
+
+static void
+put_time(Writes *writes, int column, TimestampTz time)
+{
+	put(writes, column, TimestampTzGetDatum(time), time == 0);
+}
 
 static Datum
-column_array(const Rows *rows, int column)
+column_array(const Writes *writes, int column)
 {
-	int			dims[1] = {rows->n};
+	int			dims[1] = {writes->nlog};
 	int			bounds[1] = {1};
 	int16		len;
 	bool		byval;
 	char		align;
 
-	get_typlenbyvalalign(rows->types[column], &len, &byval, &align);
-	return PointerGetDatum(construct_md_array(rows->values[column], rows->nulls[column], 1, dims, bounds, rows->types[column], len, byval, align));
+	get_typlenbyvalalign(log_types[column], &len, &byval, &align);
+	return PointerGetDatum(construct_md_array(writes->values[column], writes->nulls[column], 1, dims, bounds, log_types[column], len, byval, align));
 }
 
 static void
-write_rows(int64 sync_id, Rows *rows)
+write_log(Writes *writes)
 {
-	Oid			types[MAX_COLUMNS + 1] = {INT8OID};
-	Datum		values[MAX_COLUMNS + 1] = {Int64GetDatum(sync_id)};
-	int			code;
+	Oid			types[LOG_COLUMNS + 1] = {INT8OID};
+	Datum		values[LOG_COLUMNS + 1] = {Int64GetDatum(writes->sync_id)};
 
-	if (rows->n == 0)
+	if (writes->nlog == 0)
 		return;
-	for (int i = 0; i < rows->ncolumns; i++)
+	for (int i = 0; i < LOG_COLUMNS; i++)
 	{
-		types[i + 1] = get_array_type(rows->types[i]);
-		values[i + 1] = column_array(rows, i);
+		types[i + 1] = get_array_type(log_types[i]);
+		values[i + 1] = column_array(writes, i);
 	}
-	code = scim_own_execute(rows->name, rows->sql, rows->ncolumns + 1, types, values, NULL, false, 0);
-	if (code != rows->result)
-		elog(ERROR, "%s failed: %s", rows->name, SPI_result_code_string(code));
-	rows->n = 0;
+	if (scim_own_execute("log attempts",
+						 "INSERT INTO scim._attempts (sync_id, source_key, at, action, method, path, status, verdict, detail, latency_ms, held_until,"
+						 " before, after, old_values, new_values)"
+						 " SELECT $1, u.key, u.at, u.action, u.method, u.path, u.status, u.verdict, u.detail, u.latency_ms, u.held_until,"
+						 " u.before::pg_catalog.text[], u.after::pg_catalog.text[], u.old_values::pg_catalog.jsonb, u.new_values::pg_catalog.jsonb"
+						 " FROM ROWS FROM (pg_catalog.unnest($2), pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5),"
+						 " pg_catalog.unnest($6), pg_catalog.unnest($7), pg_catalog.unnest($8), pg_catalog.unnest($9), pg_catalog.unnest($10), pg_catalog.unnest($11),"
+						 " pg_catalog.unnest($12), pg_catalog.unnest($13), pg_catalog.unnest($14), pg_catalog.unnest($15))"
+						 " u (key, at, action, method, path, status, verdict, detail, latency_ms, held_until, before, after, old_values, new_values)",
+						 LOG_COLUMNS + 1, types, values, NULL, false, 0) != SPI_OK_INSERT)
+		elog(ERROR, "could not write scim._attempts");
+	writes->nlog = 0;
 }
 
 static void
@@ -220,8 +338,9 @@ write_all(Writes *writes)
 {
 	MemoryContext saved = MemoryContextSwitchTo(writes->context);
 
-	for (int i = 0; i < WRITE_KINDS; i++)
-		write_rows(writes->sync_id, &writes->rows[i]);
+	write_intents(writes);
+	write_links(writes);
+	write_log(writes);
 	writes->gives_up = false;
 	MemoryContextSwitchTo(saved);
 }
@@ -264,23 +383,22 @@ intend(int64 sync_id, const char *key, const char *intent, const char *wanted, b
 {
 	Writes	   *writes = writes_for(sync_id);
 	MemoryContext saved = MemoryContextSwitchTo(writes->context);
-	Rows	   *rows = &writes->rows[WRITE_INTENTS];
-	int			last = rows->n - 1;
+	Intent	   *last = writes->nintents > 0 ? &writes->intents[writes->nintents - 1] : NULL;
 
 	/* what is found in the target's list, or not, goes on at once */
-	if (last >= 0 && strcmp(TextDatumGetCString(rows->values[INTENT_KEY][last]), key) == 0)
+	if (last && strcmp(last->key, key) == 0)
 	{
-		put_text(rows, last, INTENT_TEXT, intent);
-		put_text(rows, last, INTENT_WANTED, wanted);
+		last->intent = intent;
+		last->wanted = copied(wanted);
 	}
 	else
 	{
-		int			i = add_row(rows);
-
-		put_text(rows, i, INTENT_KEY, key);
-		put_text(rows, i, INTENT_TEXT, intent);
-		put_text(rows, i, INTENT_WANTED, wanted);
-		put(rows, i, INTENT_WANTED + 1, BoolGetDatum(begins), false);
+		writes->intents = with_room(writes->intents, writes->nintents, &writes->intents_room, sizeof(Intent));
+		last = &writes->intents[writes->nintents++];
+		last->key = pstrdup(key);
+		last->intent = intent;
+		last->wanted = copied(wanted);
+		last->begins = begins;
 	}
 	MemoryContextSwitchTo(saved);
 	finish(writes);
@@ -315,17 +433,15 @@ drop_link(int64 sync_id, const char *key)
 		elog(ERROR, "could not write scim._links");
 }
 
-/* "{a,b}" */
-static char *
-list_text(List *list)
+static List *
+copied_list(List *texts)
 {
-	Datum	   *elements = palloc(sizeof(Datum) * list_length(list));
-	int			n = 0;
+	List	   *copy = NIL;
 	ListCell   *lc;
 
-	foreach(lc, list)
-		elements[n++] = CStringGetTextDatum((const char *) lfirst(lc));
-	return OidOutputFunctionCall(F_ARRAY_OUT, PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT)));
+	foreach(lc, texts)
+		copy = lappend(copy, pstrdup((const char *) lfirst(lc)));
+	return copy;
 }
 
 void
@@ -333,9 +449,7 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 {
 	Writes	   *writes;
 	MemoryContext saved;
-	Rows	   *rows;
-	int			row;
-	int			column = 0;
+	ScimLinkUpdate *link;
 
 	if (update->state == NULL)
 	{
@@ -344,25 +458,20 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 	}
 	writes = writes_for(sync_id);
 	saved = MemoryContextSwitchTo(writes->context);
-	rows = &writes->rows[WRITE_LINKS];
-	row = add_row(rows);
-	put_text(rows, row, column++, update->key);
-	put_text(rows, row, column++, update->state);
-	put_text(rows, row, column++, update->remote_id);
-	put_text(rows, row, column++, update->acked);
-	put_text(rows, row, column++, update->wanted);
-	put_text(rows, row, column++, update->wanted_hash);
-	put_text(rows, row, column++, update->reason);
-	put(rows, row, column++, Int32GetDatum(update->doubt), false);
-	put(rows, row, column++, Int32GetDatum(update->attempts), false);
-	put_time(rows, row, column++, update->next_at);
-	put_time(rows, row, column++, update->gone_at);
-	put(rows, row, column++, BoolGetDatum(update->waiting), false);
-	put_text(rows, row, column++, update->staged);
-	put_text(rows, row, column++, update->approval);
-	put_text(rows, row, column++, update->acked ? scim_text_hash(update->acked) : NULL);
-	put_text(rows, row, column++, update->refused ? list_text(update->refused) : NULL);
-	put_time(rows, row, column++, update->refused_until);
+	writes->links = with_room(writes->links, writes->nlinks, &writes->links_room, sizeof(ScimLinkUpdate));
+	link = &writes->links[writes->nlinks++];
+	*link = *update;
+	link->key = pstrdup(update->key);
+	link->state = pstrdup(update->state);
+	link->remote_id = copied(update->remote_id);
+	link->acked = copied(update->acked);
+	link->wanted = copied(update->wanted);
+	link->wanted_hash = copied(update->wanted_hash);
+	link->acked_hash = copied(update->acked_hash);
+	link->reason = copied(update->reason);
+	link->staged = copied(update->staged);
+	link->approval = copied(update->approval);
+	link->refused = copied_list(update->refused);
 	writes->gives_up = writes->gives_up || update->remote_id == NULL;
 	MemoryContextSwitchTo(saved);
 	finish(writes);
@@ -371,26 +480,16 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 const char *
 scim_link_of_remote(int64 sync_id, const char *remote_id)
 {
-	Oid			types[2] = {INT8OID, TEXTOID};
-	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(remote_id)};
-
 	if (gathered && gathered->sync_id == sync_id)
 	{
-		const Rows *rows = &gathered->rows[WRITE_LINKS];
-
 		/* who may have given it up has to be written before it gets another owner */
 		if (gathered->gives_up)
 			write_all(gathered);
-		for (int i = 0; i < rows->n; i++)
-			if (strcmp(TextDatumGetCString(rows->values[LINK_REMOTE_ID][i]), remote_id) == 0)
-				return TextDatumGetCString(rows->values[LINK_KEY][i]);
+		for (int i = 0; i < gathered->nlinks; i++)
+			if (strcmp(gathered->links[i].remote_id, remote_id) == 0)
+				return gathered->links[i].key;
 	}
-	if (scim_own_execute("link of remote",
-						 "SELECT source_key FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
-						 " AND remote_id OPERATOR(pg_catalog.=) $2",
-						 2, types, values, NULL, false, 0) != SPI_OK_SELECT)
-		elog(ERROR, "could not read scim._links");
-	return SPI_processed > 0 ? SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1) : NULL;
+	return scim_link_rows_of_remote(sync_id, remote_id);
 }
 
 /*
@@ -419,26 +518,39 @@ scim_link_of_gone(int64 sync_id, const char *key, bool drop)
 
 void
 scim_attempt_log(int64 sync_id, const char *key, const char *action, const char *method, const char *path,
-				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until)
+				 const ScimClientResponse *response, ScimVerdict verdict, const char *detail, TimestampTz held_until,
+				 const ScimChange *change)
 {
 	Writes	   *writes = writes_for(sync_id);
 	MemoryContext saved = MemoryContextSwitchTo(writes->context);
-	Rows	   *rows = &writes->rows[WRITE_LOG];
 	const char *filter = strchr(path, '?');
-	int			row = add_row(rows);
-	int			column = 0;
+	int			room = writes->log_room;
 
-	put_text(rows, row, column++, key);
-	put_time(rows, row, column++, GetCurrentTimestamp());
-	put_text(rows, row, column++, action);
-	put_text(rows, row, column++, method);
+	for (int i = 0; i < LOG_COLUMNS; i++)
+	{
+		int			nulls_room = writes->log_room;
+
+		room = writes->log_room;
+		writes->values[i] = with_room(writes->values[i], writes->nlog, &room, sizeof(Datum));
+		writes->nulls[i] = with_room(writes->nulls[i], writes->nlog, &nulls_room, sizeof(bool));
+	}
+	writes->log_room = room;
+	put_text(writes, LOG_KEY, key);
+	put_time(writes, LOG_AT, GetCurrentTimestamp());
+	put_text(writes, LOG_ACTION, action);
+	put_text(writes, LOG_METHOD, method);
 	/* values of a filter are personal data */
-	put_text(rows, row, column++, filter ? pnstrdup(path, filter - path) : path);
-	put(rows, row, column++, Int32GetDatum(response->status), response->status == 0);
-	put_text(rows, row, column++, scim_retry_verdict_name(verdict));
-	put_text(rows, row, column++, detail && detail[0] ? detail : NULL);
-	put(rows, row, column++, Float8GetDatum(response->ms), false);
-	put_time(rows, row, column++, held_until);
+	put_text(writes, LOG_PATH, filter ? pnstrdup(path, filter - path) : path);
+	put(writes, LOG_STATUS, Int32GetDatum(response->status), response->status == 0);
+	put_text(writes, LOG_VERDICT, scim_retry_verdict_name(verdict));
+	put_text(writes, LOG_DETAIL, detail && detail[0] ? detail : NULL);
+	put(writes, LOG_LATENCY, Float8GetDatum(response->ms), false);
+	put_time(writes, LOG_HELD_UNTIL, held_until);
+	put_text(writes, LOG_BEFORE, change ? change->before : NULL);
+	put_text(writes, LOG_AFTER, change ? change->after : NULL);
+	put_text(writes, LOG_OLD_VALUES, change ? change->old_values : NULL);
+	put_text(writes, LOG_NEW_VALUES, change ? change->new_values : NULL);
+	writes->nlog++;
 	MemoryContextSwitchTo(saved);
 	finish(writes);
 }

@@ -396,6 +396,21 @@ scim_compare_id(PredicateContext *ctx, const ScimMapping *to, const char *key, c
 	return true;
 }
 
+/* A sub-attribute with several values: one of them compares; ne is true of none, too. */
+static void
+compare_several(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f)
+{
+	StringInfo	text = &ctx->sql->text;
+	SqlValue	element = scim_sql_text_value("s.v");
+
+	appendStringInfo(text, "(EXISTS (SELECT 1 FROM pg_catalog.jsonb_array_elements_text(%s::pg_catalog.jsonb) s(v) WHERE ", v->expr);
+	scim_compare_value(ctx, attr, &element, f, false);
+	appendStringInfoChar(text, ')');
+	if (f->op == SCIM_OP_NE)
+		appendStringInfo(text, " OR %s IS NULL", v->expr);
+	appendStringInfoChar(text, ')');
+}
+
 void
 scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *v, const ScimFilter *f, bool in_element)
 {
@@ -418,6 +433,11 @@ scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *
 		appendStringInfoString(&ctx->sql->text, " IS NOT TRUE)");
 		return;
 	}
+	if (v->src && v->src->several)
+	{
+		compare_several(ctx, attr, v, f);
+		return;
+	}
 
 	switch (f->operand.kind)
 	{
@@ -432,7 +452,7 @@ scim_compare_value(PredicateContext *ctx, const ScimAttr *attr, const SqlValue *
 			return;
 		case SCIM_OPERAND_DATETIME:
 			scim_datetime_print(f->operand.usec, buf);
-			expr = v->cls == SCIM_SQL_TIMESTAMPTZ ? v->expr : psprintf("%s::pg_catalog.timestamptz", as_text(v));
+			expr = v->cls == SCIM_SQL_TIMESTAMPTZ ? v->expr : scim_time_sql(as_text(v));
 			compare_plain(ctx, f->op, expr, psprintf("$%d::pg_catalog.timestamptz", scim_sql_text(ctx->sql, buf)));
 			return;
 		default:

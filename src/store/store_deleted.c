@@ -131,6 +131,40 @@ scim_store_take_deleted(const ScimEndpointType *target, const char *id, ScimRevi
 }
 
 /*
+ * A deletion of that name that has not ended is waited for: what it leaves can
+ * be brought back.  A lock on the row does that; who is there to stay keeps his
+ * name at the unique index.
+ */
+static void
+await_deletion(const ScimEndpointType *target, const char *key)
+{
+	const char *name = target->type->name;
+	Oid			types[3] = {TEXTOID, TEXTOID, TEXTOID};
+	Datum		values[3];
+	int			rc;
+
+	values[0] = CStringGetTextDatum(target->endpoint->tenant);
+	values[1] = CStringGetTextDatum(key);
+	values[2] = CStringGetTextDatum(name);
+	if (strcmp(name, "User") == 0)
+		rc = scim_own_execute("await deletion of user",
+							  "SELECT 1 FROM scim.users u WHERE u.tenant OPERATOR(pg_catalog.=) $1"
+							  " AND scim.fold(u.user_name) COLLATE \"C\" OPERATOR(pg_catalog.=) scim.fold($2) FOR KEY SHARE",
+							  2, types, values, NULL, false, 0);
+	else if (strcmp(name, "Group") == 0)
+		rc = scim_own_execute("await deletion of group",
+							  "SELECT 1 FROM scim.groups g WHERE g.tenant OPERATOR(pg_catalog.=) $1 AND g.external_id OPERATOR(pg_catalog.=) $2 FOR KEY SHARE",
+							  2, types, values, NULL, false, 0);
+	else
+		rc = scim_own_execute("await deletion of resource",
+							  "SELECT 1 FROM scim.resources r WHERE r.tenant OPERATOR(pg_catalog.=) $1 AND r.external_id OPERATOR(pg_catalog.=) $2"
+							  " AND r.resource_type OPERATOR(pg_catalog.=) $3 FOR KEY SHARE",
+							  3, types, values, NULL, false, 0);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "could not lock a %s", name);
+}
+
+/*
  * The row lock decides between two requests for one name: the second finds the
  * row gone, goes on as if there had been none, and meets the first at the
  * unique index of the name.
@@ -145,6 +179,7 @@ scim_store_take_namesake(const ScimEndpointType *target, const json_t *wanted, S
 
 	if (key == NULL || !target->mapping->builtin || !target->endpoint->options.revive_deleted)
 		return false;
+	await_deletion(target, key);
 	values[0] = CStringGetTextDatum(target->endpoint->tenant);
 	values[1] = CStringGetTextDatum(target->type->name);
 	values[2] = CStringGetTextDatum(key);

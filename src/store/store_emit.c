@@ -87,12 +87,61 @@ is_number_text(const char *s)
 }
 
 /*
+ * A decimal.  One without a fraction that is no 64-bit integer has an exponent:
+ * to many readers, this one among them, it would be an integer out of range.
+ */
+static void
+emit_decimal(StringInfo out, const char *text)
+{
+	size_t		len = strlen(text);
+	size_t		digits = len;
+
+	errno = 0;
+	(void) strtoll(text, NULL, 10);
+	if (errno != ERANGE || strspn(text, "-0123456789") != len)
+	{
+		appendStringInfoString(out, text);
+		return;
+	}
+	while (digits > 1 && text[digits - 1] == '0')
+		digits--;
+	appendBinaryStringInfo(out, text, (int) digits);
+	appendStringInfo(out, "e%d", (int) (len - digits));
+}
+
+/* A sub-attribute with several values: the text is an array of them. */
+static void
+emit_several(StringInfo out, const ScimAttr *attr, const char *text)
+{
+	if (attr->type != SCIM_TYPE_DECIMAL)
+	{
+		appendStringInfoString(out, text);
+		return;
+	}
+	while (*text)
+	{
+		size_t		mark = strspn(text, "[], ");
+		size_t		number = strcspn(text + mark, "[], ");
+
+		appendBinaryStringInfo(out, text, (int) mark);
+		if (number > 0)
+			emit_decimal(out, pnstrdup(text + mark, number));
+		text += mark + number;
+	}
+}
+
+/*
  * The text of a value by the type of its attribute.  False: it can't be one
  * (a mapped column that holds something else); then nothing is appended.
  */
 static bool
 emit_text_value(StringInfo out, const ScimAttr *attr, const char *text)
 {
+	if (attr->parent && attr->multi)
+	{
+		emit_several(out, attr, text);
+		return true;
+	}
 	switch (attr->type)
 	{
 		case SCIM_TYPE_BOOLEAN:
@@ -107,7 +156,10 @@ emit_text_value(StringInfo out, const ScimAttr *attr, const char *text)
 		case SCIM_TYPE_DECIMAL:
 			if (!is_number_text(text))
 				return false;
-			appendStringInfoString(out, text);
+			if (attr->type == SCIM_TYPE_DECIMAL)
+				emit_decimal(out, text);
+			else
+				appendStringInfoString(out, text);
 			return true;
 		default:
 			emit_string(out, text);

@@ -605,6 +605,23 @@ multi_sort_key(PredicateContext *ctx, const ScimPath *path, SqlValue *v)
 	return v->expr;
 }
 
+/* The first value of a sub-attribute with several, of which "array" is SQL. */
+static const char *
+first_of_several(const ScimAttr *sub, const char *array, SqlValue *v)
+{
+	const char *first = psprintf("((%s)::pg_catalog.jsonb OPERATOR(pg_catalog.->>) 0)", array);
+
+	*v = scim_sql_text_value(first);
+	if (sub->type == SCIM_TYPE_INTEGER || sub->type == SCIM_TYPE_DECIMAL)
+		v->cls = SCIM_SQL_NUMERIC;
+	else if (sub->type == SCIM_TYPE_DATETIME)
+	{
+		v->cls = SCIM_SQL_TIMESTAMPTZ;
+		first = scim_time_sql(first);
+	}
+	return first;
+}
+
 /*
  * The expression that sortBy orders by and its type, in which two values of it
  * compare; NULL: all resources are alike.  *not_null: it has a value in every
@@ -644,6 +661,8 @@ scim_store_sort_key(ScimSql *sql, const ScimEndpointType *target, const ScimPath
 		expr = v.expr;
 		*not_null = i >= 0 && leaf->required && target->mapping->scalars[i].src.not_null;
 	}
+	if (v.src && v.src->several)
+		expr = first_of_several(leaf, expr, &v);
 	switch (v.cls)
 	{
 		case SCIM_SQL_TEXT:

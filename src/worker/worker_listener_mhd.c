@@ -10,18 +10,8 @@
  * loop takes it from there (scim_http_next), serves it, and hands the answer
  * over (scim_http_answer); the next turn sends it.
  *
- * The life of a connection:
- *
- *	 HEAD -> BODY -> QUEUED -> SERVING -> WRITE -> IDLE -> HEAD ...
- *	   \______\________________________>  WRITE (refused by the guard; closes)
- *
- * Each phase but QUEUED and SERVING has a deadline.  The library's own timeout
- * counts from the last byte, which one byte a second defeats; so a connection
- * that is late is shut down here (shutdown(2)), and the library, which sees the
- * end of its socket, cleans up.  A queued request that is late is answered 503
- * instead of being served.
- *
- * A connection is one request at a time, so ScimHttpRequest is both.
+ * A connection is one request at a time, so ScimHttpRequest is both; its life is
+ * in worker_listener_connection.c.
  *
  * Nothing in this file raises or uses the server's memory; every allocation is
  * checked, and a failed one costs a connection.
@@ -46,13 +36,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "worker_listener_guard.h"
-#include "worker_listener_limit.h"
-#include "worker_listener_linger.h"
-#include "worker_listener_mhd.h"
-
-/* A scan of all connections for late ones happens at most this often. */
-#define SCAN_INTERVAL_MS 100
+#include "worker_listener_connection.h"
 
 /* Turns of the library within one of ours. */
 #define MAX_RUNS 64
@@ -65,213 +49,6 @@
 
 /* A body buffer up to this size is kept for the next request. */
 #define KEEP_BODY_BYTES 16384
-
-#define NEVER INT64_MAX
-
-typedef enum Phase
-{
-	PHASE_HEAD,					/* from the first connect, or the request line */
-	PHASE_BODY,
-	PHASE_QUEUED,				/* complete, suspended, not yet taken */
-	PHASE_SERVING,				/* taken by the loop */
-	PHASE_HELD,					/* answered, suspended until the answer may be sent */
-	PHASE_WRITE,				/* answer handed over */
-	PHASE_IDLE,					/* between requests */
-	PHASE_CUT					/* shut down, the library has yet to notice */
-} Phase;
-
-struct ScimHttpRequest
-{
-	ScimHttpServer *server;
-	struct MHD_Connection *mhd;
-	int			fd;
-	struct ScimHttpRequest *prev;	/* all connections, oldest phase first */
-	struct ScimHttpRequest *next;
-	struct ScimHttpRequest *queue_next; /* PHASE_QUEUED, PHASE_HELD */
-	Phase		phase;
-	int64_t		phase_at;		/* when the phase began, ms */
-	int64_t		request_at;		/* when the request began, ms */
-	unsigned	requests;		/* on this connection */
-	ScimAddress address;
-	bool		trusted;		/* a request on it was authenticated */
-	bool		linger;			/* refused before everything was read */
-	/* the request */
-	bool		checked;		/* the guard has seen the head */
-	char	   *target;			/* raw, malloc'ed; NULL if too long */
-	size_t		target_len;
-	const char *raw;			/* the library's target, until on_head */
-	const char *method;			/* the library's, until the answer is sent */
-	ScimGuard	guard;
-	char	   *body;			/* malloc'ed */
-	size_t		body_len;
-	size_t		body_size;		/* allocated */
-	size_t		overrun;		/* bytes above the limit that were dropped */
-};
-
-struct ScimHttpServer
-{
-	struct MHD_Daemon *daemon;
-	ScimHttpConfig config;		/* texts are not kept */
-	bool		tls;
-	int			in_place;		/* what the layout of a head tells (head_layout) */
-	bool		closing;		/* no new connections, every answer closes */
-	int			epoll_fd;
-	unsigned	nconnections;
-	ScimHttpRequest *first;		/* oldest phase */
-	ScimHttpRequest *last;
-	ScimHttpRequest *queue_first;
-	ScimHttpRequest *queue_last;
-	ScimHttpRequest *held;		/* latest first */
-	int64_t		next_scan;		/* earliest moment at which one can be late */
-	ScimLingers lingers;
-	ScimLimit	limit;			/* failed authentications */
-	char		message[256];	/* the library's last complaint */
-};
-
-static int64_t
-now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (int64_t) ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-/* --- phases and deadlines --- */
-
-static int64_t
-earlier(int64_t a, int64_t b)
-{
-	return a < b ? a : b;
-}
-
-static int64_t
-deadline_of(const ScimHttpRequest *c)
-{
-	const ScimHttpConfig *config = &c->server->config;
-
-	switch (c->phase)
-	{
-		case PHASE_HEAD:
-			return earlier(c->phase_at + config->head_timeout_ms,
-						   c->request_at + config->request_timeout_ms);
-		case PHASE_BODY:
-			return earlier(c->phase_at + config->body_timeout_ms,
-						   c->request_at + config->request_timeout_ms);
-		case PHASE_WRITE:
-			return c->phase_at + config->write_timeout_ms;
-		case PHASE_IDLE:
-			return c->phase_at + config->idle_timeout_ms;
-		case PHASE_QUEUED:
-		case PHASE_SERVING:
-		case PHASE_HELD:
-		case PHASE_CUT:
-			break;
-	}
-	return NEVER;
-}
-
-static void
-unlink_connection(ScimHttpRequest *c)
-{
-	ScimHttpServer *server = c->server;
-
-	if (c->prev != NULL)
-		c->prev->next = c->next;
-	else
-		server->first = c->next;
-	if (c->next != NULL)
-		c->next->prev = c->prev;
-	else
-		server->last = c->prev;
-	c->prev = c->next = NULL;
-}
-
-static void
-append_connection(ScimHttpRequest *c)
-{
-	ScimHttpServer *server = c->server;
-
-	c->prev = server->last;
-	c->next = NULL;
-	if (server->last != NULL)
-		server->last->next = c;
-	else
-		server->first = c;
-	server->last = c;
-}
-
-static void
-enter_phase(ScimHttpRequest *c, Phase phase)
-{
-	c->phase = phase;
-	c->phase_at = now_ms();
-	if (c->server->last != c)
-	{
-		unlink_connection(c);
-		append_connection(c);
-	}
-	c->server->next_scan = earlier(c->server->next_scan, deadline_of(c));
-}
-
-/*
- * End a connection.  The library finds out by the event on its socket; it must
- * not be suspended.
- */
-static void
-cut(ScimHttpRequest *c)
-{
-	if (c->phase == PHASE_CUT)
-		return;
-	enter_phase(c, PHASE_CUT);
-	(void) shutdown(c->fd, SHUT_RDWR);
-}
-
-static void
-cut_late_connections(ScimHttpServer *server, int64_t now)
-{
-	int64_t		next = NEVER;
-	ScimHttpRequest *following;
-
-	for (ScimHttpRequest *c = server->first; c != NULL; c = following)
-	{
-		int64_t		deadline = deadline_of(c);
-
-		following = c->next;
-		if (deadline <= now)
-			cut(c);
-		else
-			next = earlier(next, deadline);
-	}
-	server->next_scan = (next == NEVER || next > now + SCAN_INTERVAL_MS) ? next : now + SCAN_INTERVAL_MS;
-}
-
-/*
- * Make room for a new connection: the one that has been idle or incomplete for
- * longest and was never authenticated, else the one that is idle for longest.
- */
-static bool
-shed_one(ScimHttpServer *server, const ScimHttpRequest *newcomer)
-{
-	ScimHttpRequest *idle = NULL;
-
-	for (ScimHttpRequest *c = server->first; c != NULL; c = c->next)
-	{
-		if (c == newcomer)
-			continue;
-		if (!c->trusted && (c->phase == PHASE_HEAD || c->phase == PHASE_BODY || c->phase == PHASE_IDLE))
-		{
-			cut(c);
-			return true;
-		}
-		if (idle == NULL && c->phase == PHASE_IDLE)
-			idle = c;
-	}
-	if (idle == NULL)
-		return false;
-	cut(idle);
-	return true;
-}
 
 /* --- answers made here --- */
 
@@ -331,7 +108,7 @@ queue_error(ScimHttpRequest *c, int status, const char *detail, int retry_after)
 	}
 	if (ok)
 	{
-		enter_phase(c, PHASE_WRITE);
+		scim_connection_enter(c, PHASE_WRITE);
 		ok = MHD_queue_response(c->mhd, (unsigned) status, response) == MHD_YES;
 	}
 	MHD_destroy_response(response);
@@ -398,11 +175,8 @@ on_connection(void *cls, struct MHD_Connection *connection, void **socket_contex
 		if (c == NULL)
 			return;
 		if (c->linger)
-			scim_linger_add(&server->lingers, c->fd, now_ms());
-		unlink_connection(c);
-		/* nobody is left to be late: no need to wake up for it */
-		if (--server->nconnections == 0)
-			server->next_scan = NEVER;
+			scim_linger_add(&server->lingers, c->fd, scim_http_now());
+		scim_connection_remove(c);
 		*socket_context = NULL;
 		forget_request(c);
 		free(c->body);
@@ -426,15 +200,12 @@ on_connection(void *cls, struct MHD_Connection *connection, void **socket_contex
 	c->mhd = connection;
 	c->fd = info->connect_fd;
 	c->phase = PHASE_HEAD;
-	c->phase_at = c->request_at = now_ms();
+	c->phase_at = c->request_at = scim_http_now();
 	peer = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
 	scim_address_from(&c->address, peer != NULL ? peer->client_addr : NULL);
-	append_connection(c);
-	server->nconnections++;
-	server->next_scan = earlier(server->next_scan, deadline_of(c));
-
-	if (server->nconnections > server->config.max_connections && !shed_one(server, c))
-		cut(c);
+	scim_connection_add(c);
+	if (server->nconnections > server->config.max_connections && !scim_connections_shed(server, c))
+		scim_connection_cut(c);
 }
 
 /* The record of a connection; NULL if there was no memory for it. */
@@ -461,7 +232,7 @@ on_target(void *cls, const char *target, struct MHD_Connection *connection)
 	forget_request(c);
 	if (c->phase == PHASE_IDLE)
 	{
-		enter_phase(c, PHASE_HEAD);
+		scim_connection_enter(c, PHASE_HEAD);
 		c->request_at = c->phase_at;
 	}
 	c->raw = target;
@@ -602,13 +373,13 @@ on_head(ScimHttpRequest *c, const char *method, const char *version)
 		c->linger = true;
 		return queue_error(c, c->guard.status, c->guard.detail, 0);
 	}
-	wait = scim_limit_wait(&c->server->limit, &c->address, c->guard.authorization, now_ms());
+	wait = scim_limit_wait(&c->server->limit, &c->address, c->guard.authorization, scim_http_now());
 	if (wait > 0)
 	{
 		c->linger = true;
 		return queue_error(c, 429, "There were too many failed authentications from this address.", wait);
 	}
-	enter_phase(c, PHASE_BODY);
+	scim_connection_enter(c, PHASE_BODY);
 	return true;
 }
 
@@ -661,7 +432,7 @@ enqueue(ScimHttpRequest *c)
 	else
 		server->queue_first = c;
 	server->queue_last = c;
-	enter_phase(c, PHASE_QUEUED);
+	scim_connection_enter(c, PHASE_QUEUED);
 	MHD_suspend_connection(c->mhd);
 }
 
@@ -713,7 +484,7 @@ on_completed(void *cls, struct MHD_Connection *connection, void **request,
 		return;
 	forget_request(c);
 	if (c->phase != PHASE_CUT)
-		enter_phase(c, PHASE_IDLE);
+		scim_connection_enter(c, PHASE_IDLE);
 }
 
 static void on_message(void *cls, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
@@ -805,12 +576,12 @@ scim_http_epoll_fd(const ScimHttpServer *server)
 int
 scim_http_turn(ScimHttpServer *server)
 {
-	int64_t		now = now_ms();
+	int64_t		now = scim_http_now();
 	int64_t		next = NEVER;
 	bool		ready = true;
 
 	if (now >= server->next_scan)
-		cut_late_connections(server, now);
+		scim_connections_cut_late(server, now);
 	if (server->lingers.n > 0)
 		scim_linger_poll(&server->lingers, now);
 
@@ -833,7 +604,7 @@ scim_http_turn(ScimHttpServer *server)
 	next = earlier(next, server->next_scan);
 	if (next == NEVER)
 		return -1;
-	now = now_ms();
+	now = scim_http_now();
 	if (next <= now)
 		return 0;
 	return next - now > INT_MAX ? INT_MAX : (int) (next - now);
@@ -851,7 +622,7 @@ scim_http_next(ScimHttpServer *server, ScimHttpView *view)
 		if (server->queue_first == NULL)
 			server->queue_last = NULL;
 		c->queue_next = NULL;
-		if (now_ms() < c->request_at + server->config.request_timeout_ms)
+		if (scim_http_now() < c->request_at + server->config.request_timeout_ms)
 			break;
 
 		/* its client has waited too long: do not begin to serve it */
@@ -861,7 +632,7 @@ scim_http_next(ScimHttpServer *server, ScimHttpView *view)
 	if (c == NULL)
 		return NULL;
 
-	enter_phase(c, PHASE_SERVING);
+	scim_connection_enter(c, PHASE_SERVING);
 	memset(view, 0, sizeof(*view));
 	query = strchr(c->target, '?');
 	if (query != NULL)
@@ -889,7 +660,7 @@ scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply
 	bool		ok = response != NULL;
 
 	if (reply->status == 401)
-		scim_limit_failed(&server->limit, &c->address, c->guard.authorization, now_ms());
+		scim_limit_failed(&server->limit, &c->address, c->guard.authorization, scim_http_now());
 	else if (c->guard.authorization != NULL && reply->status < 300)
 	{
 		scim_limit_accepted(&server->limit, c->guard.authorization);
@@ -900,7 +671,7 @@ scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply
 		ok = MHD_add_response_header(response, header[0], header[1]) == MHD_YES;
 	if (ok && close_it)
 		ok = MHD_add_response_header(response, "Connection", "close") == MHD_YES;
-	enter_phase(c, reply->hold ? PHASE_HELD : PHASE_WRITE);
+	scim_connection_enter(c, reply->hold ? PHASE_HELD : PHASE_WRITE);
 	if (ok)
 		ok = MHD_queue_response(c->mhd, (unsigned) reply->status, response) == MHD_YES;
 	if (response != NULL)
@@ -914,7 +685,7 @@ scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply
 	}
 	/* resumed without an answer it goes back to on_request, which gives it up */
 	if (!ok)
-		cut(c);
+		scim_connection_cut(c);
 	MHD_resume_connection(c->mhd);
 }
 
@@ -927,7 +698,7 @@ scim_http_release(ScimHttpServer *server)
 	{
 		server->held = c->queue_next;
 		c->queue_next = NULL;
-		enter_phase(c, PHASE_WRITE);
+		scim_connection_enter(c, PHASE_WRITE);
 		MHD_resume_connection(c->mhd);
 	}
 }
@@ -964,7 +735,7 @@ scim_http_quiesce(ScimHttpServer *server)
 		{
 			following = c->next;
 			if (c->phase == PHASE_IDLE || (c->phase == PHASE_HEAD && c->target == NULL))
-				cut(c);
+				scim_connection_cut(c);
 		}
 	}
 	return (int) server->nconnections;
@@ -988,7 +759,7 @@ scim_http_stop(ScimHttpServer *server)
 		}
 		else if (c->phase == PHASE_HELD)
 		{
-			cut(c);
+			scim_connection_cut(c);
 			MHD_resume_connection(c->mhd);
 		}
 	}

@@ -82,6 +82,8 @@ run(ScimProvisioner *provisioner, ScimClient *client)
 		scim_client_turn(client);
 		while ((response = scim_client_next(client)) != NULL)
 			scim_provisioner_answer(provisioner, response);
+		/* what is ready goes out before others are looked at */
+		send_requests(provisioner, client);
 		scim_provisioner_work(provisioner, woken);
 		woken = false;
 		send_requests(provisioner, client);

@@ -60,4 +60,18 @@ is(scalar(() = $peer->log($mark)), 0, 'a pause ends it');
 is($s->sql("SELECT count(*) FROM (SELECT scim.alter_sync('staff', options => '{\"drift_interval\": \"1 day\"}')) q"), 1, 'another interval');
 my ($rc) = $s->t->try_sql("SELECT scim.alter_sync('staff', options => '{\"drift_interval\": 3}')");
 isnt($rc, 0, 'which has to be one');
+
+# whoever is made anew has another id: groups that are not changed learn it, also
+# where the target goes on to show the old one
+$s->mapped_teams(2);
+$s->sql('INSERT INTO hr.team_members SELECT t, p FROM generate_series(1, 2) t, generate_series(3, 5) p');
+$s->start_sync('staff2', my $keeper = ScimPeer->start(token => CANARY));
+$s->t->call('create_sync', { name => 'teams', mapping => 'teams', server => 'staff2' });
+$s->sql("SELECT scim.start_sync('teams')");
+ok($s->settled('staff2') && $s->settled('teams'), 'settled');
+$s->same_teams($keeper, 'at first');
+$keeper->remove($keeper->users->{'user4@example.com'}{id});
+is($s->sql("SELECT source_key FROM scim.check_drift('staff2', repair => true)"), '4', 'a user has gone');
+$s->becomes_same($keeper, 'staff', 'made anew', 15);
+$s->same_teams($keeper, 'then');
 done_testing();

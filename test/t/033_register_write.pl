@@ -312,6 +312,14 @@ $r = $c->get($path, headers => { 'If-None-Match' => $fresh });
 ok($r->status == 304 && $r->header('etag') eq $fresh && $r->text eq '', 'R-7644-3.14-05 304');
 status_is($c->put($path, \%body, headers => { 'If-None-Match' => '*' }), 412, 'R-7644-3.14-06 If-None-Match: * on what exists');
 status_is($c->put($path, \%body, headers => { 'If-Match' => 'abc' }), 412, 'R-7644-3.14-07 a malformed If-Match matches nothing');
+for my $list ('"a" ' . $fresh, "$fresh \"a\"", "$fresh x", "$fresh, x", "x, $fresh", "*, $fresh", "w$fresh", '"a')
+{
+	status_is($c->put($path, \%body, headers => { 'If-Match' => $list }), 412, "R-7644-3.14-07 nor does a list with something else: $list");
+	status_is($c->get($path, headers => { 'If-None-Match' => $list }), 200, "R-7644-3.14-07 of If-None-Match neither: $list");
+}
+is($c->put($path, \%body, headers => { 'If-Match' => ", \"a,b\" ,, $fresh ," })->status, 200, 'R-7644-3.14-04 a list with empty elements');
+is(join(' ', map { $c->get($path, headers => $_)->status } { 'If-Match' => $stale }, { 'If-Match' => $fresh }, { 'If-Match' => $stale, 'If-None-Match' => $fresh }, { 'If-Match' => $fresh, 'If-None-Match' => $fresh }),
+	'412 200 412 304', 'R-7644-3.14-05 a read: If-Match comes first (RFC 9110 13.2.2)');
 {
 	my @pids = fork_clients(2, sub { my $x = $t->client->put($path, { %body, title => "by $_[0]" }, headers => { 'If-Match' => $fresh })->status; POSIX::_exit($x == 200 ? 0 : $x == 412 ? 1 : 2) });
 	my %rc;

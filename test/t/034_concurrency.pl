@@ -47,11 +47,11 @@ sub at_once
 	is($t->sql(q{SELECT count(*) FROM scim.users}), '200', 'and 200 users');
 }
 
-# ---- 64 clients increment with If-Match: 10 times each, 200 with SCIM_LONG_TESTS ----
+# ---- 64 clients increment with If-Match: 40 times each, 200 with SCIM_LONG_TESTS ----
 
 {
 	my $path = '/Users/' . new_user($c, title => '0')->id;
-	my $times = $ENV{SCIM_LONG_TESTS} ? 200 : 10;
+	my $times = $ENV{SCIM_LONG_TESTS} ? 200 : 40;
 	my @said = at_once(64, sub {
 		my ($client) = @_;
 		my $conflicts = 0;

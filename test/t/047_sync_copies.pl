@@ -53,6 +53,33 @@ $t->node->backup('copy');
 	$copy->stop;
 }
 
+# ---- an earlier state of the same server ----
+
+for my $way ([ 'a base backup', '', '' ], [ 'a recovery that ends somewhere', 'recovery.signal', "restore_command = 'false'\n" ],
+	[ 'a standby that stops at some point', 'standby.signal', "recovery_target = 'immediate'\nrecovery_target_action = 'promote'\nrestore_command = 'false'\n" ])
+{
+	my ($what, $signal, $conf) = @$way;
+	my $mark = $peer->mark;
+	my $copy = PostgreSQL::Test::Cluster->new('restored' . length $signal);
+
+	$copy->init_from_backup($t->node, 'copy');
+	$copy->append_conf('postgresql.conf', 'scim.port = ' . PostgreSQL::Test::Cluster::get_free_port() . "\n$conf");
+	PostgreSQL::Test::Utils::append_to_file($copy->data_dir . "/$signal", '') if $signal;
+	$copy->start;
+	ok($copy->poll_query_until('postgres', "SELECT state = 'paused' AND NOT pg_is_in_recovery() FROM scim.syncs"), "$what: the sync is paused");
+	is($copy->safe_psql('postgres', 'SELECT reason FROM scim.sync_status'), 'this server was restored to an earlier state', "$what: although it has the name of the node");
+	$copy->safe_psql('postgres', "UPDATE hr.staff SET job_title = 'Of the past' WHERE id = 1");
+	sleep 1;
+	is(scalar(() = $peer->log($mark)), 0, "$what: it sends nothing");
+	# a person has looked
+	$copy->safe_psql('postgres', "SELECT scim.resume_sync('copied')");
+	ok($peer->wait_for(sub { ($_[0]->users->{'user1@example.com'}{title} || '') eq 'Of the past' }, 10), "$what: until a person lets it");
+	$copy->restart;
+	$copy->safe_psql('postgres', "UPDATE hr.staff SET job_title = 'Title 1' WHERE id = 1");
+	ok($peer->wait_for(sub { ($_[0]->users->{'user1@example.com'}{title} || '') eq 'Title 1' }, 10), "$what: also when it is started again");
+	$copy->stop;
+}
+
 # ---- a standby, and its promotion ----
 
 my $standby = copy('standby', 1, '');

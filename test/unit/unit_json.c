@@ -72,45 +72,6 @@ test_accepted(void)
 	scim_arena_reset();
 }
 
-/* Every text next to a plain one is read as jansson alone reads it, or refused. */
-static void
-test_next_to_plain(void)
-{
-	static const char plain[] = " {\"a\":[1,-20,0,\"x\\n\\\"y\",true,false,null,[],{\"b\":{}}],\"cd\":\"\"} ";
-	static const char put[] = "\"\\/u{}[]:,0129-+.eEtfnl abcd \t\x01\x7F\xC3";
-	int			read = 0;
-	int			refused = 0;
-	int			wrong = 0;
-
-	for (size_t at = 0; at < sizeof(plain) - 1; at++)
-		for (size_t c = 0; c < sizeof(put); c++)
-			for (int taken = 0; taken < 3; taken++)
-			{
-				char		text[sizeof(plain) + 1];
-				size_t		skip = at + taken < sizeof(plain) - 1 ? at + taken : sizeof(plain) - 1;
-				size_t		len = at;
-				ScimError	err;
-				json_error_t error;
-				json_t	   *ours;
-				json_t	   *theirs;
-
-				/* the zero behind the last character to put: none */
-				memcpy(text, plain, at);
-				if (put[c] != '\0')
-					text[len++] = put[c];
-				memcpy(text + len, plain + skip, sizeof(plain) - 1 - skip);
-				len += sizeof(plain) - 1 - skip;
-				ours = parse(text, len, &err);
-				theirs = json_loadb(text, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &error);
-				wrong += (ours == NULL) != (theirs == NULL) || (ours && !json_equal(ours, theirs));
-				read += ours != NULL;
-				refused += ours == NULL;
-				json_decref(theirs);
-				scim_arena_reset();
-			}
-	unit_check(wrong == 0 && read > 500 && refused > 500, "%d wrong, %d read, %d refused", wrong, read, refused);
-}
-
 static void
 test_refused(void)
 {
@@ -830,7 +791,6 @@ int
 main(void)
 {
 	unit_run("accepted", test_accepted);
-	unit_run("next to plain", test_next_to_plain);
 	unit_run("refused", test_refused);
 	unit_run("positions", test_positions);
 	unit_run("limits", test_limits);
