@@ -349,13 +349,14 @@ can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel
 }
 
 char *
-scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others)
+scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others, char **version)
 {
 	const ScimMapping *m = target->mapping;
 	Relation	rel;
 	char	   *id = NULL;
-	Datum		key;
+	Datum		value;
 
+	*version = NULL;
 	if (list->over_row)
 		return NULL;
 	rel = table_open(m->relid, RowExclusiveLock);
@@ -370,8 +371,10 @@ scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, b
 			set_text(append, item->attnum, TupleDescAttr(RelationGetDescr(rel), item->attnum - 1)->atttypid, item->text);
 		}
 		scim_append_row(append);
-		if (scim_append_value(append, m->key.id.attnum, &key))
-			id = scim_store_datum_text(&m->key.id, key);
+		if (scim_append_value(append, m->key.id.attnum, &value))
+			id = scim_store_datum_text(&m->key.id, value);
+		if (m->version && m->version->column && m->version->side == NULL && scim_append_value(append, m->version->attnum, &value))
+			*version = scim_store_datum_text(m->version, value);
 		scim_append_end(append);
 		if (id == NULL)
 			scim_store_no_key(m);

@@ -240,6 +240,14 @@ keep_plan(ScimStoreState *state, uint64 key, const char *text, SPIPlanPtr plan)
 	entry->plan = plan;
 }
 
+static uint64 executed = 0;
+
+uint64
+scim_sql_executed(void)
+{
+	return executed;
+}
+
 void
 scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
 				 bool shared_snapshot, long count)
@@ -262,6 +270,7 @@ scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
 	}
 
 	running++;
+	executed++;
 	PG_TRY();
 	{
 		code = SPI_execute_plan(plan, sql->values, sql->nulls, shared_snapshot, count);
