@@ -198,16 +198,26 @@ give_result(ScimSyncRun *run, ScimFlight *flight, const ScimClientResponse *whol
 	if (status < 200 || status > 599)
 		return false;
 	response = answer_to(flight, whole, SCIM_TRANSFER_ANSWERED, status);
-	text = json_is_object(body) ? scim_json_print(body, &len) : NULL;
+	text = json_is_object(body) && status >= 300 ? scim_json_print(body, &len) : NULL;
 	if (text)
 	{
 		response->body = MemoryContextStrdup(flight->context, text);
 		response->body_len = strlen(response->body);
 	}
+	/* what went well is looked at in this transaction, and need not be parsed again */
+	flight->parsed = json_is_object(body) && status < 300 ? body : NULL;
 	if (json_is_string(location))
 		response->location = MemoryContextStrdup(flight->context, json_string_value(location));
 	give(run, flight, response);
 	return true;
+}
+
+static bool
+has_bulk_id(const json_t *result, const char *wanted)
+{
+	const json_t *id = result ? scim_json_get(result, "bulkId", NULL) : NULL;
+
+	return json_is_string(id) && strcmp(json_string_value(id), wanted) == 0;
 }
 
 /* The result with the number of an operation, or in its place where results have none. */
@@ -215,15 +225,14 @@ static const json_t *
 find_result(const json_t *results, int number, int n)
 {
 	const json_t *in_place = json_array_get(results, number - 1);
+	char		wanted[12];
 
+	snprintf(wanted, sizeof(wanted), "%d", number);
+	if (has_bulk_id(in_place, wanted))
+		return in_place;
 	for (size_t i = 0; i < json_array_size(results); i++)
-	{
-		const json_t *result = json_array_get(results, i);
-		const json_t *id = scim_json_get(result, "bulkId", NULL);
-
-		if (json_is_string(id) && strcmp(json_string_value(id), psprintf("%d", number)) == 0)
-			return result;
-	}
+		if (has_bulk_id(json_array_get(results, i), wanted))
+			return json_array_get(results, i);
 	return (int) json_array_size(results) == n && scim_json_get(in_place, "bulkId", NULL) == NULL ? in_place : NULL;
 }
 

@@ -147,6 +147,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	bool		learned;
 
 	set_lead(run, now);
+	run->alarmed = false;
 	scim_writes_gather(run->id);
 	dlist_foreach_modify(iter, &run->flights)
 	{
@@ -319,6 +320,22 @@ new_rows(ScimSyncRun *run, const ScimSyncView *view, int64 now)
 }
 
 /*
+ * All of these have been taken up (0: not all that was due).  While there is a
+ * transaction that still sees them as they were, the next would be found behind
+ * all of them, each time.
+ */
+static void
+note_due(ScimSyncRun *run, const ScimLink *links, int n)
+{
+	if (n == 0)
+		memset(run->due_from, 0, sizeof(run->due_from));
+	/* who is to be disabled is never passed over */
+	for (int i = 0; i < n; i++)
+		if (links[i].lane > 0)
+			run->due_from[links[i].lane] = links[i].next_at;
+}
+
+/*
  * Take up links that are due, while there is room for flights, "creates" of them
  * without a resource.  True: there may be more.
  */
@@ -330,12 +347,16 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	int			begun = 0;
 	int			n;
 	bool		rescan = false;
-	ScimLink   *links = scim_links_due(run->id, creates <= 0, limit, &n);
+	ScimLink   *links = scim_links_due(run->id, creates <= 0, limit, run->due_from, &n);
+	bool		all = true;
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
 	ScimDocument *documents;
 	TimestampTz now = GetCurrentTimestamp();
 	ScimDeleteGuard guard;
+	bool		bounded = false;
 
+	for (int i = 0; i < SCIM_LANES; i++)
+		bounded = bounded || run->due_from[i] != 0;
 	for (int i = 0; i < n; i++)
 		keys[i] = links[i].key;
 	documents = scim_watch_read(run, view, keys, n);
@@ -349,10 +370,12 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 
 		scim_heap_begin((size_t) scim_request_memory * 1024);
 		decision = scim_decide(view, &links[i], &documents[i], now);
-		if (decision->action != SCIM_ACTION_NONE && begun >= room)
+		if ((decision->action != SCIM_ACTION_NONE && begun >= room) ||
+			(decision->action == SCIM_ACTION_CREATE && creates-- <= 0))
+		{
+			all = false;
 			continue;
-		if (decision->action == SCIM_ACTION_CREATE && creates-- <= 0)
-			continue;
+		}
 		scim_guard_check(view, &guard, &links[i], decision);
 		if (decision->action == SCIM_ACTION_NONE)
 		{
@@ -383,7 +406,9 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	if (rescan)
 		run->scan.state = SCIM_SCAN_NONE;
 	run->idle_rows = begun < n / 4;
-	return n == limit;
+	note_due(run, links, all && n == limit ? n : 0);
+	/* what was passed over, or locked, before the time from which on these are due */
+	return n == limit || bounded;
 }
 
 /* Rows in flight that no flight of this process is about. */

@@ -255,6 +255,38 @@ set_match_rules(ScimSyncView *view)
 		unusable(sync, "no attribute of its mapping tells which resource of the target a row is; name one with \"match\"");
 }
 
+/* A complex attribute whose `value` is the id of a resource. */
+static bool
+is_reference(const ScimAttr *attr)
+{
+	const ScimAttr *ref = attr->type == SCIM_TYPE_COMPLEX ? scim_attr_sub(attr, "$ref", 4) : NULL;
+
+	return ref && ref->type == SCIM_TYPE_REFERENCE && scim_attr_sub(attr, "value", 5);
+}
+
+/*
+ * Is there nothing to change in what the store says of a row?  (Numbers are
+ * parsed: a column may hold what is none.)
+ */
+static bool
+is_as_stored(const ScimSyncView *view)
+{
+	for (int i = 0; i < view->sync->nattributes; i++)
+		if (view->sync->attributes[i].on_null == SCIM_NULL_DEFAULT)
+			return false;
+	if (view->server->email_types != NIL || view->server->multi_value_max != 0)
+		return false;
+	for (int i = 0; i < view->type->nattrs; i++)
+	{
+		const ScimAttr *attr = view->type->attrs[i];
+
+		if (view->selection->has[attr->ord] &&
+			(attr->type == SCIM_TYPE_INTEGER || attr->type == SCIM_TYPE_DECIMAL || is_reference(attr)))
+			return false;
+	}
+	return true;
+}
+
 ScimSyncView *
 scim_sync_view(const ScimSync *sync)
 {
@@ -296,6 +328,7 @@ scim_sync_view(const ScimSync *sync)
 	view->update_method = strcmp(view->type->name, "Group") == 0 ? view->server->group_update : view->server->update_method;
 	view->style.remove_by_list = view->server->member_remove == SCIM_MEMBER_REMOVE_VALUE;
 	set_match_rules(view);
+	view->as_stored = is_as_stored(view);
 	return view;
 }
 
@@ -364,15 +397,6 @@ limit_values(const ScimSyncView *view, json_t *document, const ScimAttr *attr)
 }
 
 /* ---- references ---- */
-
-/* A complex attribute whose `value` is the id of a resource. */
-static bool
-is_reference(const ScimAttr *attr)
-{
-	const ScimAttr *ref = attr->type == SCIM_TYPE_COMPLEX ? scim_attr_sub(attr, "$ref", 4) : NULL;
-
-	return ref && ref->type == SCIM_TYPE_REFERENCE && scim_attr_sub(attr, "value", 5);
-}
 
 /* The type that a value refers to: as it says itself, or as the schema says. */
 const char *
@@ -472,6 +496,25 @@ translate_references(const ScimSyncView *view, json_t *document, int *waiting)
 
 /* ---- the text ---- */
 
+/* Texts as long as this are parsed, so that a limit is one of the row. */
+#define MAX_AS_STORED (64 * 1024)
+
+/* {"schemas":[...],"id":"...",attributes}: the attributes alone. */
+static char *
+without_head(const char *resource)
+{
+	static const char *const id = "],\"id\":\"";
+	const char *p = strstr(resource, id);
+
+	if (p == NULL)
+		elog(ERROR, "a resource has no id");
+	p += strlen(id);
+	while (*p != '"')
+		p += *p == '\\' ? 2 : 1;
+	p++;
+	return psprintf("{%s", *p == ',' ? p + 1 : p);
+}
+
 /*
  * The row's resource as this target is to have it: without what the target
  * makes itself, with defaults of the sync, referring to resources by their ids
@@ -486,6 +529,8 @@ document_text(const ScimSyncView *view, const char *resource, ScimNests *nests, 
 	char	   *text;
 	size_t		len;
 
+	if (view->as_stored && nests == NULL && strlen(resource) < MAX_AS_STORED)
+		return without_head(resource);
 	memset(&err, 0, sizeof(err));
 	scim_core_enter(&frame);
 	value = scim_json_parse(resource, strlen(resource), &err);

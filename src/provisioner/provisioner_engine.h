@@ -49,6 +49,7 @@ typedef struct ScimSyncView
 	ScimSelection *selection;	/* what clients may write */
 	bool		can_disable;	/* resources of this type have `active` */
 	bool		active_mapped;	/* and the mapping has a source for it */
+	bool		as_stored;		/* documents are what the store says of rows, without schemas and id */
 	ScimDiffStyle style;
 	bool		has_rules;		/* not all of a document is sent by an update */
 	int			update_method;	/* ScimUpdateMethod, for this type */
@@ -174,6 +175,9 @@ extern void scim_change_note_create(const ScimSyncView *view, const json_t *docu
 
 /* ---- links (provisioner_link.c) ---- */
 
+/* What is gone, what has changed, what is new. */
+#define SCIM_LANES 3
+
 typedef struct ScimLink
 {
 	const char *key;
@@ -194,6 +198,8 @@ typedef struct ScimLink
 	List	   *refused;		/* char *: references that the target refuses, */
 	TimestampTz refused_until;	/* when they are tried again (DT_NOEND: not any more), */
 	int			refused_tries;	/* and how often they were */
+	int			lane;
+	TimestampTz next_at;		/* 0: when its row changes */
 } ScimLink;
 
 /* What a link becomes when a flight ends or needs no request. */
@@ -226,7 +232,7 @@ extern ScimLink *scim_links_page(int64 sync_id, const char *after, int limit, in
 extern Datum scim_links_full_entries(int64 sync_id);
 extern void scim_links_forget_full(int64 sync_id, Datum entries);
 /* "linked": not those that are new. */
-extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, int *n);
+extern ScimLink *scim_links_due(int64 sync_id, bool linked, int limit, const TimestampTz *from, int *n);
 /* The link of a key, made if it is not there, locked; raises 55006 if a request is in flight. */
 extern ScimLink *scim_link_lock(int64 sync_id, const char *key);
 extern ScimLink *scim_links_by_key(int64 sync_id, const char *const *keys, int nkeys, int *n);

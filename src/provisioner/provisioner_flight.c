@@ -396,7 +396,9 @@ scim_flight_answer(const ScimSyncView *view, ScimFlight *flight, const ScimClien
 	ctx.reason = ctx.verdict == SCIM_VERDICT_OK ? NULL : scim_retry_reason(response, secret);
 	if (ctx.reason && response->status)
 		ctx.reason = psprintf("%d: %s", response->status, ctx.reason);
-	if (ctx.verdict == SCIM_VERDICT_OK && response->body_len > 0)
+	if (ctx.verdict == SCIM_VERDICT_OK && flight->parsed)
+		ctx.body = unconstify(json_t *, flight->parsed);
+	else if (ctx.verdict == SCIM_VERDICT_OK && response->body_len > 0)
 	{
 		memset(&err, 0, sizeof(err));
 		ctx.body = scim_json_parse(response->body, response->body_len, &err);

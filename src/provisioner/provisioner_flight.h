@@ -74,6 +74,7 @@ typedef struct ScimFlight
 	struct ScimFlight *carrier; /* that the request travels with, or NULL */
 	bool		alone;			/* it must not, any more */
 	bool		part;			/* response is a part of the carrier's, in this context */
+	const json_t *parsed;		/* and its body, in this transaction; NULL: it is to be parsed */
 	List	   *carried;		/* BULK: ScimFlight */
 	int			creates;		/* BULK: creations among them */
 	int			token_number;	/* of the token that it was sent with */

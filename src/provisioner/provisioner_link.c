@@ -23,8 +23,6 @@
 #define MAX_QUEUE_ENTRIES 1000
 #define MAX_QUEUE_KEYS 8000
 
-#define LANES 3
-
 static Datum
 text_array(const char *const *values, int n)
 {
@@ -178,7 +176,7 @@ scim_links_forget_full(int64 sync_id, Datum entries)
 #define LINK_COLUMNS \
 	"source_key, remote_id, state, acked::pg_catalog.text, wanted::pg_catalog.text," \
 	" pg_catalog.encode(acked_hash, 'hex'), pg_catalog.encode(wanted_hash, 'hex'), doubt, attempts, gone_at, dirty, staged, approval, reason," \
-	" refused, refused_until, refused_tries"
+	" refused, refused_until, refused_tries, lane, next_at"
 
 /* A column of text[] as a list of char *. */
 static List *
@@ -208,6 +206,7 @@ collect_links(int n)
 		bool		isnull;
 		Datum		gone_at;
 		Datum		refused_until;
+		Datum		next_at;
 
 		links[i].key = row_text(i, 1);
 		links[i].remote_id = row_text(i, 2);
@@ -228,30 +227,35 @@ collect_links(int n)
 		refused_until = row_datum(i, 16, &isnull);
 		links[i].refused_until = isnull ? 0 : DatumGetTimestampTz(refused_until);
 		links[i].refused_tries = DatumGetInt32(row_datum(i, 17, &isnull));
+		links[i].lane = DatumGetInt16(row_datum(i, 18, &isnull));
+		next_at = row_datum(i, 19, &isnull);
+		links[i].next_at = isnull ? 0 : DatumGetTimestampTz(next_at);
 	}
 	return links;
 }
 
 /*
  * Links that are due and have no request in flight: what is gone before what
- * has changed before what is new, the longest waiting first.
+ * has changed before what is new, the longest waiting first, of each lane those
+ * that are due from a time on (0: any).
  */
 ScimLink *
-scim_links_due(int64 sync_id, bool linked, int limit, int *n)
+scim_links_due(int64 sync_id, bool linked, int limit, const TimestampTz *from, int *n)
 {
-	Oid			types[3] = {INT8OID, INT2OID, INT8OID};
+	Oid			types[4] = {INT8OID, INT2OID, INT8OID, TIMESTAMPTZOID};
 	ScimLink   *links = palloc(sizeof(ScimLink) * Max(limit, 1));
 
 	*n = 0;
-	for (int lane = 0; lane < (linked ? LANES - 1 : LANES) && *n < limit; lane++)
+	for (int lane = 0; lane < (linked ? SCIM_LANES - 1 : SCIM_LANES) && *n < limit; lane++)
 	{
-		Datum		values[3] = {Int64GetDatum(sync_id), Int16GetDatum(lane), Int64GetDatum(limit - *n)};
+		Datum		values[4] = {Int64GetDatum(sync_id), Int16GetDatum(lane), Int64GetDatum(limit - *n),
+		TimestampTzGetDatum(from[lane] == 0 ? DT_NOBEGIN : from[lane])};
 		int			found = execute("due links",
 									"SELECT " LINK_COLUMNS " FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
 									" AND lane OPERATOR(pg_catalog.=) $2"
-									" AND next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AND intent IS NULL"
-									" ORDER BY next_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED",
-									3, types, values, NULL, SPI_OK_SELECT);
+									" AND next_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp() AND next_at OPERATOR(pg_catalog.>=) $4"
+									" AND intent IS NULL ORDER BY next_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED",
+									4, types, values, NULL, SPI_OK_SELECT);
 
 		memcpy(links + *n, collect_links(found), sizeof(ScimLink) * found);
 		*n += found;
@@ -478,7 +482,7 @@ scim_links_next(int64 sync_id)
 	Oid			types[2] = {INT8OID, INT2OID};
 	TimestampTz next = DT_NOEND;
 
-	for (int lane = 0; lane < LANES; lane++)
+	for (int lane = 0; lane < SCIM_LANES; lane++)
 	{
 		Datum		values[2] = {Int64GetDatum(sync_id), Int16GetDatum(lane)};
 		bool		isnull;

@@ -77,7 +77,12 @@ created_id(const ScimAnswer *ctx)
 	if (id)
 	{
 		const ScimMatchRule *rule = &view->rules[ctx->flight->rule];
+		const char *path = ctx->flight->match_paths[ctx->flight->rule];
+		const char *found = rule->nattrs == 1 || view->server->filter_and ? scim_match_path(view, rule, ctx->body) : NULL;
 
+		/* the very value that was looked for */
+		if (found && path && strcmp(found, path) == 0)
+			return id;
 		for (int i = 0; i < rule->nattrs; i++)
 			if (scim_document_value(view->type, ctx->body, rule->attrs[i]) &&
 				!scim_match_holds(view, rule, scim_document_parse(ctx->flight->wanted), ctx->body))

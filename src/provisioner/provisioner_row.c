@@ -284,33 +284,58 @@ scim_link_rows_insert(ScimLinkRows *rows)
 
 /* ---- by the resource ---- */
 
-const char *
-scim_link_rows_of_remote(int64 sync_id, const char *remote_id)
+struct ScimLinkRemotes
 {
+	int64		sync_id;
+	Relation	rel;
+	Relation	index;
+	Snapshot	snapshot;
+	IndexScanDesc scan;
+	TupleTableSlot *slot;
+	AttrNumber	key;
+};
+
+ScimLinkRemotes *
+scim_link_remotes_open(int64 sync_id)
+{
+	ScimLinkRemotes *remotes = palloc0(sizeof(ScimLinkRemotes));
 	Relation	rel = table_open(scim_own_relid("_links"), AccessShareLock);
-	Oid			relid = RelationGetRelid(rel);
-	Oid			index = get_relname_relid("_links_remote", RelationGetNamespace(rel));
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	const char *key = NULL;
 
 	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	set_keys(keys, sync_id, CStringGetTextDatum(remote_id));
-	keys[0].sk_attno = get_attnum(relid, column_names[SCIM_LINK_SYNC_ID]);
-	keys[1].sk_attno = get_attnum(relid, column_names[SCIM_LINK_REMOTE_ID]);
-	scan = systable_beginscan(rel, index, OidIsValid(index), GetActiveSnapshot(), lengthof(keys), keys);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-	{
-		bool		isnull;
-		Datum		value = heap_getattr(tuple, get_attnum(relid, column_names[SCIM_LINK_SOURCE_KEY]), RelationGetDescr(rel), &isnull);
+	remotes->sync_id = sync_id;
+	remotes->rel = rel;
+	remotes->index = index_open(get_relname_relid("_links_remote", RelationGetNamespace(rel)), AccessShareLock);
+	remotes->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	remotes->scan = scim_index_beginscan(rel, remotes->index, remotes->snapshot, 2);
+	remotes->slot = table_slot_create(rel, NULL);
+	remotes->key = get_attnum(RelationGetRelid(rel), column_names[SCIM_LINK_SOURCE_KEY]);
+	return remotes;
+}
 
-		key = TextDatumGetCString(value);
-	}
-	systable_endscan(scan);
-	PopActiveSnapshot();
-	table_close(rel, AccessShareLock);
+const char *
+scim_link_remotes_find(ScimLinkRemotes *remotes, const char *remote_id)
+{
+	Datum		id = CStringGetTextDatum(remote_id);
+	ScanKeyData keys[2];
+	const char *key = NULL;
+	bool		isnull;
+
+	set_keys(keys, remotes->sync_id, id);
+	index_rescan(remotes->scan, keys, lengthof(keys), NULL, 0);
+	if (index_getnext_slot(remotes->scan, ForwardScanDirection, remotes->slot))
+		key = TextDatumGetCString(slot_getattr(remotes->slot, remotes->key, &isnull));
+	ExecClearTuple(remotes->slot);
+	pfree(DatumGetPointer(id));
 	return key;
+}
+
+void
+scim_link_remotes_close(ScimLinkRemotes *remotes)
+{
+	index_endscan(remotes->scan);
+	UnregisterSnapshot(remotes->snapshot);
+	ExecDropSingleTupleTableSlot(remotes->slot);
+	index_close(remotes->index, AccessShareLock);
+	table_close(remotes->rel, AccessShareLock);
+	pfree(remotes);
 }

@@ -67,7 +67,14 @@ extern void scim_link_rows_set(ScimLinkRows *rows, ScimLinkColumn column, Datum 
 extern void scim_link_rows_update(ScimLinkRows *rows);
 extern void scim_link_rows_insert(ScimLinkRows *rows);
 
-/* The key of the link with this resource, or NULL. */
-extern const char *scim_link_rows_of_remote(int64 sync_id, const char *remote_id);
+/*
+ * Links by their resources, as this transaction has made them up to here; all in
+ * the same memory context.  The key of the link with a resource, or NULL.
+ */
+typedef struct ScimLinkRemotes ScimLinkRemotes;
+
+extern ScimLinkRemotes *scim_link_remotes_open(int64 sync_id);
+extern const char *scim_link_remotes_find(ScimLinkRemotes *remotes, const char *remote_id);
+extern void scim_link_remotes_close(ScimLinkRemotes *remotes);
 
 #endif							/* SCIM_PROVISIONER_ROW_H */

@@ -81,6 +81,7 @@ typedef struct ScimSyncRun
 	int			nflights;
 	int			nanswers;		/* flights with an answer that nobody has looked at, */
 	int64		answered_at;	/* ms: since when there is one */
+	bool		alarmed;		/* one of them may be a reason to send no more */
 	int64		looked_at;		/* ms: when answers were looked at last */
 	int			lead;			/* flights to have ready besides those under way */
 	int			page;			/* rows to read in a transaction, after one took too long; 0: as many as there are room for */
@@ -89,6 +90,7 @@ typedef struct ScimSyncRun
 	char		slow_key[SCIM_SLOW_KEY];	/* row that takes too long by itself: it is left out once; "": none */
 	bool		skipped;		/* in this transaction */
 	int			ends;			/* of the process, by this sync, since something was read in time */
+	TimestampTz due_from[SCIM_LANES];	/* what was due before is taken up; 0: nothing is known */
 	bool		idle_rows;		/* nearly all rows taken up last needed no request */
 	bool		claimed;		/* this process holds the lock of the sync */
 	bool		recovered;		/* what another process left in flight was looked at */

@@ -96,6 +96,7 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 	if (!flight->part)
 		scim_client_release(flight->response);
 	flight->part = false;
+	flight->parsed = NULL;
 	flight->response = NULL;
 	flight->carrier = NULL;
 	/* its request is over, or the target would be thought to answer it again */
@@ -153,6 +154,7 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 	dlist_foreach_modify(iter, &run->flights)
 		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
 	run->recovered = false;
+	memset(run->due_from, 0, sizeof(run->due_from));
 	run->scan.state = SCIM_SCAN_NONE;
 	run->drift = SCIM_DRIFT_NONE;
 	run->reconcile_links = false;
@@ -600,7 +602,7 @@ answers_due(const ScimSyncRun *run)
 	if (run->nanswers == 0)
 		return PG_INT64_MAX;
 	/* nothing is under way that could be waited for */
-	if (run->nanswers >= SCIM_GATHER_ANSWERS || run->target == NULL || run->target->in_flight == 0)
+	if (run->alarmed || run->nanswers >= SCIM_GATHER_ANSWERS || run->target == NULL || run->target->in_flight == 0)
 		return 0;
 	return run->answered_at + SCIM_GATHER_MS;
 }
@@ -682,7 +684,7 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 		dlist_iter	inner;
 
-		if (run->target == NULL || run->draining || scim_target_wait(run->target, now) != 0)
+		if (run->target == NULL || run->draining || (run->alarmed && run->nanswers > 0) || scim_target_wait(run->target, now) != 0)
 			continue;
 		dlist_foreach(inner, &run->flights)
 		{
@@ -732,6 +734,8 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 	flight->response = response;
 	if (flight->run->nanswers++ == 0)
 		flight->run->answered_at = now;
+	if (response->outcome != SCIM_TRANSFER_ANSWERED || response->status >= 300)
+		flight->run->alarmed = true;
 }
 
 void *

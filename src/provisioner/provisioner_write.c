@@ -58,6 +58,7 @@ typedef struct Writes
 	int			nlinks;
 	int			links_room;
 	ScimLinkUpdate *links;
+	ScimLinkRemotes *remotes;	/* links as they were written last; NULL: not looked at since */
 	int			nlog;
 	int			log_room;
 	Datum	   *values[LOG_COLUMNS];
@@ -333,11 +334,21 @@ write_log(Writes *writes)
 	writes->nlog = 0;
 }
 
+/* They are not as they were. */
+static void
+forget_remotes(Writes *writes)
+{
+	if (writes->remotes)
+		scim_link_remotes_close(writes->remotes);
+	writes->remotes = NULL;
+}
+
 static void
 write_all(Writes *writes)
 {
 	MemoryContext saved = MemoryContextSwitchTo(writes->context);
 
+	forget_remotes(writes);
 	write_intents(writes);
 	write_links(writes);
 	write_log(writes);
@@ -424,6 +435,8 @@ drop_link(int64 sync_id, const char *key)
 	Oid			types[2] = {INT8OID, TEXTOID};
 	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(key)};
 
+	if (gathered && gathered->sync_id == sync_id)
+		forget_remotes(gathered);
 	/* a row that has come back meanwhile begins anew */
 	if (scim_own_execute("drop link",
 						 "WITH d AS (DELETE FROM scim._links WHERE sync_id OPERATOR(pg_catalog.=) $1"
@@ -480,6 +493,10 @@ scim_link_store(int64 sync_id, const ScimLinkUpdate *update)
 const char *
 scim_link_of_remote(int64 sync_id, const char *remote_id)
 {
+	ScimLinkRemotes *remotes;
+	MemoryContext saved;
+	const char *key;
+
 	if (gathered && gathered->sync_id == sync_id)
 	{
 		/* who may have given it up has to be written before it gets another owner */
@@ -489,7 +506,19 @@ scim_link_of_remote(int64 sync_id, const char *remote_id)
 			if (strcmp(gathered->links[i].remote_id, remote_id) == 0)
 				return gathered->links[i].key;
 	}
-	return scim_link_rows_of_remote(sync_id, remote_id);
+	if (gathered == NULL || gathered->sync_id != sync_id)
+	{
+		remotes = scim_link_remotes_open(sync_id);
+		key = scim_link_remotes_find(remotes, remote_id);
+		scim_link_remotes_close(remotes);
+		return key;
+	}
+	saved = MemoryContextSwitchTo(gathered->context);
+	if (gathered->remotes == NULL)
+		gathered->remotes = scim_link_remotes_open(sync_id);
+	key = scim_link_remotes_find(gathered->remotes, remote_id);
+	MemoryContextSwitchTo(saved);
+	return key;
 }
 
 /*
