@@ -134,9 +134,10 @@ extern bool scim_store_take_deleted(const ScimEndpointType *target, const char *
 /*
  * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
  * err: a reference that is not there (strict), ...  "revival": what it is to
- * be again; NULL: a new one, or what the endpoint's options bring back.
+ * be again; NULL: a new one, or what the endpoint's options bring back.  "head"
+ * (may be NULL) is filled where it is known without reading the resource.
  */
-extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival,
+extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimHead *head,
 							   ScimError *err);
 
 /*

@@ -56,11 +56,15 @@ id_list_init(IdList *list, int capacity)
 	list->n = 0;
 }
 
-/* May this id be one of the link's resource type? */
+/*
+ * May this id be one of the link's resource type?  In compat mode a UUID tells by
+ * itself what it is of, whatever type a client gives all members alike.
+ */
 static bool
-may_be_of(const IdList *list, int i, const ScimChild *link)
+may_be_of(const ScimEndpointType *target, const IdList *list, int i, const ScimChild *link)
 {
-	return list->types[i] == NULL || pg_strcasecmp(list->types[i], link->ref_type) == 0;
+	return list->types[i] == NULL || pg_strcasecmp(list->types[i], link->ref_type) == 0 ||
+		(target->endpoint->mode != SCIM_STRICT && link->target->key.id.cls == SCIM_SQL_UUID);
 }
 
 static uint32
@@ -108,7 +112,7 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	id_list_init(known, ids->n);
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (scim_key_id_valid(&to->key, ids->ids[i]) && may_be_of(ids, i, link))
+		if (scim_key_id_valid(&to->key, ids->ids[i]) && may_be_of(target, ids, i, link))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0)
 		return;
@@ -327,7 +331,7 @@ delete_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (child->kind == SCIM_CHILD_PENDING || (scim_key_id_valid(&child->target->key, ids->ids[i]) && may_be_of(ids, i, child)))
+		if (child->kind == SCIM_CHILD_PENDING || (scim_key_id_valid(&child->target->key, ids->ids[i]) && may_be_of(target, ids, i, child)))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0 && !all_but)
 		return 0;
