@@ -117,7 +117,7 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 			if (scim_target_unreached(target, now) && run->wanted)
 				scim_run_tell(sync, news->reason);
 			if (target->unreached >= MAX_UNREACHED)
-				quarantine(run, sync, psprintf("the target was not reached %d times in a row (%s)", MAX_UNREACHED, news->reason), true);
+				quarantine(run, sync, psprintf("the target was not reached %d times in a row: see last_error", MAX_UNREACHED), true);
 			return;
 		case SCIM_VERDICT_UNAUTHORIZED:
 			if (!token && scim_target_renew_token(target, flight->token_number))

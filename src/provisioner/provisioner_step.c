@@ -1,7 +1,8 @@
 /*
  * provisioner_step.c
  *		Updates that a target does not take in one PATCH: steps of several, and
- *		PUT of the resource as a whole (provisioning-engine 2.7).
+ *		PUT of the resource as a whole; and what either leads to by the rules of
+ *		the sync (provisioning-engine 2.1, 2.7).
  *
  * A step is a document part of the way between what the target has and what it
  * should have.  It is sent and acknowledged like any other; then the link is
