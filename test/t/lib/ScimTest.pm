@@ -196,10 +196,15 @@ sub try_sql
 {
 	my ($self, $query, %opt) = @_;
 	my ($out, $err) = ('', '');
-	my $rc = $self->{node}->psql($opt{dbname} || $self->{dbname}, $self->in_store($query),
-		stdout => \$out, stderr => \$err, on_error_stop => 1, on_error_die => 0,
-		timeout => 30, extra_params => $opt{params} || []);
-	return ($rc, $out, $err);
+	my $rc = eval {
+		$self->{node}->psql($opt{dbname} || $self->{dbname}, $self->in_store($query),
+			stdout => \$out, stderr => \$err, on_error_stop => 1, on_error_die => 0,
+			timeout => 30, extra_params => $opt{params} || []);
+	};
+
+	# a psql that finds no server may end before it has been given the query
+	die $@ if !defined $rc && $@ !~ /Broken pipe/;
+	return ($rc // 2, $out, $err);
 }
 
 sub literal
