@@ -407,19 +407,21 @@ add_references(const ScimEndpointType *target, const char *id, const ScimAttr *a
 	const ScimMapping *m = target->mapping;
 	const ScimChild *pending = NULL;
 
+	for (int i = 0; i < m->nchildren && pending == NULL; i++)
+		if (m->children[i].attr == attr && m->children[i].kind == SCIM_CHILD_PENDING)
+			pending = &m->children[i];
 	for (int i = 0; i < m->nchildren && add->n > 0; i++)
 	{
 		const ScimChild *child = &m->children[i];
 		IdList		known;
 
-		if (child->attr != attr)
-			continue;
-		if (child->kind == SCIM_CHILD_PENDING)
-			pending = child;
-		if (child->kind != SCIM_CHILD_LINK)
+		if (child->attr != attr || child->kind != SCIM_CHILD_LINK)
 			continue;
 		take_known(target, child, add, &known);
 		if (insert_links(target, id, child, &known) > 0)
+			*changed = true;
+		/* who appeared while he was being named waits no more */
+		if (pending && known.n > 0 && delete_links(target, id, pending, &known, false) > 0)
 			*changed = true;
 	}
 	if (add->n == 0)
