@@ -571,9 +571,21 @@ scim_document_parse(const char *text)
 	return value;
 }
 
-static void
-read_some(const ScimSyncView *view, ScimDocument *documents, int n)
+/* What is read in a subtransaction. */
+typedef struct Reading
 {
+	const ScimSyncView *view;
+	ScimDocument *documents;
+	int			n;
+	bool		empty;
+} Reading;
+
+static void
+read_some(Reading *reading)
+{
+	const ScimSyncView *view = reading->view;
+	ScimDocument *documents = reading->documents;
+	int			n = reading->n;
 	MemoryContext context = CurrentMemoryContext;
 	const char **ids = palloc(sizeof(char *) * n);
 	ScimStoreRow *rows;
@@ -604,21 +616,21 @@ read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 }
 
 /*
- * In a subtransaction: the owner's expressions may fail on one row.  Then each
- * half is tried, until it is known which.
+ * The owner's expressions may fail: then what was read is nothing, and this
+ * returns the error's SQLSTATE.  (Messages may hold values of a row.)
  */
-static void
-read_bisecting(const ScimSyncView *view, ScimDocument *documents, int n)
+static int
+in_subtransaction(void (*read) (Reading *reading), Reading *reading)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool failed = false;
+	volatile int sqlstate = ERRCODE_SUCCESSFUL_COMPLETION;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		read_some(view, documents, n);
+		read(reading);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -641,15 +653,25 @@ read_bisecting(const ScimSyncView *view, ScimDocument *documents, int n)
 			case ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES):
 				ReThrowError(edata);
 		}
-		failed = true;
-		documents[0].presence = SCIM_ROW_IN_SCOPE;
-		documents[0].text = NULL;
-		/* messages may hold values of the row */
-		documents[0].problem = psprintf("the row can't be read: SQLSTATE %s", unpack_sql_state(edata->sqlerrcode));
+		sqlstate = edata->sqlerrcode;
 	}
 	PG_END_TRY();
+	return sqlstate;
+}
 
-	if (failed && n > 1)
+/* If one row fails, each half is tried, until it is known which. */
+static void
+read_bisecting(const ScimSyncView *view, ScimDocument *documents, int n)
+{
+	Reading		reading = {.view = view, .documents = documents, .n = n};
+	int			sqlstate = in_subtransaction(read_some, &reading);
+
+	if (sqlstate == ERRCODE_SUCCESSFUL_COMPLETION)
+		return;
+	documents[0].presence = SCIM_ROW_IN_SCOPE;
+	documents[0].text = NULL;
+	documents[0].problem = psprintf("the row can't be read: SQLSTATE %s", unpack_sql_state(sqlstate));
+	if (n > 1)
 	{
 		read_bisecting(view, documents, n / 2);
 		read_bisecting(view, documents + n / 2, n - n / 2);
@@ -666,6 +688,22 @@ scim_documents_read(const ScimSyncView *view, const char *const *keys, int n)
 	if (n > 0)
 		read_bisecting(view, documents, n);
 	return documents;
+}
+
+static void
+read_scope(Reading *reading)
+{
+	const char **keys;
+
+	reading->empty = scim_store_keys(&reading->view->target, NULL, 1, reading->view->sync->scope, &keys) == 0;
+}
+
+bool
+scim_scope_is_empty(const ScimSyncView *view)
+{
+	Reading		reading = {.view = view};
+
+	return view->sync->scope && in_subtransaction(read_scope, &reading) == ERRCODE_SUCCESSFUL_COMPLETION && reading.empty;
 }
 
 /* ---- matching ---- */

@@ -84,6 +84,9 @@ typedef struct ScimDocument
  */
 extern ScimDocument *scim_documents_read(const ScimSyncView *view, const char *const *keys, int n);
 
+/* Has the sync a scope, and is no row in it?  (Not if it fails: then its rows say so.) */
+extern bool scim_scope_is_empty(const ScimSyncView *view);
+
 /* Parse a document's text again; in a bracket of core.  Raises on lack of memory. */
 extern json_t *scim_document_parse(const char *text);
 

@@ -685,7 +685,8 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 }
 
 int
-scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys)
+scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char *condition,
+				const char ***keys)
 {
 	const ScimMapping *m = target->mapping;
 	ScimSql		sql;
@@ -698,6 +699,8 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.id.expr, m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
 	appendStringInfo(&sql.text, " AND %s IS NOT NULL", m->key.id.expr);
+	if (condition)
+		appendStringInfo(&sql.text, " AND (%s\n) IS TRUE", condition);
 	if (after)
 		appendStringInfo(&sql.text, " AND %s", scim_sql_id_after(m, false, scim_sql_id(&sql, m, after)));
 	appendStringInfo(&sql.text, " ORDER BY %s LIMIT $%d::pg_catalog.int8",
