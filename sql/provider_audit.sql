@@ -102,6 +102,12 @@ SELECT e, op, h.status, (SELECT string_agg(m ->> 'value' || ' ' || coalesce(m ->
 		(3, 'remove', '[{"value":"00000000-0000-4000-8000-0000000000c1","type":"Group"}]')) v(i, op, value),
 	scim.handle(e, 'PATCH', '/Groups/00000000-0000-4000-8000-0000000000c3?attributes=members', '{}', format('{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"%s","path":"members","value":%s}]}', op, value)) h ORDER BY 1, i;
 SELECT count(*) FROM scim.pending_members WHERE group_id = '00000000-0000-4000-8000-0000000000c3';
+-- one who appeared at the same moment is named again: a member, once
+SET session_replication_role = replica;
+INSERT INTO scim.pending_members VALUES ('audited', '00000000-0000-4000-8000-0000000000c3', '00000000-0000-4000-8000-0000000000c4');
+INSERT INTO scim.users (tenant, id, user_name) VALUES ('audited', '00000000-0000-4000-8000-0000000000c4', 'c4');
+RESET session_replication_role;
+SELECT jsonb_path_query_array(h.body::jsonb, '$.members[*].value') FROM scim.handle('audited', 'PATCH', '/Groups/00000000-0000-4000-8000-0000000000c3?attributes=members', '{}', '{"Operations":[{"op":"add","path":"members","value":[{"value":"00000000-0000-4000-8000-0000000000c4"}]}]}') h;
 SELECT scim.drop_endpoint('precise');
 
 -- ---- a trigger that calls scim.handle leaves the constraints of the call around it immediate ----

@@ -12,6 +12,8 @@
 
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 
@@ -97,7 +99,20 @@ make_id_set(int size)
 }
 
 /*
+ * May rows that are referred to be locked?  It takes the right to change them,
+ * which an owner need not have.
+ */
+static bool
+may_lock(const ScimMapping *to)
+{
+	return to->lockable && pg_class_aclcheck(to->relid, GetUserId(), ACL_UPDATE) == ACLCHECK_OK;
+}
+
+/*
  * Those of "ids" that exist in the target of a link; removes them from "ids".
+ * They are locked against deletion, as a foreign key would do it, but before it
+ * is too late: who is gone when the lock comes is none of them, where the key
+ * would refuse all the others with him.
  */
 static void
 take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, IdList *known)
@@ -122,6 +137,8 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", to->key.id.expr, to->relation);
 	scim_sql_scope(&sql, to, "r", scope);
 	appendStringInfo(&sql.text, " AND %s", scim_sql_is_any_id(to, scim_sql_ids(&sql, to, valid.ids, valid.n)));
+	if (may_lock(to))
+		appendStringInfoString(&sql.text, " FOR KEY SHARE OF r");
 	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, false, 0);
 	if (SPI_processed == 0)
 		return;
@@ -390,19 +407,21 @@ add_references(const ScimEndpointType *target, const char *id, const ScimAttr *a
 	const ScimMapping *m = target->mapping;
 	const ScimChild *pending = NULL;
 
+	for (int i = 0; i < m->nchildren && pending == NULL; i++)
+		if (m->children[i].attr == attr && m->children[i].kind == SCIM_CHILD_PENDING)
+			pending = &m->children[i];
 	for (int i = 0; i < m->nchildren && add->n > 0; i++)
 	{
 		const ScimChild *child = &m->children[i];
 		IdList		known;
 
-		if (child->attr != attr)
-			continue;
-		if (child->kind == SCIM_CHILD_PENDING)
-			pending = child;
-		if (child->kind != SCIM_CHILD_LINK)
+		if (child->attr != attr || child->kind != SCIM_CHILD_LINK)
 			continue;
 		take_known(target, child, add, &known);
 		if (insert_links(target, id, child, &known) > 0)
+			*changed = true;
+		/* who appeared while he was being named waits no more */
+		if (pending && known.n > 0 && delete_links(target, id, pending, &known, false) > 0)
 			*changed = true;
 	}
 	if (add->n == 0)
