@@ -93,6 +93,23 @@ SELECT value FROM scim.pending WHERE endpoint = 'audited' ORDER BY value;
 SELECT m ->> 'value', m ->> 'type' FROM scim.handle('audited', 'GET', '/Groups?filter=displayName%20eq%20%22waiting%22') h, jsonb_array_elements(h.body::jsonb #> '{Resources,0,members}') m ORDER BY 1;
 SELECT g ->> 'display', g ->> 'type' FROM scim.handle('audited', 'GET', '/Users/00000000-0000-4000-8000-0000000000b1') h, jsonb_array_elements(h.body::jsonb -> 'groups') g;
 
+-- compat: the id tells who it is, whatever type a client gives it; strict: both have to be right
+SELECT scim.create_endpoint('precise', mode => 'strict');
+INSERT INTO scim.users (tenant, id, user_name) VALUES ('audited', '00000000-0000-4000-8000-0000000000c1', 'c1'), ('precise', '00000000-0000-4000-8000-0000000000c1', 'c1');
+INSERT INTO scim.groups (tenant, id, display_name) VALUES ('audited', '00000000-0000-4000-8000-0000000000c2', 'c2'), ('audited', '00000000-0000-4000-8000-0000000000c3', 'c3'), ('precise', '00000000-0000-4000-8000-0000000000c2', 'c2'), ('precise', '00000000-0000-4000-8000-0000000000c3', 'c3');
+SELECT e, op, h.status, (SELECT string_agg(m ->> 'value' || ' ' || coalesce(m ->> 'type', '-'), ', ' ORDER BY m ->> 'value') FROM jsonb_array_elements(h.body::jsonb -> 'members') m)
+	FROM unnest('{audited,precise}'::text[]) e, (VALUES (1, 'add', '[{"value":"00000000-0000-4000-8000-0000000000c1","type":"Group"},{"value":"00000000-0000-4000-8000-0000000000c2","type":"User"}]'), (2, 'add', '[{"value":"00000000-0000-4000-8000-0000000000c1","type":"User"}]'),
+		(3, 'remove', '[{"value":"00000000-0000-4000-8000-0000000000c1","type":"Group"}]')) v(i, op, value),
+	scim.handle(e, 'PATCH', '/Groups/00000000-0000-4000-8000-0000000000c3?attributes=members', '{}', format('{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],"Operations":[{"op":"%s","path":"members","value":%s}]}', op, value)) h ORDER BY 1, i;
+SELECT count(*) FROM scim.pending_members WHERE group_id = '00000000-0000-4000-8000-0000000000c3';
+-- one who appeared at the same moment is named again: a member, once
+SET session_replication_role = replica;
+INSERT INTO scim.pending_members VALUES ('audited', '00000000-0000-4000-8000-0000000000c3', '00000000-0000-4000-8000-0000000000c4');
+INSERT INTO scim.users (tenant, id, user_name) VALUES ('audited', '00000000-0000-4000-8000-0000000000c4', 'c4');
+RESET session_replication_role;
+SELECT jsonb_path_query_array(h.body::jsonb, '$.members[*].value') FROM scim.handle('audited', 'PATCH', '/Groups/00000000-0000-4000-8000-0000000000c3?attributes=members', '{}', '{"Operations":[{"op":"add","path":"members","value":[{"value":"00000000-0000-4000-8000-0000000000c4"}]}]}') h;
+SELECT scim.drop_endpoint('precise');
+
 -- ---- a trigger that calls scim.handle leaves the constraints of the call around it immediate ----
 CREATE SCHEMA nest AUTHORIZATION scim_regress_audit;
 GRANT EXECUTE ON FUNCTION scim.handle(text, text, text, jsonb, text), scim.fold(text) TO scim_regress_audit;
@@ -150,5 +167,5 @@ SELECT scim.drop_endpoint('nest'), scim.drop_mapping('nest'), scim.drop_endpoint
 DROP SCHEMA nest CASCADE;
 DROP OWNED BY scim_regress_audit;
 DROP ROLE scim_regress_audit;
-DELETE FROM scim.groups WHERE tenant IN ('audited', 'other');
-DELETE FROM scim.users WHERE tenant IN ('audited', 'other');
+DELETE FROM scim.groups WHERE tenant IN ('audited', 'other', 'precise');
+DELETE FROM scim.users WHERE tenant IN ('audited', 'other', 'precise');

@@ -98,6 +98,13 @@ SELECT scim.drop_endpoint('own_several'), scim.drop_mapping('own_gadgets');
 DROP TABLE gadgets;
 DROP OWNED BY scim_regress_several;
 DROP ROLE scim_regress_several;
+-- ---- the index of docs/types.md serves a filter ----
+INSERT INTO scim.resources (tenant, resource_type, attributes) SELECT 'several', 'Gadget', jsonb_build_object('serial', 'I' || i, 'place', jsonb_build_object('room', 'r' || i)) FROM generate_series(1, 2000) i;
+CREATE INDEX gadgets_room ON scim.resources (tenant, scim.fold(attributes #>> '{place,room}') COLLATE "C");
+ANALYZE scim.resources;
+SELECT f, bool_or(s ~ 'Index .*gadgets_room') FROM unnest(ARRAY['place.room eq "R77"', 'place.room sw "r77"', 'place.room co "77"', 'place[room eq "r77" and tags pr]', 'not (place.room eq "r77")']) f, scim.explain('several', 'Gadget', f) s GROUP BY f ORDER BY f COLLATE "C";
+DROP INDEX scim.gadgets_room;
+
 SELECT scim.drop_endpoint('several'), scim.drop_endpoint('several_strict'), scim.drop_mapping('badged');
 DELETE FROM scim.resources WHERE tenant LIKE 'several%';
 DELETE FROM scim.users WHERE tenant LIKE 'several%';

@@ -208,11 +208,16 @@ scim_forbid_transaction_timeout(void)
 #define scim_index_beginscan(rel, index, snapshot, nkeys) index_beginscan(rel, index, snapshot, NULL, nkeys, 0)
 #endif
 
-/* Until 18: every check was enforced, and a result relation had them under another name. */
+/*
+ * Until 18: every check was enforced, none was about a column that is computed
+ * when it is read, and a result relation had them under another name.
+ */
 #if PG_VERSION_NUM < 180000
+#define scim_has_virtual_columns(constr) false
 #define ri_CheckConstraintExprs ri_ConstraintExprs
 #define scim_check_is_enforced(check) ((check)->ccbin != NULL)
 #else
+#define scim_has_virtual_columns(constr) ((constr)->has_generated_virtual)
 #define scim_check_is_enforced(check) ((check)->ccenforced)
 #endif
 

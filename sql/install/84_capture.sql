@@ -14,6 +14,7 @@ CREATE TABLE scim._syncs (
 	home text,
 	probes integer NOT NULL DEFAULT 0,
 	probe_at timestamptz,
+	quarantined_at timestamptz,
 	drift_at timestamptz,
 	reconciled_at timestamptz,
 	state text NOT NULL DEFAULT 'configured' CHECK (state IN ('configured', 'active', 'paused', 'quarantined', 'disabled')),
@@ -35,6 +36,7 @@ COMMENT ON COLUMN scim._syncs.options IS 'See scim.create_sync.';
 COMMENT ON COLUMN scim._syncs.home IS 'Which server and database it was started or resumed in; in another it pauses.';
 COMMENT ON COLUMN scim._syncs.probes IS 'While it is quarantined: how often the target was probed.';
 COMMENT ON COLUMN scim._syncs.probe_at IS 'While it is quarantined: when the target is probed again.';
+COMMENT ON COLUMN scim._syncs.quarantined_at IS 'Since when it is quarantined.';
 COMMENT ON COLUMN scim._syncs.drift_at IS 'When it was looked last what has changed at the target.';
 COMMENT ON COLUMN scim._syncs.reconciled_at IS 'When all its rows were held against what the target has acknowledged last.';
 COMMENT ON COLUMN scim._syncs.state IS 'configured, active, paused, quarantined, disabled.';

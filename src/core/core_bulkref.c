@@ -152,18 +152,26 @@ append_reference(ScimBulkOp *op, ScimBulkReference *r)
 	op->last = r;
 }
 
-/* The text of a value: "bulkId:x", or a URI that ends in "/bulkId:x". */
+/* A text that is "bulkId:x", or a URI that ends in "/bulkId:x": from there on; else NULL. */
+static const char *
+reference_in(const json_t *value)
+{
+	const char *text = json_string_value(value);
+	const char *slash = text != NULL ? strrchr(text, '/') : NULL;
+
+	if (slash != NULL)
+		text = slash + 1;
+	return text != NULL && scim_bulk_is_reference(text) ? text : NULL;
+}
+
 static void
 note_text(const ScimBulkGraph *graph, const Place *place, const json_t *value,
 		  json_t *object, const char *key, json_t *array, size_t index)
 {
-	const char *text = json_string_value(value);
-	const char *slash = text != NULL ? strrchr(text, '/') : NULL;
+	const char *text = reference_in(value);
 	ScimBulkReference *r;
 
-	if (slash != NULL)
-		text = slash + 1;
-	if (text == NULL || !scim_bulk_is_reference(text))
+	if (text == NULL)
 		return;
 	r = new_reference(graph, text + PREFIX_LEN, strlen(text + PREFIX_LEN));
 	if (r == NULL)
@@ -229,6 +237,9 @@ note_members(const ScimBulkGraph *graph, ScimBulkOp *op, json_t *object, int ext
 		Place		place = {op, NULL, NULL, NULL};
 		ScimPath	path;
 
+		/* most members are texts that refer to nothing: what they are called does not matter */
+		if (!json_is_object(value) && !json_is_array(value) && reference_in(value) == NULL)
+			continue;
 		if (ext != SCIM_EXT_CORE)
 			place.attr = scim_type_attr(op->type, ext, key, strlen(key));
 		else if (scim_path_resolve(op->type, key, strlen(key), graph->mode, &path) == strlen(key))

@@ -18,10 +18,15 @@ ascii_lower(char c)
 bool
 scim_name_eq(const char *a, size_t alen, const char *b)
 {
+	if (strlen(b) != alen)
+		return false;
+	/* nearly all are written as they should be */
+	if (memcmp(a, b, alen) == 0)
+		return true;
 	for (size_t i = 0; i < alen; i++)
-		if (b[i] == '\0' || ascii_lower(a[i]) != ascii_lower(b[i]))
+		if (ascii_lower(a[i]) != ascii_lower(b[i]))
 			return false;
-	return b[alen] == '\0';
+	return true;
 }
 
 int

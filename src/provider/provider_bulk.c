@@ -385,7 +385,7 @@ run_unit(Bulk *bulk, int unit)
 			edata->sqlerrcode == ERRCODE_T_R_SERIALIZATION_FAILURE ||
 			edata->sqlerrcode == ERRCODE_T_R_DEADLOCK_DETECTED)
 			ReThrowError(edata);
-		scim_error_caught(endpoint, (*current_pointer)->ref->method, edata, &(*current_pointer)->err);
+		scim_error_caught(endpoint, (*current_pointer)->ref->method, true, edata, &(*current_pointer)->err);
 		FreeErrorData(edata);
 		unit_failed(bulk, unit);
 	}

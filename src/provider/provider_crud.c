@@ -49,6 +49,15 @@ not_found(ScimCall *call, const ScimEndpointType *target)
 	return scim_fail(&call->err, 404, NULL, "there is no %s with this id", target->type->name);
 }
 
+static void
+respond(ScimCall *call, const ScimHead *head, int status)
+{
+	call->response->status = status;
+	call->response->content_type = SCIM_MEDIA_TYPE;
+	call->response->etag = head->version;
+	call->response->location = head->location;
+}
+
 /* Answer with the resource as it is stored. */
 static bool
 respond_with(ScimCall *call, const ScimEndpointType *target, const char *id, const ScimSelection *select, int status)
@@ -58,10 +67,7 @@ respond_with(ScimCall *call, const ScimEndpointType *target, const char *id, con
 
 	if (!scim_store_get(target, id, select, SCIM_NO_LOCK, call->head_only ? NULL : &response->body, &head))
 		return not_found(call, target);
-	response->status = status;
-	response->content_type = SCIM_MEDIA_TYPE;
-	response->etag = head.version;
-	response->location = head.location;
+	respond(call, &head, status);
 	return true;
 }
 
@@ -180,10 +186,11 @@ append_removals(ScimCall *call, const ScimResourceType *type, const json_t *obje
 
 /*
  * null and [] unassign, also what the columns have defaults for (RFC 7643 2.5):
- * where a new resource got a value all the same, it is taken away.
+ * where a new resource got a value all the same, it is taken away.  *cleared:
+ * something may have been.
  */
 static bool
-clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, const json_t *body)
+clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, const json_t *body, bool *cleared)
 {
 	ScimMode	mode = call->endpoint->mode;
 	StringInfoData text;
@@ -197,7 +204,8 @@ clear_defaults(ScimCall *call, const ScimEndpointType *target, const char *id, c
 	initStringInfo(&text);
 	appendStringInfo(&text, "{\"schemas\":[\"%s\"],\"Operations\":[", SCIM_URN_PATCH_OP);
 	append_removals(call, target->type, body, NULL, &text);
-	if (text.data[text.len - 1] != '}')
+	*cleared = text.data[text.len - 1] == '}';
+	if (!*cleared)
 		return true;
 	appendStringInfoString(&text, "]}");
 	tree = scim_json_parse(text.data, text.len, &call->err);
@@ -347,6 +355,8 @@ scim_crud_create(ScimCall *call, const ScimEndpointType *target)
 	json_t	   *body;
 	json_t	   *wanted;
 	char	   *id;
+	ScimHead	head = {0};
+	bool		cleared = false;
 
 	note_subject(call, target, NULL);
 	if (select == NULL || (body = scim_crud_body(call)) == NULL)
@@ -357,14 +367,17 @@ scim_crud_create(ScimCall *call, const ScimEndpointType *target)
 								  call->endpoint->options.refuse_unknown, &call->report, &call->err);
 	if (wanted == NULL || !scim_password_seal(call, target, NULL, wanted))
 		return;
-	id = scim_store_insert(target, wanted, NULL, &call->err);
+	id = scim_store_insert(target, wanted, NULL, &head, &call->err);
 	if (id == NULL)
 		return;
-	if (!clear_defaults(call, target, id, body))
+	if (!clear_defaults(call, target, id, body, &cleared))
 		return;
 	call->subject.id = id;
 	call->subject.attributes = scim_audit_differences(NULL, wanted);
-	respond_with(call, target, id, select, 201);
+	if (call->head_only && head.version && !cleared)
+		respond(call, &head, 201);
+	else
+		respond_with(call, target, id, select, 201);
 }
 
 void

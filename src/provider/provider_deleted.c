@@ -76,7 +76,7 @@ scim_restore_resource(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("endpoint \"%s\" has no deleted %s \"%s\"", name, type, id)));
 	scim_identity_assume(&identity, target->endpoint->owner, true);
-	(void) scim_store_insert(target, kept_state(target, &revival), &revival, &err);
+	(void) scim_store_insert(target, kept_state(target, &revival), &revival, NULL, &err);
 	scim_identity_close_gucs(&identity);
 	scim_identity_restore(&identity);
 	if (err.status)

@@ -21,11 +21,19 @@ scim_error_body(const ScimError *err, StringInfo body)
 
 /*
  * A reference that does not hold is a bad value, unless it is that of others to
- * what is being deleted.
+ * what is being deleted.  A value that can't be had is nothing that a client can
+ * help who has given none.
  */
 void
-scim_error_caught(const ScimEndpoint *endpoint, const char *method, const ErrorData *edata, ScimError *err)
+scim_error_caught(const ScimEndpoint *endpoint, const char *method, bool has_values, const ErrorData *edata, ScimError *err)
 {
+	if (!has_values && ERRCODE_TO_CATEGORY(edata->sqlerrcode) == ERRCODE_DATA_EXCEPTION)
+	{
+		memset(err, 0, sizeof(*err));
+		err->position = -1;
+		scim_fail(err, 500, NULL, "internal error");
+		return;
+	}
 	if (strcmp(method, "DELETE") == 0 &&
 		(edata->sqlerrcode == ERRCODE_FOREIGN_KEY_VIOLATION || edata->sqlerrcode == ERRCODE_RESTRICT_VIOLATION))
 	{

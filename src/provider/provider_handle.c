@@ -214,7 +214,10 @@ log_failure(const ErrorData *edata, const char *request_id)
 static void
 take_error(ScimCall *call, const ErrorData *edata)
 {
-	scim_error_caught(call->endpoint, call->request->method, edata, &call->err);
+	const char *method = call->request->method;
+	bool		has_values = call->params.filter || (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0);
+
+	scim_error_caught(call->endpoint, method, has_values, edata, &call->err);
 	if (call->err.status < 500)
 		return;
 	log_failure(edata, scim_request_id(call));

@@ -170,8 +170,8 @@ extern bool scim_etag_write_allowed(ScimCall *call, const char *version);
 extern bool scim_etag_read_allowed(ScimCall *call, const char *version, bool *not_modified);
 
 /* provider_error.c */
-/* What a caught SQL error says about a request with this method. */
-extern void scim_error_caught(const ScimEndpoint *endpoint, const char *method, const ErrorData *edata, ScimError *err);
+/* What a caught SQL error says about a request with this method, which has values of the client's or none. */
+extern void scim_error_caught(const ScimEndpoint *endpoint, const char *method, bool has_values, const ErrorData *edata, ScimError *err);
 extern void scim_error_body(const ScimError *err, StringInfo body);
 extern void scim_error_respond(const ScimError *err, ScimResponse *response);
 

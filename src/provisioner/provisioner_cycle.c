@@ -38,6 +38,9 @@
 /* Without a token the target is not asked, nor its endpoint before this. */
 #define TOKEN_WAIT_MS 5000
 
+/* Without any answer, after waits that have grown to minutes, it is left alone. */
+#define MAX_UNREACHED 10
+
 /* 403 for so many rows, one after the other, is about the token. */
 #define MAX_FORBIDDEN 3
 
@@ -49,16 +52,22 @@ set_reconciled(ScimProvisioner *p, ScimSyncRun *run, const char *key)
 	run->reconciled = key ? MemoryContextStrdup(p->context, key) : NULL;
 }
 
-/* Into quarantine: after this transaction the sync sends nothing more. */
 static void
-stop(ScimSyncRun *run, const ScimSync *sync, const char *reason)
+quarantine(ScimSyncRun *run, const ScimSync *sync, const char *reason, bool unreached)
 {
 	if (!run->wanted)
 		return;
 	run->wanted = run->trial = false;
 	/* afterwards it is judged by what comes then */
 	run->finished = run->parked = run->forbidden = 0;
-	scim_guard_quarantine(sync, reason);
+	scim_guard_quarantine(sync, reason, unreached);
+}
+
+/* Into quarantine: after this transaction the sync sends nothing more. */
+static void
+stop(ScimSyncRun *run, const ScimSync *sync, const char *reason)
+{
+	quarantine(run, sync, reason, false);
 }
 
 /* Out of it. */
@@ -84,6 +93,14 @@ weigh(ScimSyncRun *run, const ScimSync *sync, bool parked, int64 now)
 		stop(run, sync, psprintf("the target has refused %d of %d rows", run->parked, run->finished));
 }
 
+static void
+reached(ScimSyncRun *run, const ScimSync *sync)
+{
+	if (run->target->unreached > 0 && run->wanted && sync->state == SCIM_SYNC_ACTIVE)
+		scim_run_tell(sync, NULL);
+	scim_target_reached(run->target);
+}
+
 /* What an answer says of the target. */
 static void
 hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const ScimTargetNews *news, int64 now)
@@ -99,6 +116,8 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 		case SCIM_VERDICT_BARRED:
 			if (scim_target_unreached(target, now) && run->wanted)
 				scim_run_tell(sync, news->reason);
+			if (target->unreached >= MAX_UNREACHED)
+				quarantine(run, sync, psprintf("the target was not reached %d times in a row (%s)", MAX_UNREACHED, news->reason), true);
 			return;
 		case SCIM_VERDICT_UNAUTHORIZED:
 			if (!token && scim_target_renew_token(target, flight->token_number))
@@ -116,14 +135,14 @@ hear(ScimSyncRun *run, const ScimSync *sync, const ScimFlight *flight, const Sci
 		case SCIM_VERDICT_REFUSED:
 			if (token)
 				stop(run, sync, psprintf("the token endpoint refuses the client (%s)", news->reason));
-			scim_target_reached(target);
+			reached(run, sync);
 			return;
 		case SCIM_VERDICT_OK:
 			run->forbidden = 0;
 			target->renewed = target->renewed && token;
 			/* FALLTHROUGH */
 		default:
-			scim_target_reached(target);
+			reached(run, sync);
 	}
 }
 
@@ -255,13 +274,19 @@ reconcile_rows(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view)
 {
 	const char **keys;
 	int			page = scim_watch_page(run, SCIM_RECONCILE_PAGE);
-	int			n = scim_store_keys(&view->target, run->reconciled, page, &keys);
+	bool		in_scope;
+	int			n = scim_documents_keys(view, run->reconciled, page, &keys, &in_scope);
 
 	if (run->reconciled == NULL)
+	{
 		begin_reconcile(p, run);
-	if (run->reconciled == NULL && n == 0)
-		/* an empty source is more likely a mistake than the end of everybody */
-		scim_guard_stage_all(run->id);
+		run->any_rows = run->any_in_scope = false;
+	}
+	run->any_rows = run->any_rows || n > 0;
+	run->any_in_scope = run->any_in_scope || in_scope;
+	/* an empty source, or a scope that nobody is in, is more likely a mistake than the end of everybody */
+	if (n < page && !(run->any_rows && run->any_in_scope))
+		scim_guard_stage_all(run->id, run->any_rows ? "no row is in the scope of the sync" : "the source has no rows");
 	if (n > 0)
 		scim_links_add(run->id, keys, n);
 	set_reconciled(p, run, n == page ? keys[n - 1] : NULL);

@@ -571,9 +571,24 @@ scim_document_parse(const char *text)
 	return value;
 }
 
-static void
-read_some(const ScimSyncView *view, ScimDocument *documents, int n)
+/* What is read in a subtransaction. */
+typedef struct Reading
 {
+	const ScimSyncView *view;
+	ScimDocument *documents;
+	int			n;
+	const char *after;			/* read_keys */
+	int			limit;
+	const char **keys;
+	bool		in_scope;
+} Reading;
+
+static void
+read_some(Reading *reading)
+{
+	const ScimSyncView *view = reading->view;
+	ScimDocument *documents = reading->documents;
+	int			n = reading->n;
 	MemoryContext context = CurrentMemoryContext;
 	const char **ids = palloc(sizeof(char *) * n);
 	ScimStoreRow *rows;
@@ -604,21 +619,21 @@ read_some(const ScimSyncView *view, ScimDocument *documents, int n)
 }
 
 /*
- * In a subtransaction: the owner's expressions may fail on one row.  Then each
- * half is tried, until it is known which.
+ * The owner's expressions may fail: then what was read is nothing, and this
+ * returns the error's SQLSTATE.  (Messages may hold values of a row.)
  */
-static void
-read_bisecting(const ScimSyncView *view, ScimDocument *documents, int n)
+static int
+in_subtransaction(void (*read) (Reading *reading), Reading *reading)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
-	volatile bool failed = false;
+	volatile int sqlstate = ERRCODE_SUCCESSFUL_COMPLETION;
 
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
 	{
-		read_some(view, documents, n);
+		read(reading);
 		ReleaseCurrentSubTransaction();
 		MemoryContextSwitchTo(context);
 		CurrentResourceOwner = owner;
@@ -641,15 +656,25 @@ read_bisecting(const ScimSyncView *view, ScimDocument *documents, int n)
 			case ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES):
 				ReThrowError(edata);
 		}
-		failed = true;
-		documents[0].presence = SCIM_ROW_IN_SCOPE;
-		documents[0].text = NULL;
-		/* messages may hold values of the row */
-		documents[0].problem = psprintf("the row can't be read: SQLSTATE %s", unpack_sql_state(edata->sqlerrcode));
+		sqlstate = edata->sqlerrcode;
 	}
 	PG_END_TRY();
+	return sqlstate;
+}
 
-	if (failed && n > 1)
+/* If one row fails, each half is tried, until it is known which. */
+static void
+read_bisecting(const ScimSyncView *view, ScimDocument *documents, int n)
+{
+	Reading		reading = {.view = view, .documents = documents, .n = n};
+	int			sqlstate = in_subtransaction(read_some, &reading);
+
+	if (sqlstate == ERRCODE_SUCCESSFUL_COMPLETION)
+		return;
+	documents[0].presence = SCIM_ROW_IN_SCOPE;
+	documents[0].text = NULL;
+	documents[0].problem = psprintf("the row can't be read: SQLSTATE %s", unpack_sql_state(sqlstate));
+	if (n > 1)
 	{
 		read_bisecting(view, documents, n / 2);
 		read_bisecting(view, documents + n / 2, n - n / 2);
@@ -666,6 +691,29 @@ scim_documents_read(const ScimSyncView *view, const char *const *keys, int n)
 	if (n > 0)
 		read_bisecting(view, documents, n);
 	return documents;
+}
+
+static void
+read_keys(Reading *reading)
+{
+	reading->n = scim_store_keys(&reading->view->target, reading->after, reading->limit, reading->view->sync->scope,
+								 &reading->keys, &reading->in_scope);
+}
+
+int
+scim_documents_keys(const ScimSyncView *view, const char *after, int limit, const char ***keys, bool *in_scope)
+{
+	Reading		reading = {.view = view, .after = after, .limit = limit};
+	bool		any;
+
+	if (view->sync->scope && in_subtransaction(read_keys, &reading) == ERRCODE_SUCCESSFUL_COMPLETION)
+	{
+		*keys = reading.keys;
+		*in_scope = reading.in_scope;
+		return reading.n;
+	}
+	*in_scope = true;
+	return scim_store_keys(&view->target, after, limit, NULL, keys, &any);
 }
 
 /* ---- matching ---- */

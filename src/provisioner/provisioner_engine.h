@@ -84,6 +84,12 @@ typedef struct ScimDocument
  */
 extern ScimDocument *scim_documents_read(const ScimSyncView *view, const char *const *keys, int n);
 
+/*
+ * A page of the keys of the mapping's rows (scim_store_keys); *in_scope: one of
+ * them is in the scope of the sync, or that can't be said of all of them.
+ */
+extern int	scim_documents_keys(const ScimSyncView *view, const char *after, int limit, const char ***keys, bool *in_scope);
+
 /* Parse a document's text again; in a bracket of core.  Raises on lack of memory. */
 extern json_t *scim_document_parse(const char *text);
 

@@ -22,9 +22,6 @@
 #include "../compat.h"
 #include "../scim_guc.h"
 
-/* Probes of four weeks. */
-#define MAX_PROBES 33
-
 PG_FUNCTION_INFO_V1(scim_secret_changed);
 
 /* ---- home ---- */
@@ -241,16 +238,16 @@ scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, const ScimLin
 }
 
 void
-scim_guard_stage_all(int64 sync_id)
+scim_guard_stage_all(int64 sync_id, const char *reason)
 {
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(sync_id)};
+	Oid			types[2] = {INT8OID, TEXTOID};
+	Datum		values[2] = {Int64GetDatum(sync_id), CStringGetTextDatum(psprintf("disable waits for scim.approve(): %s", reason))};
 
 	(void) scim_own_execute("stage all",
 							"UPDATE scim._links SET state = 'staged', staged = 'disable', approval = NULL, next_at = NULL,"
-							" reason = 'disable waits for scim.approve(): the source has no rows'"
+							" reason = $2"
 							" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND state OPERATOR(pg_catalog.=) 'linked' AND intent IS NULL",
-							1, types, values, NULL, false, 0);
+							2, types, values, NULL, false, 0);
 }
 
 /* ---- resources that have gone ---- */
@@ -278,27 +275,28 @@ scim_guard_may_recreate(const ScimSyncView *view, const char *key)
 /* ---- quarantine ---- */
 
 void
-scim_guard_quarantine(const ScimSync *sync, const char *reason)
+scim_guard_quarantine(const ScimSync *sync, const char *reason, bool unreached)
 {
-	Oid			types[1] = {INT8OID};
-	Datum		values[1] = {Int64GetDatum(sync->id)};
+	Oid			types[2] = {INT8OID, BOOLOID};
+	Datum		values[2] = {Int64GetDatum(sync->id), BoolGetDatum(unreached)};
 	bool		told = sync->state == SCIM_SYNC_QUARANTINED && sync->state_reason && strcmp(sync->state_reason, reason) == 0;
+	bool		isnull;
 
 	/* 1 min, 5 min, 30 min, 1 h, 6 h, 12 h, then 24 h; after four weeks it is given up */
 	if (scim_own_execute("quarantine",
 						 "UPDATE scim._syncs SET probes = probes OPERATOR(pg_catalog.+) 1,"
 						 " probe_at = pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+)"
-						 " (ARRAY['1 min', '5 min', '30 min', '1 hour', '6 hours', '12 hours', '24 hours']::interval[])"
-						 "[LEAST(probes OPERATOR(pg_catalog.+) 1, 7)]"
-						 " WHERE id OPERATOR(pg_catalog.=) $1 RETURNING probes",
-						 1, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
+						 " LEAST((ARRAY['1 min', '5 min', '30 min', '1 hour', '6 hours', '12 hours', '24 hours']::interval[])"
+						 "[LEAST(probes OPERATOR(pg_catalog.+) 1, 7)], CASE WHEN $2 THEN interval '15 min' END)"
+						 " WHERE id OPERATOR(pg_catalog.=) $1"
+						 " RETURNING quarantined_at OPERATOR(pg_catalog.<) (pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) interval '28 days')",
+						 2, types, values, NULL, false, 0) != SPI_OK_UPDATE_RETURNING)
 		elog(ERROR, "could not write scim._syncs");
 	if (SPI_processed > 0)
 	{
-		bool		isnull;
-		int			probes = DatumGetInt32(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+		Datum		long_ago = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 
-		scim_sync_set_state(sync->id, probes > MAX_PROBES ? SCIM_SYNC_DISABLED : SCIM_SYNC_QUARANTINED, reason);
+		scim_sync_set_state(sync->id, !isnull && DatumGetBool(long_ago) ? SCIM_SYNC_DISABLED : SCIM_SYNC_QUARANTINED, reason);
 	}
 	if (!told)
 		ereport(WARNING,

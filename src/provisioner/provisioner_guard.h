@@ -48,8 +48,8 @@ typedef struct ScimDeleteGuard
 extern void scim_guard_check(const ScimSyncView *view, ScimDeleteGuard *guard, const ScimLink *link,
 							 ScimDecision *decision);
 
-/* Every linked row waits for approval: the source has become empty. */
-extern void scim_guard_stage_all(int64 sync_id);
+/* Every linked row waits for approval; those that are in scope go on at once. */
+extern void scim_guard_stage_all(int64 sync_id, const char *reason);
 
 /* ---- resources that have gone ---- */
 
@@ -61,7 +61,10 @@ extern bool scim_guard_may_recreate(const ScimSyncView *view, const char *key);
 
 /* ---- quarantine ---- */
 
-/* Set the state quarantined, and when the target is probed; a WARNING once per reason. */
-extern void scim_guard_quarantine(const ScimSync *sync, const char *reason);
+/*
+ * Set the state quarantined, and when the target is probed; a WARNING once per
+ * reason.  "unreached": it has never answered, and a probe costs nobody anything.
+ */
+extern void scim_guard_quarantine(const ScimSync *sync, const char *reason, bool unreached);
 
 #endif							/* SCIM_PROVISIONER_GUARD_H */

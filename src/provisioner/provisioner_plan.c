@@ -530,11 +530,12 @@ plan_pages(ReturnSetInfo *result, const ScimSyncView *view, bool rows, bool all_
 	for (;;)
 	{
 		const char **keys;
+		bool		any;
 		int			n;
 
 		CHECK_FOR_INTERRUPTS();
 		MemoryContextSwitchTo(page);
-		n = rows ? scim_store_keys(&view->target, after, PLAN_PAGE, &keys) :
+		n = rows ? scim_store_keys(&view->target, after, PLAN_PAGE, NULL, &keys, &any) :
 			scim_links_keys(view->sync->id, all_links, after, PLAN_PAGE, &keys);
 		if (n > 0)
 			plan_keys(result, view, keys, n, filter);

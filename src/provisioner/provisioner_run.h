@@ -106,6 +106,8 @@ typedef struct ScimSyncRun
 	int			parked;			/* of these, refused for good */
 	int64		due_at;			/* ms: when there is something to do without an answer */
 	Datum		full_entries;	/* of the queue, that a reconcile serves (an array of ids); 0: none */
+	bool		any_rows;		/* the first half of a reconcile has found rows, */
+	bool		any_in_scope;	/* and some in scope */
 	bool		reconcile_links;	/* the second half of a reconcile is under way */
 	ScimScan	scan;			/* of the target's list */
 	int64		scan_at;		/* ms: FAILED: not again before; DONE: counts no longer */

@@ -411,7 +411,9 @@ scim_sync_set_state(int64 id, ScimSyncState state, const char *reason)
 	if (scim_own_execute("sync state",
 						 "UPDATE scim._syncs s SET state = $2, state_reason = $3,"
 						 " probes = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined' THEN s.probes ELSE 0 END,"
-						 " probe_at = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined' THEN s.probe_at END"
+						 " probe_at = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined' THEN s.probe_at END,"
+						 " quarantined_at = CASE WHEN $2 OPERATOR(pg_catalog.=) 'quarantined'"
+						 " THEN coalesce(s.quarantined_at, pg_catalog.clock_timestamp()) END"
 						 " FROM scim._syncs o WHERE s.id OPERATOR(pg_catalog.=) $1 AND o.id OPERATOR(pg_catalog.=) s.id"
 						 " RETURNING s.name, o.state OPERATOR(pg_catalog.<>) $2, o.state IN ('quarantined', 'disabled')",
 						 3, types, values, nulls, false, 0) != SPI_OK_UPDATE_RETURNING)

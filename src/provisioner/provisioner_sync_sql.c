@@ -221,6 +221,12 @@ scim_alter_sync(PG_FUNCTION_ARGS)
 						 6, types, values, nulls, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not write scim._syncs");
 
+	/* whose time to be deleted is another one now */
+	if (!PG_ARGISNULL(2) || !PG_ARGISNULL(3))
+		(void) scim_own_execute("look at gone rows", "UPDATE scim._links SET next_at = pg_catalog.clock_timestamp()"
+								" WHERE sync_id OPERATOR(pg_catalog.=) $1 AND gone_at IS NOT NULL"
+								" AND state OPERATOR(pg_catalog.=) 'disabled' AND intent IS NULL",
+								1, types, values, NULL, false, 0);
 	/* what was kept back so far may have to be sent */
 	if (ruled)
 		(void) scim_own_execute("look at links", "UPDATE scim._links SET acked_hash = NULL"

@@ -385,7 +385,8 @@ refresh_syncs(ScimProvisioner *p)
 			continue;
 		run->trial = run->trial && sync->state == SCIM_SYNC_QUARANTINED;
 		run->probing = sync->state == SCIM_SYNC_QUARANTINED && !run->trial;
-		if (sync->state != SCIM_SYNC_QUARANTINED)
+		/* that its target is not reached is said until it is */
+		if (sync->state != SCIM_SYNC_QUARANTINED && !(run->target && run->target->unreached > 0))
 			scim_run_tell(sync, NULL);
 		run->wanted = true;
 		/* what was forgotten when it stopped has left intents */

@@ -113,9 +113,11 @@ extern void scim_store_collect(const ScimEndpointType *target, const char *const
 
 /*
  * The next keys behind "after" (NULL: from the beginning), as text, in their
- * order; returns how many, at most "limit".
+ * order; returns how many, at most "limit".  "condition": see scim_store_collect;
+ * *any: it holds for one of them.
  */
-extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys);
+extern int	scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char *condition,
+							const char ***keys, bool *any);
 
 /* A deleted resource of the built-in store, taken out of scim._deleted to come back. */
 typedef struct ScimRevival
@@ -132,9 +134,10 @@ extern bool scim_store_take_deleted(const ScimEndpointType *target, const char *
 /*
  * Insert a wanted state (scim_resource_wanted); returns the new id.  NULL and
  * err: a reference that is not there (strict), ...  "revival": what it is to
- * be again; NULL: a new one, or what the endpoint's options bring back.
+ * be again; NULL: a new one, or what the endpoint's options bring back.  "head"
+ * (may be NULL) is filled where it is known without reading the resource.
  */
-extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival,
+extern char *scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimHead *head,
 							   ScimError *err);
 
 /*

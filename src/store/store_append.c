@@ -164,7 +164,8 @@ plan_checks(Relation rel, TablePlan *plan)
 {
 	TupleConstr *constr = RelationGetDescr(rel)->constr;
 
-	plan->nchecks = constr ? constr->num_check : 0;
+	/* where a column has to be put into the expressions first, the executor does it */
+	plan->nchecks = constr && !scim_has_virtual_columns(constr) ? constr->num_check : 0;
 	plan->checks = palloc0(sizeof(Expr *) * Max(plan->nchecks, 1));
 	for (int i = 0; i < plan->nchecks; i++)
 		if (scim_check_is_enforced(&constr->check[i]))

@@ -319,7 +319,7 @@ make_row(InsertList *list, const ScimMapping *m, const ScimChild *child, const E
 		add_insert(list, child->parent.columns[i], scim_sql_key_part(m, i, key));
 	for (int i = 0; i < m->nscope; i++)
 		if (child->scope[i])
-			add_insert(list, child->scope[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+			add_insert(list, child->scope[i], scim_sql_cast(scope + i, m->scope_types[i]));
 	for (int i = 0; i < child->nfixed; i++)
 		add_insert(list, child->fixed_columns[i], psprintf("%s::%s", child->fixed_values[i], child->fixed_types[i]));
 	for (int i = 0; i < child->ninserts; i++)

@@ -510,9 +510,12 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		else if (text == NULL && src->not_null && list->update && inserted_sql(list, m, src))
 			scim_columns_add(list, src->column, inserted_sql(list, m, src));
 		else
-			scim_columns_add_known(list, src->column, src->attnum, psprintf("%s$%d::%s", src->negated ? "NOT " : "",
-													   scim_sql_text(list->sql, text), src->column_type),
+		{
+			const char *sql = scim_sql_cast(scim_sql_text(list->sql, text), src->column_type);
+
+			scim_columns_add_known(list, src->column, src->attnum, src->negated ? psprintf("NOT %s", sql) : sql,
 								   src->negated ? SCIM_COLUMN_SQL : SCIM_COLUMN_TEXT, text);
+		}
 	}
 	for (int i = 0; i < src->nwrites; i++)
 	{
@@ -522,7 +525,7 @@ scim_columns_set(ScimColumns *list, const ScimEndpointType *target, const ScimAt
 		text = scim_store_time_text(attr, src, scim_store_value_text(value));
 		if (!list->update && src->side == NULL)
 			start_column(list, m, &src->writes[i]);
-		write_column(list, &src->writes[i], psprintf("$%d::%s", scim_sql_text(list->sql, text), src->value_type),
+		write_column(list, &src->writes[i], scim_sql_cast(scim_sql_text(list->sql, text), src->value_type),
 					 src->column != NULL && strcmp(src->writes[i].column, src->column) != 0);
 	}
 }
@@ -595,14 +598,14 @@ scim_columns_set_inline(ScimColumns *list, const ScimMapping *m, const ScimChild
 	if (ntexts == 0 && !store->not_null)
 		scim_columns_add(list, store->column, "NULL");
 	else if (child->form == SCIM_INLINE_ARRAY)
-		scim_columns_add(list, store->column, psprintf("$%d::%s", scim_sql_text_array(list->sql, texts, ntexts), store->column_type));
+		scim_columns_add(list, store->column, scim_sql_cast(scim_sql_text_array(list->sql, texts, ntexts), store->column_type));
 	else
 	{
 		initStringInfo(&text);
 		for (int i = 0; i < ntexts; i++)
 			appendStringInfo(&text, "%s%s", i > 0 ? child->delimiter : "", texts[i]);
 		check_length(m, child->attr, store, text.data);
-		scim_columns_add(list, store->column, psprintf("$%d::%s", scim_sql_text(list->sql, text.data), store->column_type));
+		scim_columns_add(list, store->column, scim_sql_cast(scim_sql_text(list->sql, text.data), store->column_type));
 	}
 }
 

@@ -247,11 +247,17 @@ scim_store_location(const ScimEndpointType *target, const char *base_url, const 
 }
 
 char *
+scim_store_version_of(const char *text)
+{
+	return psprintf("W/\"%s\"", text);
+}
+
+char *
 scim_store_version(const ScimMapping *mapping, Datum *values, bool *nulls)
 {
 	int			column = scim_store_state(mapping)->col_version;
 
-	return psprintf("W/\"%s\"", nulls[column] ? "" : TextDatumGetCString(values[column]));
+	return scim_store_version_of(nulls[column] ? "" : TextDatumGetCString(values[column]));
 }
 
 /*

@@ -241,13 +241,12 @@ set_text(ScimAppend *append, AttrNumber attnum, Oid type, const char *text)
 
 /* The rows of one child relation. */
 static void
-insert_child(const ScimEndpointType *target, const char *id, const RowMaker *maker, const ScimChildRows *fresh, ScimAppend *append)
+insert_child(const ScimEndpointType *target, Datum parent, const RowMaker *maker, const ScimChildRows *fresh, ScimAppend *append)
 {
 	const ScimMapping *m = target->mapping;
 	const ScimChild *child = fresh->child;
 	const char ***texts = palloc0(sizeof(char **) * Max(child->nsubs, 1));
 	Datum	   *fixed = palloc(sizeof(Datum) * Max(maker->nfixed, 1));
-	Datum		parent = scim_table_datum(maker->parent_type, id);
 
 	for (int k = 0; k < maker->nfixed; k++)
 	{
@@ -289,9 +288,10 @@ scim_store_insert_rows(const ScimChange *change, const char *id, const ScimChild
 	{
 		/* a foreign key to a row that this transaction has just inserted holds; else once is enough */
 		ScimAppend *append = scim_append_begin(rel, change->fresh ? SCIM_FIRE_NONE : SCIM_FIRE_FIRST);
+		Datum		parent = scim_table_datum(m->key.id.typid, id);
 
 		for (int i = 0; i < n; i++)
-			insert_child(target, id, &makers[fresh[i].child - m->children], &fresh[i], append);
+			insert_child(target, parent, &makers[fresh[i].child - m->children], &fresh[i], append);
 		scim_append_end(append);
 	}
 	/* as a statement would, keep the lock on the table to the end */
@@ -349,13 +349,14 @@ can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel
 }
 
 char *
-scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others)
+scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others, char **version)
 {
 	const ScimMapping *m = target->mapping;
 	Relation	rel;
 	char	   *id = NULL;
-	Datum		key;
+	Datum		value;
 
+	*version = NULL;
 	if (list->over_row)
 		return NULL;
 	rel = table_open(m->relid, RowExclusiveLock);
@@ -370,8 +371,10 @@ scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, b
 			set_text(append, item->attnum, TupleDescAttr(RelationGetDescr(rel), item->attnum - 1)->atttypid, item->text);
 		}
 		scim_append_row(append);
-		if (scim_append_value(append, m->key.id.attnum, &key))
-			id = scim_store_datum_text(&m->key.id, key);
+		if (scim_append_value(append, m->key.id.attnum, &value))
+			id = scim_store_datum_text(&m->key.id, value);
+		if (m->version && m->version->column && m->version->side == NULL && scim_append_value(append, m->version->attnum, &value))
+			*version = scim_store_datum_text(m->version, value);
 		scim_append_end(append);
 		if (id == NULL)
 			scim_store_no_key(m);

@@ -27,6 +27,7 @@ extern void scim_sql_init(ScimSql *sql);
 /* Add a parameter and return its number, for "$n". */
 extern int	scim_sql_text(ScimSql *sql, const char *value);	/* NULL: SQL null */
 extern int	scim_sql_text_array(ScimSql *sql, const char *const *values, int n);
+extern char *scim_sql_cast(int param, const char *type);	/* "$n::type" */
 
 /*
  * Run it with a plan that is kept with the mapping, keyed by the text.
@@ -36,6 +37,8 @@ extern int	scim_sql_text_array(ScimSql *sql, const char *const *values, int n);
  */
 extern void scim_sql_execute(const ScimMapping *mapping, ScimSql *sql, int expected,
 							 bool shared_snapshot, long count);
+/* How many statements have been run so. */
+extern uint64 scim_sql_executed(void);
 
 /* "r.tenant = $1::text AND ..." for alias r or c; adds the parameters once per
  * statement, as its first (expressions of a mapping rely on it), and returns
@@ -89,7 +92,9 @@ typedef struct ScimStoreState
 	struct ScimInserts *inserts;	/* the same of new rows */
 	struct ScimPages *pages;	/* what is remembered of lists */
 	int		   *scalar_of;		/* by ord: index in mapping->scalars, or -1 */
-	const char *select_list;	/* of the parent: see ScimColumn */
+	const char *select_list;	/* of the parent: all columns */
+	const char *select_head;	/* those before the scalars */
+	bool		has_costly;		/* some are worth leaving out */
 	int			ncolumns;
 	int			col_version;	/* fixed columns of the parent row, from 0 */
 	int			col_created;	/* -1: there is none */
@@ -106,6 +111,9 @@ typedef struct ScimStoreState
 
 extern ScimStoreState *scim_store_state(const ScimMapping *mapping);
 extern const char *scim_store_version_sql(const ScimMapping *mapping);
+
+/* The columns of a parent row, null for what "selection" (NULL: everything is asked for) does not need. */
+extern const char *scim_store_select_list(const ScimMapping *mapping, const ScimSelection *selection);
 
 /* ---- rows of one page (store_read.c -> store_emit.c) ---- */
 
@@ -131,7 +139,9 @@ typedef struct ScimParentRow
 
 extern void scim_store_emit(const ScimEndpointType *target, const ScimSelection *selection,
 							const ScimParentRow *row, const char *base_url, StringInfo out);
+/* Of a row, and of one that has this text in the column of its version. */
 extern char *scim_store_version(const ScimMapping *mapping, Datum *values, bool *nulls);
+extern char *scim_store_version_of(const char *text);
 /* Text of a column's value as the wire has it (boolean, dateTime, ...). */
 extern char *scim_store_datum_text(const ScimSource *src, Datum value);
 
@@ -304,6 +314,7 @@ typedef struct ScimChange
 	const json_t *after;
 	bool		all;
 	bool		fresh;			/* the row is one that was inserted just now, and nobody's code has run since */
+	char	   *version;		/* of a fresh row, as text; or NULL */
 } ScimChange;
 
 /* The value of a scalar attribute in a resource, or NULL. */
@@ -319,8 +330,9 @@ pg_noreturn extern void scim_store_no_key(const ScimMapping *m);
 /*
  * Insert the resource's row without a statement (store_insert.c): its id; NULL: a
  * statement has to do it.  *others: triggers that are not scim's have run.
+ * *version: what it has in the column of its version, or NULL.
  */
-extern char *scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others);
+extern char *scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, bool *others, char **version);
 
 /* Change a row that is locked without a statement (store_update.c); false: one has to do it. */
 extern bool scim_store_update_row(const ScimEndpointType *target, const char *id, const ScimColumns *list);

@@ -99,7 +99,7 @@ scim_sql_key_part(const ScimMapping *m, int i, int id)
 	StringInfoData sql;
 
 	if (!key->by_expression)
-		return psprintf("$%d::%s", id + i, key->parts[i].type_name);
+		return scim_sql_cast(id + i, key->parts[i].type_name);
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "(SELECT %s FROM %s r WHERE ", key->parts[i].expr, m->relation);
 	append_scope_columns(&sql, m);

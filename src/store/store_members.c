@@ -12,6 +12,8 @@
 
 #include "access/xact.h"
 #include "common/hashfn.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/hsearch.h"
 
@@ -56,11 +58,15 @@ id_list_init(IdList *list, int capacity)
 	list->n = 0;
 }
 
-/* May this id be one of the link's resource type? */
+/*
+ * May this id be one of the link's resource type?  In compat mode a UUID tells by
+ * itself what it is of, whatever type a client gives all members alike.
+ */
 static bool
-may_be_of(const IdList *list, int i, const ScimChild *link)
+may_be_of(const ScimEndpointType *target, const IdList *list, int i, const ScimChild *link)
 {
-	return list->types[i] == NULL || pg_strcasecmp(list->types[i], link->ref_type) == 0;
+	return list->types[i] == NULL || pg_strcasecmp(list->types[i], link->ref_type) == 0 ||
+		(target->endpoint->mode != SCIM_STRICT && link->target->key.id.cls == SCIM_SQL_UUID);
 }
 
 static uint32
@@ -93,7 +99,20 @@ make_id_set(int size)
 }
 
 /*
+ * May rows that are referred to be locked?  It takes the right to change them,
+ * which an owner need not have.
+ */
+static bool
+may_lock(const ScimMapping *to)
+{
+	return to->lockable && pg_class_aclcheck(to->relid, GetUserId(), ACL_UPDATE) == ACLCHECK_OK;
+}
+
+/*
  * Those of "ids" that exist in the target of a link; removes them from "ids".
+ * They are locked against deletion, as a foreign key would do it, but before it
+ * is too late: who is gone when the lock comes is none of them, where the key
+ * would refuse all the others with him.
  */
 static void
 take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, IdList *known)
@@ -108,7 +127,7 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	id_list_init(known, ids->n);
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (scim_key_id_valid(&to->key, ids->ids[i]) && may_be_of(ids, i, link))
+		if (scim_key_id_valid(&to->key, ids->ids[i]) && may_be_of(target, ids, i, link))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0)
 		return;
@@ -118,6 +137,8 @@ take_known(const ScimEndpointType *target, const ScimChild *link, IdList *ids, I
 	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", to->key.id.expr, to->relation);
 	scim_sql_scope(&sql, to, "r", scope);
 	appendStringInfo(&sql.text, " AND %s", scim_sql_is_any_id(to, scim_sql_ids(&sql, to, valid.ids, valid.n)));
+	if (may_lock(to))
+		appendStringInfoString(&sql.text, " FOR KEY SHARE OF r");
 	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, false, 0);
 	if (SPI_processed == 0)
 		return;
@@ -327,7 +348,7 @@ delete_links(const ScimEndpointType *target, const char *id, const ScimChild *ch
 
 	id_list_init(&valid, ids->n);
 	for (int i = 0; i < ids->n; i++)
-		if (child->kind == SCIM_CHILD_PENDING || (scim_key_id_valid(&child->target->key, ids->ids[i]) && may_be_of(ids, i, child)))
+		if (child->kind == SCIM_CHILD_PENDING || (scim_key_id_valid(&child->target->key, ids->ids[i]) && may_be_of(target, ids, i, child)))
 			valid.ids[valid.n++] = ids->ids[i];
 	if (valid.n == 0 && !all_but)
 		return 0;
@@ -386,19 +407,21 @@ add_references(const ScimEndpointType *target, const char *id, const ScimAttr *a
 	const ScimMapping *m = target->mapping;
 	const ScimChild *pending = NULL;
 
+	for (int i = 0; i < m->nchildren && pending == NULL; i++)
+		if (m->children[i].attr == attr && m->children[i].kind == SCIM_CHILD_PENDING)
+			pending = &m->children[i];
 	for (int i = 0; i < m->nchildren && add->n > 0; i++)
 	{
 		const ScimChild *child = &m->children[i];
 		IdList		known;
 
-		if (child->attr != attr)
-			continue;
-		if (child->kind == SCIM_CHILD_PENDING)
-			pending = child;
-		if (child->kind != SCIM_CHILD_LINK)
+		if (child->attr != attr || child->kind != SCIM_CHILD_LINK)
 			continue;
 		take_known(target, child, add, &known);
 		if (insert_links(target, id, child, &known) > 0)
+			*changed = true;
+		/* who appeared while he was being named waits no more */
+		if (pending && known.n > 0 && delete_links(target, id, pending, &known, false) > 0)
 			*changed = true;
 	}
 	if (add->n == 0)

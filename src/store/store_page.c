@@ -214,7 +214,7 @@ count_all(const ScimEndpointType *target, const ScimQuery *query, uint64 complet
  * tells whether there are any.
  */
 static void
-build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, bool keys_only)
+build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query, const ScimSelection *selection, bool keys_only)
 {
 	const ScimMapping *m = target->mapping;
 	int			scope;
@@ -225,7 +225,7 @@ build_page(ScimSql *sql, const ScimEndpointType *target, const ScimQuery *query,
 	if (keys_only)
 		appendStringInfo(&sql->text, "SELECT %s", m->key.id.expr);
 	else
-		appendStringInfo(&sql->text, "SELECT %s", scim_store_state(m)->select_list);
+		appendStringInfo(&sql->text, "SELECT %s", scim_store_select_list(m, selection));
 	if (query->keyset)
 		appendStringInfo(&sql->text, ", %s", scim_store_sort_text(sql, target, query, scope));
 	scim_store_where(sql, target, query, scope);
@@ -297,11 +297,11 @@ page_texts(const ScimQuery *query, int column)
 
 /* Run the statement of a page; returns how many rows there are. */
 static int
-select_page(const ScimEndpointType *target, const ScimQuery *query, bool keys_only, char ***sort_keys)
+select_page(const ScimEndpointType *target, const ScimQuery *query, const ScimSelection *selection, bool keys_only, char ***sort_keys)
 {
 	ScimSql		sql;
 
-	build_page(&sql, target, query, keys_only);
+	build_page(&sql, target, query, selection, keys_only);
 	scim_sql_execute(target->mapping, &sql, SPI_OK_SELECT, true, 0);
 	*sort_keys = query->keyset ? page_texts(query, keys_only ? 1 : scim_store_state(target->mapping)->ncolumns) : NULL;
 	return (int) SPI_processed;
@@ -314,7 +314,7 @@ select_page(const ScimEndpointType *target, const ScimQuery *query, bool keys_on
  * set up, and the rows that OFFSET skips are not even read.
  */
 static int
-read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow **rows, char ***sort_keys)
+read_page(const ScimEndpointType *target, const ScimQuery *query, const ScimSelection *selection, ScimParentRow **rows, char ***sort_keys)
 {
 	int			found;
 	int			n;
@@ -323,7 +323,7 @@ read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow 
 	{
 		char	  **ids;
 
-		found = select_page(target, query, true, sort_keys);
+		found = select_page(target, query, NULL, true, sort_keys);
 		n = (int) Min(found, query->count);
 		ids = page_texts(query, 0);
 		*rows = palloc0(sizeof(ScimParentRow) * Max(n, 1));
@@ -334,7 +334,7 @@ read_page(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow 
 		}
 	}
 
-	found = select_page(target, query, false, sort_keys);
+	found = select_page(target, query, selection, false, sort_keys);
 	*rows = scim_store_parent_rows(target, (int) Min(found, query->count), query->backward);
 	return found;
 }
@@ -386,7 +386,7 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 		behind.from = &position;
 		behind.start_index = query->start_index - mark->position;
 	}
-	found = read_page(target, &behind, &rows, &sort_keys);
+	found = read_page(target, &behind, selection, &rows, &sort_keys);
 	n = page->n = (int) Min(found, query->count);
 	if (list && n == query->count)
 		set_mark(pages, list, query->start_index - 1 + n, rows[n - 1].id);
@@ -422,7 +422,7 @@ scim_store_explain(const ScimEndpointType *target, const ScimQuery *query)
 	List	   *lines = NIL;
 	StringInfoData explain;
 
-	build_page(&sql, target, query, scim_store_can_scan_parents(target->mapping));
+	build_page(&sql, target, query, NULL, scim_store_can_scan_parents(target->mapping));
 	lines = lappend(lines, pstrdup(sql.text.data));
 	initStringInfo(&explain);
 	appendStringInfo(&explain, "EXPLAIN %s", sql.text.data);

@@ -417,7 +417,7 @@ deform_parent(TupleDesc desc, HeapTuple tuple, ScimParentRow *row)
  * With a lock there is a snapshot of behind it then.
  */
 static bool
-select_parent(const ScimEndpointType *target, const char *id, ScimLock lock, ScimParentRow *row)
+select_parent(const ScimEndpointType *target, const char *id, const ScimSelection *selection, ScimLock lock, ScimParentRow *row)
 {
 	const ScimMapping *m = target->mapping;
 	ScimStoreState *state = scim_store_state(m);
@@ -426,7 +426,7 @@ select_parent(const ScimEndpointType *target, const char *id, ScimLock lock, Sci
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", state->select_list, m->relation);
+	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", scim_store_select_list(m, selection), m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
 	appendStringInfo(&sql.text, " AND %s", scim_sql_is_id(m, scim_sql_id(&sql, m, id)));
 	/* members of a group may be added (FOR KEY SHARE) while a user is changed */
@@ -462,7 +462,7 @@ scim_store_get(const ScimEndpointType *target, const char *id,
 	else if ((scanned = scim_store_lock_parent(target, id, &row)) == SCIM_SCAN_FOUND)
 		scim_store_push_snapshot();
 	if (scanned == SCIM_SCAN_NONE ||
-		(scanned == SCIM_SCAN_NOT && !select_parent(target, id, lock, &row)))
+		(scanned == SCIM_SCAN_NOT && !select_parent(target, id, out ? selection : NULL, lock, &row)))
 	{
 		if (lock == SCIM_NO_LOCK)
 			PopActiveSnapshot();
@@ -536,7 +536,7 @@ scim_store_get_many(const ScimEndpointType *target, const ScimSelection *selecti
 
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", scim_store_state(m)->select_list, m->relation);
+	appendStringInfo(&sql.text, "SELECT %s FROM %s r WHERE ", scim_store_select_list(m, selection), m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
 	appendStringInfo(&sql.text, " AND %s", scim_sql_is_any_id(m, scim_sql_ids(&sql, m, ids, n)));
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
@@ -685,7 +685,8 @@ scim_store_collect(const ScimEndpointType *target, const char *const *ids, int n
 }
 
 int
-scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char ***keys)
+scim_store_keys(const ScimEndpointType *target, const char *after, int limit, const char *condition,
+				const char ***keys, bool *any)
 {
 	const ScimMapping *m = target->mapping;
 	ScimSql		sql;
@@ -695,7 +696,10 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 	scim_store_push_snapshot();
 	scim_sql_init(&sql);
 	scope = scim_sql_scope_params(&sql, target);
-	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text FROM %s r WHERE ", m->key.id.expr, m->relation);
+	appendStringInfo(&sql.text, "SELECT %s::pg_catalog.text", m->key.id.expr);
+	if (condition)
+		appendStringInfo(&sql.text, ", (%s\n) IS TRUE", condition);
+	appendStringInfo(&sql.text, " FROM %s r WHERE ", m->relation);
 	scim_sql_scope(&sql, m, "r", scope);
 	appendStringInfo(&sql.text, " AND %s IS NOT NULL", m->key.id.expr);
 	if (after)
@@ -705,8 +709,14 @@ scim_store_keys(const ScimEndpointType *target, const char *after, int limit, co
 	scim_sql_execute(m, &sql, SPI_OK_SELECT, true, 0);
 	n = (int) SPI_processed;
 	*keys = palloc(sizeof(char *) * Max(n, 1));
+	*any = condition == NULL && n > 0;
 	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
 		(*keys)[i] = SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		*any = *any || DatumGetBool(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 2, &isnull));
+	}
 	PopActiveSnapshot();
 	return n;
 }

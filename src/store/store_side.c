@@ -73,7 +73,7 @@ add_side_columns(ScimColumns *list, const ScimMapping *m, const ScimSide *side, 
 		scim_columns_add(list, side->fixed_columns[i], psprintf("%s::%s", side->fixed_values[i], side->fixed_types[i]));
 	for (int i = 0; i < m->nscope; i++)
 		if (side->scope[i])
-			scim_columns_add(list, side->scope[i], psprintf("$%d::%s", scope + i, m->scope_types[i]));
+			scim_columns_add(list, side->scope[i], scim_sql_cast(scope + i, m->scope_types[i]));
 }
 
 /* Is this one of the rows that a value goes to? */
@@ -319,7 +319,7 @@ scim_side_insert_besides(const ScimEndpointType *target, const char *id)
 			scim_columns_add(&list, beside->parent.columns[j], m->key.parts[j].expr);
 		for (int j = 0; j < m->nscope; j++)
 			if (beside->scope[j])
-				scim_columns_add(&list, beside->scope[j], psprintf("$%d::%s", scope + j, m->scope_types[j]));
+				scim_columns_add(&list, beside->scope[j], scim_sql_cast(scope + j, m->scope_types[j]));
 		scim_columns_settings(&list, beside->inserts, beside->ninserts);
 		appendStringInfo(&sql.text, "INSERT INTO %s (", beside->relation);
 		for (int j = 0; j < list.n; j++)

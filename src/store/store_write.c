@@ -326,9 +326,9 @@ add_missing(ScimColumns *list, const ScimSource *src, const char *value)
 static void
 add_revival(ScimColumns *list, const ScimMapping *m, const ScimRevival *revival)
 {
-	scim_columns_add(list, m->key.id.column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->id), m->key.id.type_name));
-	scim_columns_add(list, m->created->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->created), m->created->type_name));
-	scim_columns_add(list, m->version->column, psprintf("$%d::%s", scim_sql_text(list->sql, revival->version), m->version->type_name));
+	scim_columns_add(list, m->key.id.column, scim_sql_cast(scim_sql_text(list->sql, revival->id), m->key.id.type_name));
+	scim_columns_add(list, m->created->column, scim_sql_cast(scim_sql_text(list->sql, revival->created), m->created->type_name));
+	scim_columns_add(list, m->version->column, scim_sql_cast(scim_sql_text(list->sql, revival->version), m->version->type_name));
 }
 
 static char *
@@ -346,7 +346,7 @@ insert_parent(ScimChange *change, const ScimRevival *revival)
 	scope = scim_sql_scope_params(&sql, change->target);
 	for (int i = 0; i < m->nscope; i++)
 		if (m->scope_columns[i])
-			scim_columns_add_known(&list, m->scope_columns[i], m->scope_attnums[i], psprintf("$%d::%s", scope + i, m->scope_types[i]),
+			scim_columns_add_known(&list, m->scope_columns[i], m->scope_attnums[i], scim_sql_cast(scope + i, m->scope_types[i]),
 								   SCIM_COLUMN_TEXT, change->target->scope[i]);
 	if (revival)
 		add_revival(&list, m, revival);
@@ -358,8 +358,8 @@ insert_parent(ScimChange *change, const ScimRevival *revival)
 	add_missing(&list, m->version, "1");
 	for (int i = 0; i < m->nsides; i++)
 		if (scim_side_is_made_first(change, &m->sides[i]))
-			scim_columns_add(&list, m->sides[i].by, psprintf("$%d::%s", scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
-	id = scim_store_insert_row(change->target, &list, &others);
+			scim_columns_add(&list, m->sides[i].by, scim_sql_cast(scim_sql_text(&sql, scim_side_insert_named(change, &m->sides[i])), m->sides[i].by_type));
+	id = scim_store_insert_row(change->target, &list, &others, &change->version);
 	/* in tables of others, expressions of indexes and constraints are their code */
 	change->fresh = id != NULL && m->builtin && !others;
 	if (id)
@@ -555,10 +555,11 @@ adopt(const ScimChange *change)
 /* ---- the store's functions ---- */
 
 char *
-scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimError *err)
+scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const ScimRevival *revival, ScimHead *head, ScimError *err)
 {
 	const ScimMapping *m = target->mapping;
-	ScimChange		change = {target, NULL, wanted, false, false};
+	ScimChange		change = {.target = target, .after = wanted};
+	uint64		executed;
 	char	   *id;
 	ScimRevival namesake;
 	bool		changed = false;
@@ -577,6 +578,7 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const Sc
 		id = insert_parent(&change, revival);
 		made = true;
 	}
+	executed = scim_sql_executed();
 	scim_side_update(&change, id, made);
 	scim_side_insert_membership(target, id);
 	scim_side_insert_besides(target, id);
@@ -585,6 +587,13 @@ scim_store_insert(const ScimEndpointType *target, const json_t *wanted, const Sc
 		return NULL;
 	/* the last of all: what triggers make of the others is part of it */
 	scim_state_write(&change, id);
+	/* no statement, so no code but scim's, could have changed the row again */
+	if (head && change.fresh && change.version && scim_sql_executed() == executed)
+	{
+		head->id = id;
+		head->version = scim_store_version_of(change.version);
+		head->location = scim_store_location(target, scim_endpoint_base_url(target->endpoint), id);
+	}
 	return id;
 }
 
@@ -600,7 +609,7 @@ scim_store_update(const ScimEndpointType *target, const char *id,
 				  ScimAttr *delta_attr, const ScimDelta *delta,
 				  bool *changed, ScimError *err)
 {
-	ScimChange		change = {target, before, after, false, false};
+	ScimChange		change = {.target = target, .before = before, .after = after};
 	ScimSql		sql;
 	ScimColumns list;
 	int			scope;

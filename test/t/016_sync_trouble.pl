@@ -45,6 +45,9 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$s->becomes_same($up, 'outage', 'the other target', 5);
 	ok($s->poll("SELECT state, reason IS NOT NULL FROM scim.sync_status WHERE name = 'down'", 'active|t', 5), 'the status says what is wrong');
 	sleep 4;
+	$s->sql("ALTER SERVER down OPTIONS (ADD total_timeout '20s')");
+	sleep 0.5;
+	is($s->sql("SELECT state, reason IS NOT NULL FROM scim.sync_status WHERE name = 'down'"), 'active|t', 'as long as it is');
 	my $tries = $s->sql("SELECT count(DISTINCT date_trunc('milliseconds', at)) FROM scim.sync_log WHERE sync = 'down' AND verdict = 'unreached'");
 	cmp_ok($tries, '<=', 60, "it backs off ($tries tries)");
 	my $start = time;
@@ -55,6 +58,7 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$s->becomes_same($down, 'outage', 'back again', 40);
 	ok($s->settled('down', 30), 'and settles');
 	is($s->sql("SELECT max(attempts) FROM scim.sync_links WHERE sync = 'down'"), 0, 'no row was blamed');
+	is($s->sql("SELECT reason FROM scim.sync_status WHERE name = 'down'"), '', 'nothing is wrong any more');
 	no_offences($down, 'down');
 	$s->sql("SELECT scim.drop_sync('up'), scim.drop_sync('down')");
 }

@@ -41,7 +41,7 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$t->node->append_conf('postgresql.conf', "scim.allowed_targets = '127.0.0.1'\n");
 	$t->node->reload;
 	$s->becomes_same($peer, 'barred', 'allowed', 10);
-	is($s->sql("SELECT reason IS NULL FROM scim.sync_status WHERE name = 'barred'"), 't', 'nothing is wrong any more');
+	ok($s->poll("SELECT reason IS NULL FROM scim.sync_status WHERE name = 'barred'", 't', 10), 'nothing is wrong any more');
 	$s->sql("SELECT scim.drop_sync('barred')");
 }
 
@@ -83,6 +83,27 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$s->sql("SELECT scim.drop_sync('losing')");
 }
 
+# ---- a scope that nobody is in ----
+
+{
+	my $peer = ScimPeer->start(token => CANARY);
+
+	$s->mapped_table('scoped', 5);
+	$s->start_sync('scoped', $peer, mapping => 'scoped', scope => 'id < 100');
+	ok($s->settled('scoped'), 'settled');
+	my $mark = $peer->mark;
+	$s->sql("SELECT scim.alter_sync('scoped', scope => 'id > 100')");
+	ok($s->poll("SELECT count(*) FROM scim.sync_links WHERE sync = 'scoped' AND state = 'staged' AND reason LIKE '%no row is in the scope%'", 5, 10), 'all wait for approval, be they few');
+	ok($s->settled('scoped'), 'settled');
+	is(scalar(() = $peer->log($mark)), 0, 'nobody is disabled');
+	is($s->sql("SELECT count(*) FROM scim.pending_disables WHERE sync = 'scoped'"), 5, 'they are shown');
+	$s->sql("SELECT scim.alter_sync('scoped', scope => 'id < 5')");
+	ok($s->poll("SELECT linked, disabled, staged FROM scim.sync_status WHERE name = 'scoped'", '4|0|1', 10), 'with a better scope they go on, but for who is out of it');
+	is($s->sql("SELECT scim.approve('scoped')"), 1, 'who waits');
+	ok($s->poll("SELECT linked, disabled, staged FROM scim.sync_status WHERE name = 'scoped'", '4|1|0', 10), 'for approval');
+	$s->sql("SELECT scim.drop_sync('scoped')");
+}
+
 # ---- a GET does not end a quarantine ----
 
 {
@@ -107,6 +128,14 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$s->sql("UPDATE hr.trial SET mail = 'wake2\@mail.example' WHERE id = 1");
 	$s->becomes_same($peer, 'trial', 'a row that is taken ends it', 15);
 	is(state_of('trial'), 'active', 'it is active');
+	$peer->faults({ action => 'unauthorized', method => ['PATCH'] });
+	$s->sql("UPDATE hr.trial SET job_title = 'Two'");
+	ok($s->poll("SELECT state FROM scim.syncs WHERE name = 'trial'", 'quarantined', 10), 'again');
+	$s->sql("UPDATE scim._syncs SET quarantined_at = now() - interval '29 days', probe_at = now() WHERE name = 'trial'; UPDATE hr.trial SET mail = 'wake3\@mail.example' WHERE id = 1");
+	ok($s->poll("SELECT state FROM scim.syncs WHERE name = 'trial'", 'disabled', 10), 'after four weeks it is given up');
+	$peer->faults;
+	$s->sql("SELECT scim.resume_sync('trial')");
+	$s->becomes_same($peer, 'trial', 'until a person resumes it', 15);
 	$s->sql("SELECT scim.drop_sync('trial')");
 }
 

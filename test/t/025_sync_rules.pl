@@ -17,12 +17,16 @@ my $s = ScimSync->start;
 my $t = $s->t;
 
 $s->sql("SET ROLE hr_owner;
-	CREATE TABLE hr.people (id int PRIMARY KEY, upn text, job_title text, nick text, mail text, display_name text, secret text);
+	CREATE TABLE hr.people (id int PRIMARY KEY, upn text, job_title text, nick text, mail text, display_name text, badge text, secret text);
 	CREATE TABLE hr.phones (person int, kind text, number text);
 	CREATE TABLE hr.clubs (id int PRIMARY KEY, name text);
 	CREATE TABLE hr.club_members (club int, person int)");
+$s->sql(q{SELECT scim.create_schema('{"id": "urn:example:scim:2.0:User", "name": "Example", "attributes": [
+	{"name": "badge", "type": "string"}, {"name": "apiToken", "type": "string"},
+	{"name": "door", "type": "complex", "subAttributes": [{"name": "number", "type": "string"}, {"name": "secretCode", "type": "string"}]}]}')});
 $t->call('create_mapping', { name => 'people', resource_type => 'User', relation => 'hr.people', owner => 'hr_owner',
 	attributes => '{"userName": "upn", "title": "job_title", "nickName": "nick", "emails[type eq \"work\"].value": "mail", "name.formatted": "display_name",
+		"urn:example:scim:2.0:User:badge": "badge", "urn:example:scim:2.0:User:apiToken": "secret", "urn:example:scim:2.0:User:door.secretCode": "secret",
 		"phoneNumbers": {"table": "hr.phones", "parent": "person", "columns": {"type": "kind", "value": "number"}}}' });
 $t->call('create_mapping', { name => 'clubs', resource_type => 'Group', relation => 'hr.clubs', owner => 'hr_owner',
 	attributes => '{"displayName": "name", "members": {"table": "hr.club_members", "parent": "club", "ref": "person", "type": "User"}}' });
@@ -129,6 +133,14 @@ for my $method (qw(patch put put_merge))
 	ok($s->settled('logged'), 'settled');
 	is($s->sql("SELECT old_values FROM scim.sync_log WHERE sync = 'logged' AND id > $mark AND method = 'PATCH'"), '{"title": "Chief", "name.formatted": "P One"}', 'old values');
 	is($s->sql("SELECT new_values -> 'title', new_values #>> '{phoneNumbers,0,value}' FROM scim.sync_log WHERE sync = 'logged' AND id > $mark AND method = 'PATCH'"), '"Boss"|5', 'and new ones');
+	$mark = $last->();
+	$s->sql("UPDATE hr.people SET badge = '007', secret = 'hunter2' WHERE id = 1");
+	ok($s->settled('logged'), 'settled');
+	$s->sql("UPDATE hr.people SET badge = NULL, secret = 'hunter3' WHERE id = 1");
+	ok($s->settled('logged'), 'settled');
+	is($s->sql("SELECT string_agg(cardinality(after)::text || new_values::text || old_values::text, ' ' ORDER BY id) FROM scim.sync_log WHERE sync = 'logged' AND id > $mark AND method = 'PATCH'"),
+		'3{"urn:example:scim:2.0:User:badge": "007"}{} 2{}{"urn:example:scim:2.0:User:badge": "007"}', 'names of all that changes, and no value of what is named like a secret');
+	is($s->sql("SELECT count(*) FROM scim._attempts a WHERE a::text LIKE '%hunter%'"), 0, 'nor anywhere else');
 	$mark = $last->();
 	$s->sql("DELETE FROM hr.people WHERE id = 1");
 	ok($s->poll("SELECT state FROM scim.sync_links WHERE sync = 'logged'", 'disabled'), 'gone');
