@@ -170,7 +170,7 @@ SELECT pg_temp.r('POST', '/Bulk', jsonb_build_object('schemas', ARRAY['urn:ietf:
 	jsonb_build_object('method', 'POST', 'path', '/Users', 'bulkId', 'u', 'data', '{"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", "urn:acme:hr:2.0:User"], "userName": "bulk", "urn:acme:hr:2.0:User": {"badge": "bulk"}}'::jsonb),
 	jsonb_build_object('method', 'POST', 'path', '/Devices', 'bulkId', 'c', 'data', pg_temp.device('b1')))));
 SELECT pg_temp.found('parts pr', '{"sortBy": "serial"}'), pg_temp.found('owner pr');
-SELECT resource_type, method, status, attributes FROM scim.audit_log WHERE endpoint = 'types' AND resource_type = 'Device' ORDER BY at DESC LIMIT 3;
+SELECT resource_type, method, status, attributes FROM (SELECT * FROM scim.audit_log WHERE endpoint = 'types' AND resource_type = 'Device' ORDER BY at DESC LIMIT 3) a ORDER BY status DESC, attributes::text DESC;
 
 -- ---- what is referred to goes ----
 SELECT pg_temp.r('PATCH', '/Devices/' || :'d2' || '?attributes=users,parts,meta.version', pg_temp.patch(jsonb_build_object('op', 'replace', 'path', 'users', 'value', jsonb_build_array(jsonb_build_object('value', :'ann')))));

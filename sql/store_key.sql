@@ -227,7 +227,8 @@ SELECT p, (SELECT string_agg(r ->> 'userName', ' ') FROM jsonb_array_elements(h.
   FROM unnest(ARRAY['/Users?filter=id eq "00000000-0000-4000-8000-000000000000"', '/Users?filter=groups.value eq "c-0"', '/Users?filter=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value eq "00000000-0000-4000-8000-000000000000"', '/Users?sortBy=id']) p,
   scim.handle('rings', 'GET', replace(replace(p, ' ', '%20'), '"', '%22')) h;
 SET enable_seqscan = off;
-SELECT * FROM pg_temp.plan('rings', 'User', 'id eq "00000000-0000-4000-8000-000000000000"');
+-- (from PostgreSQL 17 on a test that says nothing is left out)
+SELECT regexp_replace(plan, '\(\("Public Id" IS NOT NULL\) AND (.*)\)$', '\1') AS plan FROM pg_temp.plan('rings', 'User', 'id eq "00000000-0000-4000-8000-000000000000"') plan;
 RESET enable_seqscan;
 SELECT (pg_temp.patch('rings', '/Groups/c-0', '[{"op": "remove", "path": "members[value eq \"00000000-0000-4000-8000-000000000000\"]"}]')).status, (pg_temp.call('rings', 'DELETE', '/Users/00000000-0000-4000-8000-000000000000')).status;
 TABLE keys.ring_soul;
