@@ -189,9 +189,13 @@ on_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *known)
 		event.events |= EPOLLIN;
 	if (what != CURL_POLL_IN)
 		event.events |= EPOLLOUT;
-	if (epoll_ctl(client->epoll, EPOLL_CTL_MOD, fd, &event) != 0 &&
-		(errno != ENOENT || epoll_ctl(client->epoll, EPOLL_CTL_ADD, fd, &event) != 0))
+	/* libcurl says of a new one that it is not known */
+	if (epoll_ctl(client->epoll, known != NULL ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) != 0 &&
+		((errno != ENOENT && errno != EEXIST) ||
+		 epoll_ctl(client->epoll, errno == ENOENT ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event) != 0))
 		return -1;
+	if (known == NULL)
+		(void) curl_multi_assign(client->multi, fd, client);
 	return 0;
 }
 

@@ -16,10 +16,10 @@
 #include "../scim_guc.h"
 
 /* Rows that one transaction takes up. */
-#define MAX_CLAIM 200
+#define MAX_CLAIM 400
 
 /* Flights that are made ready, besides those for which there is room at the target. */
-#define MAX_LEAD 300
+#define MAX_LEAD 500
 
 /*
  * In ten minutes so many rows, and more than this share of them refused for
@@ -166,7 +166,6 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	bool		learned;
 
 	set_lead(run, now);
-	run->alarmed = false;
 	scim_writes_gather(run->id);
 	dlist_foreach_modify(iter, &run->flights)
 	{
@@ -220,6 +219,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 			scim_run_forget_flight(p, run, flight);
 	}
 	scim_writes_end();
+	scim_run_calm(run);
 	if (!linked)
 		return;
 	/* rows that refer to these can go on, also those of other syncs */

@@ -20,8 +20,8 @@
  * they wait for each other: a transaction about many rows costs little more than
  * one about a single row.
  */
-#define SCIM_GATHER_ANSWERS 200
-#define SCIM_GATHER_MS 10
+#define SCIM_GATHER_ANSWERS 400
+#define SCIM_GATHER_MS 20
 
 /* While the target's list is read, rows are looked at as often. */
 #define SCIM_LIST_MS 1000
@@ -61,6 +61,7 @@ typedef struct ScimTargetRun
 	int64		sent_at;		/* ms */
 	int64		blocked_until;	/* ms */
 	int			unreached;		/* in a row */
+	int			alarmed;		/* syncs with an answer that is to be looked at before anything else is sent */
 	int			in_flight;
 } ScimTargetRun;
 
@@ -81,7 +82,7 @@ typedef struct ScimSyncRun
 	int			nflights;
 	int			nanswers;		/* flights with an answer that nobody has looked at, */
 	int64		answered_at;	/* ms: since when there is one */
-	bool		alarmed;		/* one of them may be a reason to send no more */
+	ScimTargetRun *alarmed;		/* whose alarm one of them is, or NULL */
 	int64		looked_at;		/* ms: when answers were looked at last */
 	int			lead;			/* flights to have ready besides those under way */
 	int			page;			/* rows to read in a transaction, after one took too long; 0: as many as there are room for */
@@ -160,9 +161,12 @@ extern long scim_target_wait(ScimTargetRun *target, int64 now);
 extern long scim_target_create_wait(ScimTargetRun *target, int64 now);
 extern int	scim_target_creates(ScimTargetRun *target, int64 now);
 
-/* A request is about to be sent; its answer has come, or will not (NULL). */
+/*
+ * A request is about to be sent; its answer has come, or will not (NULL).  True: it
+ * may be about more than a row.
+ */
 extern void scim_target_sent(ScimTargetRun *target, int creates, int64 now);
-extern void scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
+extern bool scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now);
 
 /*
  * The token of the target: is there one that can be used?  That request 401 was
@@ -183,6 +187,9 @@ extern void scim_target_reached(ScimTargetRun *target);
 /* ---- syncs and flights (provisioner_work.c) ---- */
 
 extern void scim_run_begin_flight(ScimSyncRun *run, ScimFlight *flight);
+/* Its answers are looked at, or will not be. */
+extern void scim_run_calm(ScimSyncRun *run);
+
 extern void scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight);
 extern void scim_run_forget_flight(ScimProvisioner *p, ScimSyncRun *run, ScimFlight *flight);
 extern void scim_run_forget_unsent(ScimProvisioner *p, ScimSyncRun *run);

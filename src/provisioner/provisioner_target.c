@@ -209,7 +209,7 @@ scim_target_wait(ScimTargetRun *target, int64 now)
 {
 	long		wait = 0;
 
-	if (target->in_flight >= (int) target->window)
+	if (target->alarmed > 0 || target->in_flight >= (int) target->window)
 		return -1;
 	if (!scim_target_has_token(target, now) && target->asking_until > now)
 		return -1;
@@ -253,16 +253,18 @@ scim_target_sent(ScimTargetRun *target, int creates, int64 now)
 	target->creates -= creates;
 }
 
-void
+bool
 scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, int64 now)
 {
+	ScimVerdict verdict;
 	long		reset;
 	long long	left;
 
 	target->in_flight--;
 	if (response == NULL)
-		return;
-	if (scim_retry_verdict(response) == SCIM_VERDICT_THROTTLED)
+		return false;
+	verdict = scim_retry_verdict(response);
+	if (verdict == SCIM_VERDICT_THROTTLED)
 	{
 		if (now - target->halved_at > HALVE_MS)
 			target->window = Max(target->window / 2, 1);
@@ -279,6 +281,9 @@ scim_target_answered(ScimTargetRun *target, const ScimClientResponse *response, 
 		target->pace_ms = reset * 1000 / (long) left;
 		target->pace_until = now + reset * 1000;
 	}
+	/* a secret that is refused, a target that wants to be left alone */
+	return verdict != SCIM_VERDICT_OK && verdict != SCIM_VERDICT_NOT_FOUND &&
+		verdict != SCIM_VERDICT_CONFLICT && verdict != SCIM_VERDICT_CHANGED;
 }
 
 void

@@ -89,6 +89,14 @@ scim_run_begin_flight(ScimSyncRun *run, ScimFlight *flight)
 }
 
 void
+scim_run_calm(ScimSyncRun *run)
+{
+	if (run->alarmed)
+		run->alarmed->alarmed--;
+	run->alarmed = NULL;
+}
+
+void
 scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 {
 	if (flight->response == NULL)
@@ -101,7 +109,8 @@ scim_run_forget_answer(ScimSyncRun *run, ScimFlight *flight)
 	flight->carrier = NULL;
 	/* its request is over, or the target would be thought to answer it again */
 	flight->sent = false;
-	run->nanswers--;
+	if (--run->nanswers == 0)
+		scim_run_calm(run);
 }
 
 void
@@ -153,6 +162,7 @@ forget_flights(ScimProvisioner *p, ScimSyncRun *run)
 
 	dlist_foreach_modify(iter, &run->flights)
 		scim_run_forget_flight(p, run, dlist_container(ScimFlight, node, iter.cur));
+	scim_run_calm(run);
 	run->recovered = false;
 	memset(run->due_from, 0, sizeof(run->due_from));
 	run->scan.state = SCIM_SCAN_NONE;
@@ -602,8 +612,8 @@ answers_due(const ScimSyncRun *run)
 {
 	if (run->nanswers == 0)
 		return PG_INT64_MAX;
-	/* nothing is under way that could be waited for */
-	if (run->alarmed || run->nanswers >= SCIM_GATHER_ANSWERS || run->target == NULL || run->target->in_flight == 0)
+	/* or nothing is under way that could be waited for */
+	if (run->nanswers >= SCIM_GATHER_ANSWERS || run->target == NULL || run->alarmed || run->target->in_flight == 0)
 		return 0;
 	return run->answered_at + SCIM_GATHER_MS;
 }
@@ -685,7 +695,7 @@ scim_provisioner_next(ScimProvisioner *p, const ScimClientTarget **target, ScimC
 		ScimSyncRun *run = dlist_container(ScimSyncRun, node, iter.cur);
 		dlist_iter	inner;
 
-		if (run->target == NULL || run->draining || (run->alarmed && run->nanswers > 0) || scim_target_wait(run->target, now) != 0)
+		if (run->target == NULL || run->draining || scim_target_wait(run->target, now) != 0)
 			continue;
 		dlist_foreach(inner, &run->flights)
 		{
@@ -731,12 +741,14 @@ scim_provisioner_answer(ScimProvisioner *p, ScimClientResponse *response)
 	ScimFlight *flight = (ScimFlight *) response->tag;
 	int64		now = scim_run_now();
 
-	scim_target_answered(flight->target, response, now);
+	if (scim_target_answered(flight->target, response, now) && flight->run->alarmed == NULL)
+	{
+		flight->run->alarmed = flight->target;
+		flight->target->alarmed++;
+	}
 	flight->response = response;
 	if (flight->run->nanswers++ == 0)
 		flight->run->answered_at = now;
-	if (response->outcome != SCIM_TRANSFER_ANSWERED || response->status >= 300)
-		flight->run->alarmed = true;
 }
 
 void *
@@ -747,7 +759,7 @@ scim_provisioner_cancelled(ScimProvisioner *p)
 	if (dlist_is_empty(&p->orphans))
 		return NULL;
 	flight = dlist_container(ScimFlight, node, dlist_pop_head_node(&p->orphans));
-	scim_target_answered(flight->target, NULL, scim_run_now());
+	(void) scim_target_answered(flight->target, NULL, scim_run_now());
 	scim_flight_end(flight);
 	return flight;
 }

@@ -13,6 +13,10 @@
  */
 #include "postgres.h"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 #include "access/twophase.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -36,7 +40,23 @@
 
 #define REPORT_STAT_MS 1000
 
+/* Memory that is kept for the next transaction. */
+#define KEPT_MEMORY (16 * 1024 * 1024)
+
 static ScimWorkerArgs args;
+
+/*
+ * Each transaction needs as much memory as the last: what the C library gives
+ * back to the system between them has to be filled with zeros again, page by page.
+ */
+static void
+keep_memory(void)
+{
+#ifdef __GLIBC__
+	mallopt(M_TRIM_THRESHOLD, KEPT_MEMORY);
+	mallopt(M_MMAP_THRESHOLD, KEPT_MEMORY / 4);
+#endif
+}
 
 /* Send what may be sent now. */
 static void
@@ -135,6 +155,7 @@ scim_sync_main(Datum arg)
 {
 	memcpy(&args, MyBgworkerEntry->bgw_extra, sizeof(args));
 	scim_worker_begin(&args);
+	keep_memory();
 	scim_worker_report(WORKER_STARTING, 0, NULL);
 
 	while (!ShutdownRequestPending)
