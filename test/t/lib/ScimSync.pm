@@ -264,7 +264,8 @@ sub forgotten
 {
 	my ($peer, @kills) = @_;
 	my @log = $peer->log;
-	my @told = grep { ($_->{fault} || '') =~ /^429|with a time/ } @log;
+	# by a fault, or by the peer's own limit
+	my @told = grep { ($_->{status} || 0) == 429 || ($_->{fault} || '') =~ /^429|with a time/ } @log;
 	my %excused;
 
 	for my $kill (@kills)
