@@ -16,7 +16,7 @@
 # and those that run only when they are named:
 #
 #   soak         the postmaster killed KILLS times (1000), for MINUTES at most
-#   soak-sync    040_chaos.pl and 041_across.pl of tap at full size (SCIM_SEED)
+#   soak-sync    040_chaos.pl and 039_across.pl of tap at full size (SCIM_SEED)
 #
 # Installs what is missing from Debian's packages; nothing else of the machine
 # changes.  Everything happens in a directory under /tmp: copies of the tree, a
@@ -434,7 +434,7 @@ part_soak-sync()
 	can_prove soak-sync || return 0
 	try 'the test peer, warnings are errors' "$work/log/peer" as_server make -C "$work/gcc/test/peer" -j"$jobs" || return 0
 	export SCIM_SOAK=1
-	for file in 040_chaos.pl 041_across.pl; do
+	for file in 040_chaos.pl 039_across.pl; do
 		prove_file 3300 "test/t/$file"
 		grep -E '^# .*(requests|edits here)' "$work/log/$file"
 	done

@@ -1,4 +1,4 @@
-# 041_across.pl - from PostgreSQL to PostgreSQL: tables of one server are synced
+# 039_across.pl - from PostgreSQL to PostgreSQL: tables of one server are synced
 # into an endpoint of another, while clients change rows here and resources there.
 # When both sides come to rest, and what was changed there has been looked for,
 # there is what the tables say.

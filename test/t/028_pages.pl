@@ -1,4 +1,4 @@
-# 021_pages.pl - lists by startIndex over HTTP, where the listener remembers
+# 028_pages.pl - lists by startIndex over HTTP, where the listener remembers
 # where pages ended and how many there are: every resource once, whatever comes
 # and goes meanwhile, and totals that are right at once.
 

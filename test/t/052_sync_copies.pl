@@ -1,4 +1,4 @@
-# 047_sync_copies.pl - syncs and copies of the server (threat-and-fault-model S5,
+# 052_sync_copies.pl - syncs and copies of the server (threat-and-fault-model S5,
 # faults 16 and 17): a standby sends nothing, a promoted one goes on where it may,
 # and finds what it never heard of; any other copy waits for a person.  And a fast
 # stop while many requests hang (fault 23).

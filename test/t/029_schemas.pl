@@ -1,4 +1,4 @@
-# 030_schemas.pl - the cookbook of docs/mapping.md: schemas of applications as
+# 029_schemas.pl - the cookbook of docs/mapping.md: schemas of applications as
 # endpoints, by the statements that stand there and nothing else.  For each the
 # dialogues of Entra (both modes) and Okta (PATCH and PUT) over HTTP, and what
 # the application's tables hold then.
