@@ -31,6 +31,7 @@
 #include "provisioner_engine.h"
 #include "provisioner_row.h"
 #include "../catalog/catalog.h"
+#include "../store/store.h"
 #include "../compat.h"
 
 static const char *const column_names[SCIM_LINK_COLUMNS] = {
@@ -148,33 +149,6 @@ scim_link_rows_close(ScimLinkRows *rows)
 
 /* ---- one link ---- */
 
-/* Lock what was found, which then is the row as it is now; false: it is gone. */
-static bool
-lock_found(ScimLinkRows *rows)
-{
-	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
-	ItemPointerData tid = rows->found->tts_tid;
-	TM_FailureData failure;
-
-	if (!IsolationUsesXactSnapshot())
-		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
-	switch (table_tuple_lock(rows->rel, &tid, GetActiveSnapshot(), rows->found, GetCurrentCommandId(false),
-							 LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure))
-	{
-		case TM_Ok:
-			return true;
-		case TM_Updated:
-		case TM_Deleted:
-			if (IsolationUsesXactSnapshot())
-				ereport(ERROR,
-						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						 errmsg("could not serialize access due to concurrent update")));
-			return false;
-		default:
-			elog(ERROR, "a link cannot be locked");
-	}
-}
-
 bool
 scim_link_rows_have(ScimLinkRows *rows, const char *key)
 {
@@ -194,7 +168,9 @@ scim_link_rows_have(ScimLinkRows *rows, const char *key)
 bool
 scim_link_rows_find(ScimLinkRows *rows, const char *key)
 {
-	if (!scim_link_rows_have(rows, key) || !lock_found(rows))
+	bool		changed;
+
+	if (!scim_link_rows_have(rows, key) || !scim_table_lock(rows->rel, rows->found, &changed))
 		return false;
 
 	slot_getallattrs(rows->found);

@@ -192,43 +192,8 @@ scim_step_towards(const ScimSyncView *view, const json_t *from, const char *to, 
 
 /* ---- references that the target refuses ---- */
 
-int
-scim_reference_changes(const ScimSyncView *view, const char *from, const char *to, const char **only)
-{
-	ScimCoreFrame frame;
-	json_t	   *before;
-	json_t	   *after;
-	int			n = 0;
-
-	*only = NULL;
-	scim_core_enter(&frame);
-	before = scim_document_parse(from);
-	after = scim_document_parse(to);
-	for (int i = 0; i < view->type->ntop; i++)
-	{
-		const ScimAttr *attr = view->type->top[i];
-		const json_t *old = scim_document_value(view->type, before, attr);
-		const json_t *new = scim_document_value(view->type, after, attr);
-
-		if (!is_managed(view, attr) || !scim_multi_is_reference(attr))
-			continue;
-		for (int way = 0; way < 2; way++)
-		{
-			const json_t *differ = way == 0 ? scim_references(attr, new, old, true) : scim_references(attr, old, new, true);
-			const char *id;
-
-			n += (int) json_array_size(differ);
-			id = json_string_value(json_object_get(json_array_get(differ, 0), "value"));
-			if (id)
-				*only = pstrdup(id);
-		}
-	}
-	scim_core_leave(&frame);
-	return n;
-}
-
 static bool
-is_listed(List *ids, const json_t *item)
+is_listed(const List *ids, const json_t *item)
 {
 	const char *id = json_string_value(json_object_get(item, "value"));
 	ListCell   *lc;
@@ -239,8 +204,9 @@ is_listed(List *ids, const json_t *item)
 	return false;
 }
 
-List *
-scim_references_that_differ(const ScimSyncView *view, const char *from, const char *to, List *ids)
+/* Those that differ between two documents, if they are among the ids; NULL: whatever they are. */
+static List *
+differing(const ScimSyncView *view, const char *from, const char *to, const List *const *ids)
 {
 	ScimCoreFrame frame;
 	json_t	   *before;
@@ -263,12 +229,34 @@ scim_references_that_differ(const ScimSyncView *view, const char *from, const ch
 			const json_t *differ = way == 0 ? scim_references(attr, new, old, true) : scim_references(attr, old, new, true);
 
 			for (size_t j = 0; j < json_array_size(differ); j++)
-				if (is_listed(ids, json_array_get(differ, j)))
-					result = lappend(result, pstrdup(json_string_value(json_object_get(json_array_get(differ, j), "value"))));
+			{
+				const json_t *item = json_array_get(differ, j);
+				const char *id = json_string_value(json_object_get(item, "value"));
+
+				if (id && (ids == NULL || is_listed(*ids, item)))
+					result = lappend(result, pstrdup(id));
+			}
 		}
 	}
 	scim_core_leave(&frame);
 	return result;
+}
+
+int
+scim_reference_changes(const ScimSyncView *view, const char *from, const char *to, const char **only)
+{
+	List	   *ids = differing(view, from, to, NULL);
+
+	*only = ids ? (const char *) llast(ids) : NULL;
+	return list_length(ids);
+}
+
+List *
+scim_references_that_differ(const ScimSyncView *view, const char *from, const char *to, List *ids)
+{
+	const List *among = ids;
+
+	return differing(view, from, to, &among);
 }
 
 /* Append the items of a list that are, or are not, among the ids. */

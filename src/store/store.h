@@ -10,7 +10,9 @@
 #ifndef SCIM_STORE_H
 #define SCIM_STORE_H
 
+#include "executor/tuptable.h"
 #include "lib/stringinfo.h"
+#include "utils/relcache.h"
 
 #include "../catalog/catalog.h"
 #include "../core/core_filter.h"
@@ -193,6 +195,13 @@ extern void scim_store_init(void);	/* from _PG_init: listens to SET CONSTRAINTS 
  * for scim.handle, which shares the caller's transaction.
  */
 extern void scim_store_set_constraints(const ScimEndpoint *endpoint, bool immediate, const List *except);
+
+/*
+ * Lock the row in a slot, found by the active snapshot, as an UPDATE does; the slot
+ * has it as it is now then.  *changed: it is not as it was found.  False: it is
+ * gone.  Raises 40001 where the snapshot is the transaction's.
+ */
+extern bool scim_table_lock(Relation rel, TupleTableSlot *slot, bool *changed);
 
 /*
  * Translate a caught error into status, scimType and a detail that names the

@@ -820,33 +820,13 @@ has_keys(const ScimOpenScan *scan)
 	return true;
 }
 
-/* Lock the row in the slot, which then is the row as it is now; false: it is gone. */
+/* Lock the row that was found; false: it is gone, or is another by now. */
 static bool
 lock_row(ScimOpenScan *scan)
 {
-	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
-	ItemPointerData tid = scan->slot->tts_tid;
-	TM_FailureData failure;
+	bool		changed;
 
-	if (!IsolationUsesXactSnapshot())
-		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
-	switch (table_tuple_lock(scan->rel, &tid, GetActiveSnapshot(), scan->slot, GetCurrentCommandId(false),
-							 LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure))
-	{
-		case TM_Ok:
-			return !failure.traversed || has_keys(scan);
-		case TM_Updated:
-		case TM_Deleted:
-			if (IsolationUsesXactSnapshot())
-				ereport(ERROR,
-						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-						 errmsg("could not serialize access due to concurrent update")));
-			return false;
-		case TM_SelfModified:
-			return false;
-		default:
-			elog(ERROR, "a row cannot be locked");
-	}
+	return scim_table_lock(scan->rel, scan->slot, &changed) && (!changed || has_keys(scan));
 }
 
 bool

@@ -5,12 +5,15 @@
  */
 #include "postgres.h"
 
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_attribute.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #include "store_table.h"
 
@@ -105,4 +108,33 @@ scim_table_takes_text(TupleDesc desc, AttrNumber attnum, Oid *type)
 	att = TupleDescAttr(desc, attnum - 1);
 	*type = att->atttypid;
 	return !att->attisdropped && att->attgenerated == '\0' && att->atttypmod == -1 && scim_table_plain_type(att->atttypid);
+}
+
+bool
+scim_table_lock(Relation rel, TupleTableSlot *slot, bool *changed)
+{
+	uint8		flags = TUPLE_LOCK_FLAG_LOCK_UPDATE_IN_PROGRESS;
+	ItemPointerData tid = slot->tts_tid;
+	TM_FailureData failure;
+
+	if (!IsolationUsesXactSnapshot())
+		flags |= TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	switch (table_tuple_lock(rel, &tid, GetActiveSnapshot(), slot, GetCurrentCommandId(false),
+							 LockTupleNoKeyExclusive, LockWaitBlock, flags, &failure))
+	{
+		case TM_Ok:
+			*changed = failure.traversed;
+			return true;
+		case TM_Updated:
+		case TM_Deleted:
+			if (IsolationUsesXactSnapshot())
+				ereport(ERROR,
+						(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
+						 errmsg("could not serialize access due to concurrent update")));
+			return false;
+		case TM_SelfModified:
+			return false;
+		default:
+			elog(ERROR, "a row cannot be locked");
+	}
 }
