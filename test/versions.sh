@@ -50,7 +50,7 @@ run_suite()
 		mount -t proc proc "$0/proc"
 		mkdir -p "$0/dev/shm"
 		mount -t tmpfs -o mode=1777 tmpfs "$0/dev/shm"
-		exec chroot "$0" /scim/test/run.sh "$@"' "$work/$1" "${parts[@]}"
+		exec env -u KEEP chroot "$0" /scim/test/run.sh "$@"' "$work/$1" "${parts[@]}"
 }
 
 for suite in "${suites[@]}"; do
