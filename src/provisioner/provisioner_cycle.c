@@ -410,7 +410,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		begun++;
 		run->tried = true;
 		scim_link_intend(run->id, links[i].key,
-						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action));
+						 decision->action == SCIM_ACTION_CREATE ? "match" : scim_action_name(decision->action), decision->after.waiting);
 		flight = scim_flight_begin(p->context, &links[i], decision);
 		if (decision->action == SCIM_ACTION_CREATE && run->scan.state == SCIM_SCAN_DONE &&
 			(links[i].doubt == 0 || view->server->list_scan))

@@ -262,7 +262,8 @@ extern TimestampTz scim_attempts_held(const char *server);
 extern void scim_writes_gather(int64 sync_id);
 extern void scim_writes_end(void);
 
-extern void scim_link_intend(int64 sync_id, const char *key, const char *intent);
+/* Before the first request is sent; "waiting": its row refers to others that are not known at the target. */
+extern void scim_link_intend(int64 sync_id, const char *key, const char *intent, bool waiting);
 extern void scim_link_intend_create(int64 sync_id, const char *key, const char *wanted);
 /* After the last answer: what is known now. */
 extern void scim_link_store(int64 sync_id, const ScimLinkUpdate *update);

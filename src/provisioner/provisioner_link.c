@@ -436,8 +436,9 @@ scim_links_wake_referring(const char *server)
 
 	wake_outdated(server);
 	(void) execute("wake waiting",
-				   "UPDATE scim._links l SET next_at = " IN_A_MOMENT LINKS_OF_SERVER " AND l.waiting"
-				   " AND l.intent IS NULL AND (l.next_at IS NULL OR l.next_at OPERATOR(pg_catalog.>) " IN_A_MOMENT ")",
+				   "UPDATE scim._links l SET dirty = l.dirty OR l.intent IS NOT NULL,"
+				   " next_at = CASE WHEN l.intent IS NULL THEN " IN_A_MOMENT " ELSE l.next_at END" LINKS_OF_SERVER " AND l.waiting"
+				   " AND CASE WHEN l.intent IS NOT NULL THEN NOT l.dirty ELSE l.next_at IS NULL OR l.next_at OPERATOR(pg_catalog.>) " IN_A_MOMENT " END",
 				   1, types, values, NULL, SPI_OK_UPDATE);
 }
 

@@ -33,7 +33,8 @@ typedef struct Intent
 	const char *key;
 	const char *intent;
 	const char *wanted;			/* document of a POST, or NULL: as it is */
-	bool		begins;			/* it is the first of a row */
+	bool		begins;			/* it is the first of a row, */
+	bool		waiting;		/* which refers to others that are not there yet */
 } Intent;
 
 /* Rows of the log. */
@@ -183,6 +184,8 @@ write_intent(ScimLinkRows *rows, const Intent *intent, TimestampTz now)
 	{
 		set_time(rows, SCIM_LINK_INTENT_AT, now);
 		scim_link_rows_set(rows, SCIM_LINK_DIRTY, BoolGetDatum(false), false);
+		/* so that who comes to be known meanwhile is not missed (scim_links_wake_referring) */
+		scim_link_rows_set(rows, SCIM_LINK_WAITING, BoolGetDatum(intent->waiting), false);
 	}
 	/* what is in flight is found among what is due (scim_links_recover) */
 	if (!has_value(rows, SCIM_LINK_NEXT_AT))
@@ -390,7 +393,7 @@ finish(Writes *writes)
 /* ---- what is written ---- */
 
 static void
-intend(int64 sync_id, const char *key, const char *intent, const char *wanted, bool begins)
+intend(int64 sync_id, const char *key, const char *intent, const char *wanted, bool begins, bool waiting)
 {
 	Writes	   *writes = writes_for(sync_id);
 	MemoryContext saved = MemoryContextSwitchTo(writes->context);
@@ -410,6 +413,7 @@ intend(int64 sync_id, const char *key, const char *intent, const char *wanted, b
 		last->intent = intent;
 		last->wanted = copied(wanted);
 		last->begins = begins;
+		last->waiting = waiting;
 	}
 	MemoryContextSwitchTo(saved);
 	finish(writes);
@@ -417,16 +421,16 @@ intend(int64 sync_id, const char *key, const char *intent, const char *wanted, b
 
 /* Before the first request is sent: what it is meant to lead to. */
 void
-scim_link_intend(int64 sync_id, const char *key, const char *intent)
+scim_link_intend(int64 sync_id, const char *key, const char *intent, bool waiting)
 {
-	intend(sync_id, key, intent, NULL, true);
+	intend(sync_id, key, intent, NULL, true, waiting);
 }
 
 /* Before a POST is sent: from now on there may be a resource that is not known here. */
 void
 scim_link_intend_create(int64 sync_id, const char *key, const char *wanted)
 {
-	intend(sync_id, key, "create", wanted, false);
+	intend(sync_id, key, "create", wanted, false, false);
 }
 
 static void

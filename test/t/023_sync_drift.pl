@@ -74,4 +74,16 @@ $keeper->remove($keeper->users->{'user4@example.com'}{id});
 is($s->sql("SELECT source_key FROM scim.check_drift('staff2', repair => true)"), '4', 'a user has gone');
 $s->becomes_same($keeper, 'staff', 'made anew', 15);
 $s->same_teams($keeper, 'then');
+
+# who comes to be known while a change of the group is on its way is in it, too
+$s->sql('INSERT INTO hr.team_members VALUES (1, 99)');
+ok($s->settled('teams'), 'a group waits for somebody');
+$keeper->faults({ action => 'delay', method => 'PATCH', path => '/Groups', delay_ms => 1500, first => 1 });
+$s->sql('INSERT INTO hr.team_members VALUES (1, 6)');
+ok($s->poll("SELECT intent FROM scim.sync_links WHERE sync = 'teams' AND source_key = '1'", 'update', 5), 'a change of it is on its way');
+$s->add_rows('staff', 99, 99);
+ok($s->poll("SELECT state FROM scim.sync_links WHERE sync = 'staff2' AND source_key = '99'", 'linked', 5), 'meanwhile he comes');
+is($s->sql("SELECT intent FROM scim.sync_links WHERE sync = 'teams' AND source_key = '1'"), 'update', 'still on its way');
+ok($s->settled('teams'), 'it arrives');
+$s->same_teams($keeper, 'with him');
 done_testing();
