@@ -42,14 +42,14 @@ CREATE TABLE scim._links (
 -- small, must not take one of them and go through all rows of a sync.
 CREATE UNIQUE INDEX _links_remote ON scim._links (sync_id, remote_id) WHERE remote_id IS NOT NULL;
 CREATE INDEX _links_due ON scim._links (sync_id, lane, next_at) WHERE next_at IS NOT NULL;
-CREATE INDEX _links_formerly ON scim._links (sync_id) WHERE formerly IS NOT NULL AND remote_id IS NOT NULL;
+CREATE INDEX _links_formerly ON scim._links (sync_id) WHERE formerly IS NOT NULL AND (remote_id IS NOT NULL OR state <> 'pending');
 CREATE INDEX _links_waiting ON scim._links (sync_id) WHERE waiting;
 REVOKE ALL ON TABLE scim._links FROM PUBLIC;
 COMMENT ON TABLE scim._links IS 'Internal: which resource of the target a row of a synced mapping is; see the view scim.sync_links.';
 COMMENT ON COLUMN scim._links.sync_id IS 'The sync.';
 COMMENT ON COLUMN scim._links.source_key IS 'Key of the row, as text.';
 COMMENT ON COLUMN scim._links.remote_id IS 'id of the resource at the target; null: none is known.';
-COMMENT ON COLUMN scim._links.formerly IS 'id that was known before the resource was lost; until it has another one, and those that refer to it are to learn that.';
+COMMENT ON COLUMN scim._links.formerly IS 'id that was known before the resource was lost; until it is settled which one it has, if any, and those that refer to it are to learn that.';
 COMMENT ON COLUMN scim._links.state IS 'pending: not matched or created yet; linked; disabled: because its row is gone or out of scope; parked: refused as it is; conflict: several resources match, or one that is another row''s; skipped: by the actions of the sync; staged: waits for approval.';
 COMMENT ON COLUMN scim._links.reason IS 'Why it is in this state, or what went wrong last.';
 COMMENT ON COLUMN scim._links.acked IS 'What the target has acknowledged: the document it was sent last.';

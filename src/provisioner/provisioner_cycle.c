@@ -158,11 +158,27 @@ set_lead(ScimSyncRun *run, int64 now)
 	run->looked_at = now;
 }
 
+/* Syncs to the same target have rows to look at in a moment. */
+static void
+rouse(ScimProvisioner *p, const ScimSyncRun *run, int64 now)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &p->syncs)
+	{
+		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);
+
+		if (other->target == run->target)
+			other->due_at = Min(other->due_at, now + WAITING_MS);
+	}
+}
+
 static void
 look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int64 now)
 {
 	dlist_mutable_iter iter;
 	bool		linked = false;
+	bool		lost = false;
 	bool		learned;
 
 	set_lead(run, now);
@@ -201,6 +217,7 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 		if (news.rescan && run->scan.state == SCIM_SCAN_DONE)
 			run->scan.state = SCIM_SCAN_NONE;
 		linked = linked || news.linked;
+		lost = lost || (over && flight->key && flight->link.remote_id == NULL);
 		if (news.probed)
 		{
 			/* that it answers is not yet that it takes something */
@@ -220,17 +237,11 @@ look_at_answers(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, 
 	}
 	scim_writes_end();
 	scim_run_calm(run);
-	if (!linked)
-		return;
 	/* rows that refer to these can go on, also those of other syncs */
-	scim_links_wake_referring(view->sync->server);
-	dlist_foreach_modify(iter, &p->syncs)
-	{
-		ScimSyncRun *other = dlist_container(ScimSyncRun, node, iter.cur);
-
-		if (other->target == run->target)
-			other->due_at = Min(other->due_at, now + WAITING_MS);
-	}
+	if (linked)
+		scim_links_wake_referring(view->sync->server);
+	if (linked || (lost && scim_links_wake_outdated(view->sync->server)))
+		rouse(p, run, now);
 }
 
 /* The entries of the queue that this reconcile serves. */
@@ -372,6 +383,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 	int			begun = 0;
 	int			n;
 	bool		rescan = false;
+	bool		lost = false;
 	ScimLink   *links = scim_links_due(run->id, creates <= 0, limit, run->due_from, &n);
 	bool		all = true;
 	const char **keys = palloc(sizeof(char *) * Max(n, 1));
@@ -404,6 +416,7 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		scim_guard_check(view, &guard, &links[i], decision);
 		if (decision->action == SCIM_ACTION_NONE)
 		{
+			lost = lost || decision->after.remote_id == NULL;
 			scim_link_store(run->id, &decision->after);
 			continue;
 		}
@@ -428,6 +441,8 @@ take_up(ScimProvisioner *p, ScimSyncRun *run, const ScimSyncView *view, int room
 		scim_run_begin_flight(run, flight);
 	}
 	scim_writes_end();
+	if (lost && scim_links_wake_outdated(view->sync->server))
+		rouse(p, run, scim_run_now());
 	if (rescan)
 		run->scan.state = SCIM_SCAN_NONE;
 	run->idle_rows = begun < n / 4;

@@ -246,6 +246,7 @@ extern void scim_links_recover(int64 sync_id, const char *const *flying, int n);
 extern void scim_attempts_forget(void);
 extern void scim_links_give_up_waiting(void);
 extern const char **scim_links_remote_ids(int64 sync_id, const char *const *keys, int n);
+extern bool scim_links_wake_outdated(const char *server);
 extern void scim_links_wake_referring(const char *server);
 extern List *scim_links_partners(const ScimSync *sync, List **mappings);
 extern TimestampTz scim_links_next(int64 sync_id);

@@ -378,25 +378,28 @@ scim_links_remote_ids(int64 sync_id, const char *const *keys, int n)
 	" FROM scim._syncs s WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id"
 #define IN_A_MOMENT "(pg_catalog.clock_timestamp() OPERATOR(pg_catalog.+) interval '1 second')"
 
+/* Rows whose resource was lost and that have another by now, or will have none (as the index says it). */
+#define LINK_IS_OUTDATED "l.formerly IS NOT NULL AND (l.remote_id IS NOT NULL OR l.state OPERATOR(pg_catalog.<>) 'pending')"
+
 /*
- * Rows that have another resource than before: whatever was sent with the old
- * id is looked at again, and whatever is in flight may have it.
+ * Rows that have another resource than before, or none any more: whatever was sent
+ * with the old id is looked at again, and whatever is in flight may have it.  Says
+ * whether there are such rows.
  */
-static void
-wake_outdated(const char *server)
+bool
+scim_links_wake_outdated(const char *server)
 {
 	Oid			types[2] = {TEXTOID, TEXTARRAYOID};
 	Datum		values[2] = {CStringGetTextDatum(server)};
 	const char **ids;
 	int			n = execute("changed ids",
-							"SELECT l.formerly, l.formerly OPERATOR(pg_catalog.<>) l.remote_id FROM scim._links l, scim._syncs s"
-							" WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id"
-							" AND l.formerly IS NOT NULL AND l.remote_id IS NOT NULL",
+							"SELECT l.formerly, (l.formerly OPERATOR(pg_catalog.<>) l.remote_id) IS NOT FALSE FROM scim._links l, scim._syncs s"
+							" WHERE s.server OPERATOR(pg_catalog.=) $1 AND l.sync_id OPERATOR(pg_catalog.=) s.id AND " LINK_IS_OUTDATED,
 							1, types, values, NULL, SPI_OK_SELECT);
 	int			nchanged = 0;
 
 	if (n == 0)
-		return;
+		return false;
 	ids = palloc(sizeof(char *) * n);
 	for (int i = 0; i < n; i++)
 		ids[i] = row_text(i, 1);
@@ -410,10 +413,10 @@ wake_outdated(const char *server)
 	}
 	(void) execute("forget former ids",
 				   "UPDATE scim._links l SET formerly = NULL" LINKS_OF_SERVER
-				   " AND l.formerly OPERATOR(pg_catalog.=) ANY ($2) AND l.formerly IS NOT NULL AND l.remote_id IS NOT NULL",
+				   " AND l.formerly OPERATOR(pg_catalog.=) ANY ($2) AND " LINK_IS_OUTDATED,
 				   2, types, values, NULL, SPI_OK_UPDATE);
 	if (nchanged == 0)
-		return;
+		return false;
 	values[1] = text_array(ids, nchanged);
 	(void) execute("wake outdated",
 				   "UPDATE scim._links l SET dirty = l.intent IS NOT NULL OR l.state OPERATOR(pg_catalog.=) 'parked',"
@@ -422,6 +425,7 @@ wake_outdated(const char *server)
 				   " AND (l.intent IS NOT NULL OR pg_catalog.jsonb_path_exists(l.acked, '$.**.value ? (@ == $ids[*])',"
 				   " pg_catalog.jsonb_build_object('ids', pg_catalog.to_jsonb($2))))",
 				   2, types, values, NULL, SPI_OK_UPDATE);
+	return true;
 }
 
 /*
@@ -434,7 +438,7 @@ scim_links_wake_referring(const char *server)
 	Oid			types[1] = {TEXTOID};
 	Datum		values[1] = {CStringGetTextDatum(server)};
 
-	wake_outdated(server);
+	(void) scim_links_wake_outdated(server);
 	(void) execute("wake waiting",
 				   "UPDATE scim._links l SET dirty = l.dirty OR l.intent IS NOT NULL,"
 				   " next_at = CASE WHEN l.intent IS NULL THEN " IN_A_MOMENT " ELSE l.next_at END" LINKS_OF_SERVER " AND l.waiting"

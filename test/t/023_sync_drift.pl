@@ -86,4 +86,12 @@ ok($s->poll("SELECT state FROM scim.sync_links WHERE sync = 'staff2' AND source_
 is($s->sql("SELECT intent FROM scim.sync_links WHERE sync = 'teams' AND source_key = '1'"), 'update', 'still on its way');
 ok($s->settled('teams'), 'it arrives');
 $s->same_teams($keeper, 'with him');
+
+# who has gone, and is not made anew, is in no group
+$s->sql('UPDATE hr.staff SET is_soft_deleted = true WHERE id = 3');
+ok($s->settled('staff2'), 'somebody is out of use');
+$keeper->remove($keeper->users->{'user3@example.com'}{id});
+is($s->sql("SELECT source_key FROM scim.check_drift('staff2', repair => true)"), '3', 'and has gone');
+ok($s->poll("SELECT state FROM scim.sync_links WHERE sync = 'staff2' AND source_key = '3'", 'skipped', 10), 'for good');
+$s->same_teams($keeper, 'without him');
 done_testing();
