@@ -95,7 +95,6 @@
 
 static ScimWorkerArgs args;
 static int	port;				/* wanted or bound */
-static int	listen_fd = -1;
 static TimeoutId watch_timeout;
 static const ScimHttpRequest *volatile serving = NULL;
 static volatile TimestampTz serving_until = 0;	/* end of its statement timeout */
@@ -137,7 +136,12 @@ typedef struct ListenAddress
 	struct sockaddr_storage addr;
 	socklen_t	len;
 	bool		loopback;
+	bool		both;			/* IPv4, too, by an IPv6 socket */
 } ListenAddress;
+
+/* The listening socket (-1: none) and what it is bound to. */
+static int	listen_fd = -1;
+static ListenAddress listen_address;
 
 /* Can this machine bind "::"? */
 static bool
@@ -179,6 +183,7 @@ parse_address(ListenAddress *result)
 	memset(result, 0, sizeof(*result));
 	memcpy(&result->addr, found->ai_addr, found->ai_addrlen);
 	result->len = found->ai_addrlen;
+	result->both = strcmp(scim_listen_address, "*") == 0;
 	if (found->ai_family == AF_INET)
 	{
 		const struct sockaddr_in *in = (const struct sockaddr_in *) found->ai_addr;
@@ -200,7 +205,7 @@ bind_socket(const ListenAddress *address, bool shared)
 {
 	int			fd = socket(address->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int			on = 1;
-	int			only = strcmp(scim_listen_address, "*") != 0;
+	int			only = !address->both;
 	int			saved_errno;
 
 	if (fd < 0)
@@ -219,10 +224,19 @@ bind_socket(const ListenAddress *address, bool shared)
 	return -1;
 }
 
+static void
+close_socket(void)
+{
+	if (listen_fd >= 0)
+		close(listen_fd);
+	listen_fd = -1;
+	scim_actual_port = 0;
+}
+
 /*
- * Bind the port for this database.  -1: "note" says why not.
+ * Bind the port for this database.  False: "note" says why not.
  */
-static int
+static bool
 open_socket(const ListenAddress *address, char *note)
 {
 	LOCKTAG		tag;
@@ -254,7 +268,9 @@ open_socket(const ListenAddress *address, char *note)
 
 	CommitTransactionCommand();
 	disable_timeout(watch_timeout, false);
-	return fd;
+	listen_fd = fd;
+	listen_address = *address;
+	return fd >= 0;
 }
 
 /*
@@ -285,7 +301,7 @@ connection_limit(void)
 }
 
 /*
- * Everything that only a new socket or a new HTTP side can apply, as one text.
+ * Everything that only a new HTTP side can apply, as one text.
  */
 static char *
 fingerprint(void)
@@ -294,11 +310,9 @@ fingerprint(void)
 	const char *files[] = {scim_tls_cert_file, scim_tls_key_file};
 
 	initStringInfo(&buf);
-	appendStringInfo(&buf, "%s|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d|%d",
+	appendStringInfo(&buf, "%s|%d|%d|%d|%d",
 					 scim_listen_address, args.port != 0 ? args.port : scim_port, scim_insecure_bind,
-					 scim_max_connections, scim_max_connections_per_address, scim_max_keepalive_requests,
-					 scim_max_auth_failures, scim_max_body_size, scim_head_timeout, scim_body_timeout, scim_request_timeout,
-					 scim_idle_timeout, scim_write_timeout);
+					 scim_max_connections, scim_max_connections_per_address);
 	for (int i = 0; i < lengthof(files); i++)
 	{
 		struct stat st;
@@ -309,6 +323,22 @@ fingerprint(void)
 						 (long) st.st_mtim.tv_sec, (long) st.st_mtim.tv_nsec);
 	}
 	return buf.data;
+}
+
+/* And everything else. */
+static ScimHttpLimits
+current_limits(void)
+{
+	return (ScimHttpLimits) {
+		.max_keepalive_requests = (unsigned) scim_max_keepalive_requests,
+			.max_auth_failures = (unsigned) scim_max_auth_failures,
+			.max_body = (size_t) scim_max_body_size * 1024,
+			.head_timeout_ms = scim_head_timeout,
+			.body_timeout_ms = scim_body_timeout,
+			.request_timeout_ms = scim_request_timeout,
+			.idle_timeout_ms = scim_idle_timeout,
+			.write_timeout_ms = scim_write_timeout
+	};
 }
 
 /*
@@ -344,24 +374,19 @@ open_listener(char *note)
 			return NULL;
 	}
 
-	config.listen_fd = open_socket(&address, note);
-	if (config.listen_fd < 0)
+	if (listen_fd >= 0 && memcmp(&listen_address, &address, sizeof(address)) != 0)
+		close_socket();
+	if (listen_fd < 0 && !open_socket(&address, note))
 		return NULL;
 
+	config.listen_fd = listen_fd;
 	config.tls_cert = cert;
 	config.tls_key = key;
 	config.max_connections = connection_limit();
 	config.max_connections_per_address = (unsigned) scim_max_connections_per_address;
-	config.max_keepalive_requests = (unsigned) scim_max_keepalive_requests;
-	config.max_auth_failures = (unsigned) scim_max_auth_failures;
-	config.max_body = (size_t) scim_max_body_size * 1024;
 	config.max_head = MAX_HEAD_BYTES;
 	config.max_url = MAX_URL_BYTES;
-	config.head_timeout_ms = scim_head_timeout;
-	config.body_timeout_ms = scim_body_timeout;
-	config.request_timeout_ms = scim_request_timeout;
-	config.idle_timeout_ms = scim_idle_timeout;
-	config.write_timeout_ms = scim_write_timeout;
+	config.limits = current_limits();
 	{
 		char		err[128];
 
@@ -370,7 +395,6 @@ open_listener(char *note)
 			explicit_bzero(key, strlen(key));
 		if (http == NULL)
 		{
-			close(config.listen_fd);
 			snprintf(note, WORKER_NOTE_LEN, "the HTTP side did not start: %s", err);
 			return NULL;
 		}
@@ -384,7 +408,6 @@ open_listener(char *note)
 	ereport(LOG,
 			(errmsg("scim listener %d listens on %s port %d%s",
 					args.index + 1, scim_listen_address, port, tls ? " (TLS)" : "")));
-	listen_fd = config.listen_fd;
 	scim_actual_port = port;
 	scim_worker_obstacle_gone();
 	return http;
@@ -651,12 +674,15 @@ serve(ScimHttpServer *http, MemoryContext context)
 		if (ConfigReloadPending)
 		{
 			char	   *changed;
+			ScimHttpLimits limits;
 
 			scim_worker_reload();
 			changed = fingerprint();
 			if (strcmp(changed, settings) != 0)
 				break;
 			pfree(changed);
+			limits = current_limits();
+			scim_http_set_limits(http, &limits);
 		}
 		if (TimestampDifferenceExceeds(checked_at, now, CHECK_MS))
 		{
@@ -691,27 +717,31 @@ serve(ScimHttpServer *http, MemoryContext context)
 }
 
 /*
- * Answer what is in hand, for a moment, and close everything.
+ * Answer what is in hand, for a moment, and close everything.  With "again" a
+ * new HTTP side follows: it gets the socket, on which clients wait meanwhile.
  */
 static void
-close_listener(ScimHttpServer *http, MemoryContext context)
+close_listener(ScimHttpServer *http, bool again, MemoryContext context)
 {
 	TimestampTz start = GetCurrentTimestamp();
+	int			open;
 
-	scim_worker_report(WORKER_STOPPING, port, NULL);
-	while (scim_http_quiesce(http) > 0 &&
-		   !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), DRAIN_MS))
+	if (!again)
+		scim_worker_report(WORKER_STOPPING, port, NULL);
+	open = scim_http_quiesce(http);
+	/* nobody may wait on a socket that is going to be closed */
+	if (!again)
+		close_socket();
+	while (open > 0 && !TimestampDifferenceExceeds(start, GetCurrentTimestamp(), DRAIN_MS))
 	{
 		struct pollfd p = {.fd = scim_http_epoll_fd(http), .events = POLLIN};
 
 		(void) scim_http_turn(http);
 		if (!serve_next(http, context))
 			(void) poll(&p, 1, 20);
+		open = scim_http_quiesce(http);
 	}
 	scim_http_stop(http);
-	close(listen_fd);
-	listen_fd = -1;
-	scim_actual_port = 0;
 }
 
 /* --- the process --- */
@@ -759,10 +789,11 @@ scim_listener_main(Datum arg)
 			if (http != NULL)
 			{
 				obstacle = serve(http, context);
-				close_listener(http, context);
+				close_listener(http, obstacle == NULL && !ShutdownRequestPending, context);
 			}
 			else
 			{
+				close_socket();
 				obstacle = note;
 				retry = RETRY_MS;
 			}

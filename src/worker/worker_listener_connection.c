@@ -35,20 +35,20 @@ scim_http_now(void)
 static int64_t
 deadline_of(const ScimHttpRequest *c)
 {
-	const ScimHttpConfig *config = &c->server->config;
+	const ScimHttpLimits *limits = &c->server->config.limits;
 
 	switch (c->phase)
 	{
 		case PHASE_HEAD:
-			return earlier(c->phase_at + config->head_timeout_ms,
-						   c->request_at + config->request_timeout_ms);
+			return earlier(c->phase_at + limits->head_timeout_ms,
+						   c->request_at + limits->request_timeout_ms);
 		case PHASE_BODY:
-			return earlier(c->phase_at + config->body_timeout_ms,
-						   c->request_at + config->request_timeout_ms);
+			return earlier(c->phase_at + limits->body_timeout_ms,
+						   c->request_at + limits->request_timeout_ms);
 		case PHASE_WRITE:
-			return c->phase_at + config->write_timeout_ms;
+			return c->phase_at + limits->write_timeout_ms;
 		case PHASE_IDLE:
-			return c->phase_at + config->idle_timeout_ms;
+			return c->phase_at + limits->idle_timeout_ms;
 		case PHASE_QUEUED:
 		case PHASE_SERVING:
 		case PHASE_HELD:

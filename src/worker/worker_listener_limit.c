@@ -21,7 +21,6 @@
 
 #include "worker_listener_limit.h"
 
-#define MAX_FAILURES 100
 #define WINDOW_MS 10000
 
 static uint64_t
@@ -94,12 +93,12 @@ scim_limit_accepted(ScimLimit *limit, const char *credential)
 }
 
 int
-scim_limit_wait(const ScimLimit *limit, const ScimAddress *address, const char *credential, int64_t now)
+scim_limit_wait(const ScimLimit *limit, unsigned max, const ScimAddress *address, const char *credential, int64_t now)
 {
 	const ScimLimitSlot *slot = &limit->slots[slot_of(address)];
 	int64_t		left = slot->window_at + WINDOW_MS - now;
 
-	if (slot->window_at == 0 || slot->failures < MAX_FAILURES || left <= 0 ||
+	if (max == 0 || slot->window_at == 0 || slot->failures < max || left <= 0 ||
 		memcmp(&slot->address, address, sizeof(*address)) != 0)
 		return 0;
 	if (credential != NULL)

@@ -41,7 +41,10 @@ extern void scim_address_from(ScimAddress *address, const struct sockaddr *sa);
 extern void scim_limit_failed(ScimLimit *limit, const ScimAddress *address, const char *credential, int64_t now);
 extern void scim_limit_accepted(ScimLimit *limit, const char *credential);
 
-/* Seconds that a request has to wait; 0: none. */
-extern int	scim_limit_wait(const ScimLimit *limit, const ScimAddress *address, const char *credential, int64_t now);
+/*
+ * Seconds that a request has to wait; 0: none.  "max" failures are allowed (0:
+ * any number).
+ */
+extern int	scim_limit_wait(const ScimLimit *limit, unsigned max, const ScimAddress *address, const char *credential, int64_t now);
 
 #endif							/* SCIM_WORKER_LISTENER_LIMIT_H */

@@ -128,7 +128,7 @@ send_too_large(ScimHttpRequest *c)
 	size_t		len;
 	int			n;
 
-	scim_guard_too_large(detail, sizeof(detail), c->server->config.max_body);
+	scim_guard_too_large(detail, sizeof(detail), c->server->config.limits.max_body);
 	len = error_body(body, sizeof(body), 413, detail);
 	n = snprintf(answer, sizeof(answer),
 				 "HTTP/1.1 413 Content Too Large\r\n"
@@ -350,7 +350,7 @@ check_head(ScimHttpRequest *c, const char *version)
 	if (walk.at != NULL && c->server->in_place == LAYOUT_SIZE &&
 		(size == NULL || walk.at + 2 != c->method + size->header_size))
 		misplaced(&walk);
-	scim_guard_end(&c->guard, config->max_body);
+	scim_guard_end(&c->guard, config->limits.max_body);
 	c->raw = NULL;
 }
 
@@ -373,7 +373,7 @@ on_head(ScimHttpRequest *c, const char *method, const char *version)
 		c->linger = true;
 		return queue_error(c, c->guard.status, c->guard.detail, 0);
 	}
-	wait = scim_limit_wait(&c->server->limit, &c->address, c->guard.authorization, scim_http_now());
+	wait = scim_limit_wait(&c->server->limit, config->limits.max_auth_failures, &c->address, c->guard.authorization, scim_http_now());
 	if (wait > 0)
 	{
 		c->linger = true;
@@ -387,9 +387,10 @@ on_head(ScimHttpRequest *c, const char *method, const char *version)
 static bool
 on_body(ScimHttpRequest *c, const char *data, size_t len)
 {
-	size_t		max = c->server->config.max_body;
+	size_t		max = c->server->config.limits.max_body;
 
-	if (c->overrun > 0 || len > max - c->body_len)
+	/* the limit may have been lowered since the body began */
+	if (c->overrun > 0 || c->body_len > max || len > max - c->body_len)
 	{
 		c->linger = true;
 		c->overrun += len;
@@ -460,7 +461,7 @@ on_request(void *cls, struct MHD_Connection *connection, const char *url,
 	{
 		char		detail[80];
 
-		scim_guard_too_large(detail, sizeof(detail), c->server->config.max_body);
+		scim_guard_too_large(detail, sizeof(detail), c->server->config.limits.max_body);
 		return queue_error(c, 413, detail, 0) ? MHD_YES : MHD_NO;
 	}
 	/* anything else comes back without an answer because there was no memory */
@@ -567,6 +568,15 @@ scim_http_start(const ScimHttpConfig *config, char *err, size_t errlen)
 	return server;
 }
 
+void
+scim_http_set_limits(ScimHttpServer *server, const ScimHttpLimits *limits)
+{
+	server->config.limits = *limits;
+	/* some may be late by now */
+	if (server->nconnections > 0)
+		server->next_scan = 0;
+}
+
 int
 scim_http_epoll_fd(const ScimHttpServer *server)
 {
@@ -622,7 +632,7 @@ scim_http_next(ScimHttpServer *server, ScimHttpView *view)
 		if (server->queue_first == NULL)
 			server->queue_last = NULL;
 		c->queue_next = NULL;
-		if (scim_http_now() < c->request_at + server->config.request_timeout_ms)
+		if (scim_http_now() < c->request_at + server->config.limits.request_timeout_ms)
 			break;
 
 		/* its client has waited too long: do not begin to serve it */
@@ -656,7 +666,7 @@ scim_http_answer(ScimHttpServer *server, ScimHttpRequest *c, const ScimHttpReply
 {
 	struct MHD_Response *response = make_response(reply->body, reply->body_len);
 	bool		close_it = reply->close || server->closing ||
-		c->requests >= server->config.max_keepalive_requests;
+		c->requests >= server->config.limits.max_keepalive_requests;
 	bool		ok = response != NULL;
 
 	if (reply->status == 401)
@@ -727,14 +737,14 @@ scim_http_quiesce(ScimHttpServer *server)
 	{
 		ScimHttpRequest *following;
 
-		/* whoever has connected already is let in */
-		(void) MHD_run(server->daemon);
+		/* whoever has connected already is let in, and what was sent is read */
+		(void) scim_http_turn(server);
 		server->closing = true;
 		(void) MHD_quiesce_daemon(server->daemon);
 		for (ScimHttpRequest *c = server->first; c != NULL; c = following)
 		{
 			following = c->next;
-			if (c->phase == PHASE_IDLE || (c->phase == PHASE_HEAD && c->target == NULL))
+			if (c->phase == PHASE_IDLE)
 				scim_connection_cut(c);
 		}
 	}

@@ -13,6 +13,19 @@
 typedef struct ScimHttpServer ScimHttpServer;
 typedef struct ScimHttpRequest ScimHttpRequest;
 
+/* What may change while connections are open. */
+typedef struct ScimHttpLimits
+{
+	unsigned	max_keepalive_requests;
+	unsigned	max_auth_failures;	/* of one address in 10 s; 0: no limit */
+	size_t		max_body;		/* bytes; over it 413 */
+	int			head_timeout_ms;
+	int			body_timeout_ms;
+	int			request_timeout_ms;
+	int			idle_timeout_ms;
+	int			write_timeout_ms;
+} ScimHttpLimits;
+
 typedef struct ScimHttpConfig
 {
 	int			listen_fd;		/* bound, listening, non-blocking; owned by the caller */
@@ -20,16 +33,9 @@ typedef struct ScimHttpConfig
 	const char *tls_key;
 	unsigned	max_connections;
 	unsigned	max_connections_per_address;	/* 0: no limit */
-	unsigned	max_keepalive_requests;
-	unsigned	max_auth_failures;	/* of one address in 10 s; 0: no limit */
-	size_t		max_body;		/* bytes; over it 413 */
 	size_t		max_head;		/* bytes; 431 */
 	size_t		max_url;		/* bytes; 414 */
-	int			head_timeout_ms;
-	int			body_timeout_ms;
-	int			request_timeout_ms;
-	int			idle_timeout_ms;
-	int			write_timeout_ms;
+	ScimHttpLimits limits;
 } ScimHttpConfig;
 
 /* What a complete, checked request holds; valid until it is answered. */
@@ -60,6 +66,7 @@ typedef struct ScimHttpReply
 
 /* NULL and a message in "err" on failure. */
 extern ScimHttpServer *scim_http_start(const ScimHttpConfig *config, char *err, size_t errlen);
+extern void scim_http_set_limits(ScimHttpServer *server, const ScimHttpLimits *limits);
 extern int	scim_http_epoll_fd(const ScimHttpServer *server);
 
 /* One turn: accept, read, write, deadlines.  Returns milliseconds until it
@@ -76,7 +83,11 @@ extern void scim_http_release(ScimHttpServer *server);
 /* Has the client of a request that is being served gone away? */
 extern bool scim_http_client_gone(const ScimHttpRequest *request);
 
-/* Stop accepting; open connections are served on.  Returns open connections. */
+/*
+ * Stop accepting; the listening socket is the caller's again.  What has been
+ * sent by clients is served, and connections that nothing has come from yet are
+ * waited for; others are closed.  Returns open connections.
+ */
 extern int	scim_http_quiesce(ScimHttpServer *server);
 extern void scim_http_stop(ScimHttpServer *server);
 

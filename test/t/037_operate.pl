@@ -115,6 +115,72 @@ for my $code ('40001', '40P01')
 }
 $t->sql('DROP TRIGGER fail_at_first ON scim.users');
 
+# ---- settings change while clients work ----
+
+# Clients on kept connections and on new ones; those that got another answer
+# than 200, as text.
+sub clients_while
+{
+	my ($kept, $change) = @_;
+	my $stop = $t->node->data_dir . '/stop';
+	my $failures = $t->node->data_dir . '/failures';
+	unlink($stop, $failures);
+	my @pids = fork_clients(4, sub {
+		my ($i) = @_;
+		my $n = 0;
+		my $client = $t->client(keep_alive => $kept);
+		while (!-e $stop || $n < 20)
+		{
+			my $answer = $client->get('/Users?count=1');
+			$n++;
+			next if $answer->status == 200;
+			open(my $file, '>>', $failures);
+			print $file "client $i, request $n: " . $answer->status . ' ' . $answer->text . "\n";
+			close($file);
+		}
+	});
+	$change->();
+	open(my $file, '>', $stop);
+	close($file);
+	is(wait_children(@pids), 0, 'the clients come to their end');
+	return -e $failures ? PostgreSQL::Test::Utils::slurp_file($failures) : '';
+}
+
+sub change
+{
+	my ($name, @values) = @_;
+	for (1 .. 5)
+	{
+		for my $value (@values)
+		{
+			$t->node->append_conf('postgresql.conf', "$name = '$value'");
+			$t->node->reload;
+			sleep 0.05;
+		}
+	}
+	return;
+}
+
+my $started = $t->sql('SELECT string_agg(pid::text, $$ $$ ORDER BY pid) FROM scim.workers');
+is(clients_while(1, sub { change('scim.max_body_size', '2MB', '1MB'); change('scim.idle_timeout', '61s', '60s') }), '', 'limits change without a connection being closed');
+is(clients_while(0, sub { change('scim.max_connections_per_address', '90', '100') }), '', 'what needs a new HTTP side changes without a client being turned away');
+is($t->sql('SELECT string_agg(pid::text, $$ $$ ORDER BY pid) FROM scim.workers'), $started, 'by the same processes');
+
+{
+	my $stranger = $t->client(token => 'wrong', local => '127.0.0.77');
+	my $statuses = sub { my ($n) = @_; return join(' ', map { $stranger->get('/Users')->status } 1 .. $n) };
+	# with a setting that shows that it is taken up
+	my $failures = sub {
+		my ($n, $page_size) = @_;
+		set(sub { config()->{pagination}{defaultPageSize} == $page_size }, 'scim.max_auth_failures' => $n, 'scim.page_size' => $page_size);
+	};
+	$failures->(3, 98);
+	is($statuses->(5), '401 401 401 429 429', 'scim.max_auth_failures: after so many an address has to wait');
+	$failures->(0, 99);
+	is($statuses->(5), '401 401 401 401 401', 'with 0 it never has to');
+	$failures->(1000, 100);
+}
+
 # ---- discovery says what the settings are, and they hold ----
 
 $t->sql(q{INSERT INTO scim.users (tenant, user_name) SELECT 'acme', 'd' || i FROM generate_series(1, 30) i});
