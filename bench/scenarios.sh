@@ -162,12 +162,11 @@ write_yardsticks()
 	local audit='INSERT INTO scim._audit (request, endpoint_id, endpoint, owner, token, caller, method, resource_type, resource_id, attributes, status, duration_ms)
 		SELECT gen_random_uuid(), 1, $$bench$$, $$postgres$$::regrole, $$bench$$, $$scim_worker$$::regrole,'
 	local pick='\set n random(1, :users)
-\set x (:n * 2654435761) % 10000000000
-\set key (10000000 + :x / 1000) * 10000 + 1000 + :x % 1000'
+\set key (1000 + :n / 1000) * 10000 + 1000 + :n % 1000'
 
 	cat >"$1/get.sql" <<-SQL
 		$pick
-		SELECT * FROM scim.users WHERE tenant = 'bench' AND id = (:key::text || '40008000000000000000')::uuid;
+		SELECT * FROM scim.users WHERE tenant = 'bench' AND id = ('0190' || :key::text || '70008000000000000000')::uuid;
 	SQL
 	cat >"$1/filter.sql" <<-'SQL'
 		\set n random(1, :users)
@@ -224,7 +223,7 @@ write_yardsticks()
 		\\set r random(1, 9000000000000000000)
 		WITH u AS (
 			UPDATE scim.users SET title = 'Engineer ' || :r::text, version = version + 1, last_modified = now()
-			WHERE tenant = 'bench' AND id = (:key::text || '40008000000000000000')::uuid RETURNING id)
+			WHERE tenant = 'bench' AND id = ('0190' || :key::text || '70008000000000000000')::uuid RETURNING id)
 		$audit 'PATCH', 'User', u.id::text, '{title}', 200, 0.5 FROM u;
 	SQL
 	# a status that is not 200 is a division by zero, which ends pgbench
@@ -232,7 +231,7 @@ write_yardsticks()
 		$pick
 		\\set first :key / 10000
 		\\set second :key % 10000
-		SELECT 1 / (status = 200)::int, body FROM scim.handle('bench', 'GET', '/Users/' || :first::text || '-' || :second::text || '-4000-8000-000000000000');
+		SELECT 1 / (status = 200)::int, body FROM scim.handle('bench', 'GET', '/Users/0190' || :first::text || '-' || :second::text || '-7000-8000-000000000000');
 	SQL
 	cat >"$1/flush.sql" <<-'SQL'
 		SELECT pg_logical_emit_message(true, '', '');
@@ -245,8 +244,8 @@ check_yardsticks()
 	local found
 
 	found=$(psql_quiet -d large -v users="$users" <<-'SQL'
-		SELECT count(*) FROM scim.users u, (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(1, least(:users, 1000)) n) k
-		WHERE u.tenant = 'bench' AND u.id = ((10000000 + x / 1000) * 10000 + 1000 + x % 1000 || '40008000000000000000')::uuid
+		SELECT count(*) FROM scim.users u, generate_series(1, least(:users, 1000)) n
+		WHERE u.tenant = 'bench' AND u.id = ('0190' || (1000 + n / 1000) * 10000 + 1000 + n % 1000 || '70008000000000000000')::uuid
 			AND scim.fold(u.user_name) COLLATE "C" = 'seed.' || n || '@example.com';
 	SQL
 	)

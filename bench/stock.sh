@@ -27,8 +27,8 @@ make_endpoint()
 
 # load_users DATABASE FIRST LAST: each of a parent row and eleven values, as the
 # scenario "post" makes them.  The id is computed from the number, so that
-# pgbench can compute it, too; the multiplication scatters the ids over the index
-# as random ones would be.
+# pgbench can compute it, too; like the ids that the server gives, it is a UUID of
+# version 7, and a later user has a greater one.
 load_users()
 {
 	sql "$1" "the users cannot be loaded" -v first="$2" -v last="$3" <<-'SQL'
@@ -37,8 +37,8 @@ load_users()
 		SET synchronous_commit = off;
 		SET work_mem = '256MB';
 		CREATE TEMPORARY TABLE n AS
-			SELECT n, ((10000000 + x / 1000) * 10000 + 1000 + x % 1000 || '40008000000000000000')::uuid AS id
-			FROM (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(:first::int, :last::int) n) numbers;
+			SELECT n, ('0190' || (1000 + n / 1000) * 10000 + 1000 + n % 1000 || '70008000000000000000')::uuid AS id
+			FROM generate_series(:first::int, :last::int) n;
 		INSERT INTO scim.users (tenant, id, external_id, user_name, name_formatted, name_family_name, name_given_name,
 				name_middle_name, display_name, nick_name, profile_url, title, user_type, preferred_language, locale, timezone,
 				active, employee_number, cost_center, organization, division, department, manager_id)
@@ -70,8 +70,8 @@ load_users()
 write_data()
 {
 	psql_quiet -v users="$2" >"$mine/$1/ids.tsv" <<-'SQL'
-		COPY (SELECT ((10000000 + x / 1000) * 10000 + 1000 + x % 1000 || '40008000000000000000')::uuid, 'seed.' || n || '@example.com', 'seed-' || n
-			FROM (SELECT n, n::bigint * 2654435761 % 10000000000 AS x FROM generate_series(1, :users, greatest(1, :users / 250000)) n) numbers ORDER BY random()) TO STDOUT;
+		COPY (SELECT ('0190' || (1000 + n / 1000) * 10000 + 1000 + n % 1000 || '70008000000000000000')::uuid, 'seed.' || n || '@example.com', 'seed-' || n
+			FROM generate_series(1, :users, greatest(1, :users / 250000)) n ORDER BY random()) TO STDOUT;
 	SQL
 	seq 1 100 $(($2 > 100 ? $2 - 99 : 1)) >"$mine/$1/pages.tsv"
 	# as many as are changed in a second or two, so that each is new

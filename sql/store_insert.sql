@@ -113,6 +113,32 @@ SELECT pg_temp.bulk(pg_temp.op('b1', 'b1@x'), pg_temp.op('b2', 'bad'), pg_temp.o
 SELECT name, count(*), count(*) FILTER (WHERE what = 'role'), bool_and(n > last) FROM made.person JOIN (SELECT d.*, coalesce(lag(n) OVER (PARTITION BY person ORDER BY n), 0) AS last FROM made.detail d) d ON d.person = id
 	WHERE name ~ '^b[0-9]' GROUP BY name ORDER BY name;
 
+-- ids of the built-in store are UUIDs of version 7, in the order of time
+SELECT scim.create_endpoint('ids', base_path => '/ids');
+CREATE TABLE made.ids (n serial, id uuid, at timestamptz DEFAULT clock_timestamp());
+DO $$
+DECLARE
+	fresh uuid;
+BEGIN
+	FOR i IN 1 .. 20 LOOP
+		IF i % 3 = 0 THEN
+			INSERT INTO scim.users (tenant, user_name) VALUES ('ids', 'u' || i) RETURNING id INTO fresh;
+		ELSIF i % 3 = 1 THEN
+			INSERT INTO scim.groups (tenant, display_name) VALUES ('ids', 'g' || i) RETURNING id INTO fresh;
+		ELSE
+			fresh := (SELECT (body::jsonb ->> 'id')::uuid FROM scim.handle('ids', 'POST', '/Users', '{}', '{"userName": "u' || i || '"}'));
+		END IF;
+		INSERT INTO made.ids (id) VALUES (fresh);
+		PERFORM pg_sleep(0.002);
+	END LOOP;
+END $$;
+SELECT count(DISTINCT id), bool_and(id::text ~ '^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$') AS version_7, bool_and(id > last) AS in_order, count(DISTINCT right(id::text, 12)) AS random,
+		bool_and(abs(extract(epoch FROM at) * 1000 - ('x' || left(replace(id::text, '-', ''), 12))::bit(48)::bigint) < 10000) AS by_the_clock
+	FROM (SELECT id, at, lag(id) OVER (ORDER BY n) AS last FROM made.ids) i;
+DELETE FROM scim.users WHERE tenant = 'ids';
+DELETE FROM scim.groups WHERE tenant = 'ids';
+SELECT scim.drop_endpoint('ids');
+
 SELECT scim.drop_endpoint('made'), scim.drop_mapping('made');
 DROP SCHEMA made CASCADE;
 DROP OWNED BY scim_regress_insert;

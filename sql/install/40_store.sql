@@ -6,7 +6,7 @@
 
 CREATE TABLE scim.users (
 	tenant text COLLATE "C" NOT NULL,
-	id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+	id uuid NOT NULL,
 	external_id text COLLATE "C",
 	user_name text COLLATE "C" NOT NULL CHECK (user_name <> ''),
 	name_formatted text COLLATE "C",
@@ -251,7 +251,7 @@ $$;
 
 CREATE TABLE scim.groups (
 	tenant text COLLATE "C" NOT NULL,
-	id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+	id uuid NOT NULL,
 	external_id text COLLATE "C",
 	display_name text COLLATE "C" NOT NULL CHECK (display_name <> ''),
 	created timestamptz NOT NULL DEFAULT pg_catalog.now(),

@@ -56,7 +56,7 @@ COMMENT ON COLUMN scim.resource_types.mapping IS 'Name of its mapping in the bui
 
 CREATE TABLE scim.resources (
 	tenant text COLLATE "C" NOT NULL,
-	id uuid NOT NULL DEFAULT pg_catalog.gen_random_uuid(),
+	id uuid NOT NULL,
 	resource_type text COLLATE "C" NOT NULL REFERENCES scim._resource_types,
 	external_id text COLLATE "C",
 	attributes jsonb NOT NULL DEFAULT '{}',
@@ -77,6 +77,29 @@ COMMENT ON COLUMN scim.resources.attributes IS 'Attributes by their names in the
 COMMENT ON COLUMN scim.resources.created IS 'meta.created.';
 COMMENT ON COLUMN scim.resources.last_modified IS 'meta.lastModified.';
 COMMENT ON COLUMN scim.resources.version IS 'meta.version: grows with every change.';
+
+-- Ids of the built-in store are UUIDs of version 7 (RFC 9562 section 5.7): as
+-- unguessable as meta.created lets them be, with 74 random bits, and those of
+-- resources created one after the other lie side by side.  So a page is read from
+-- neighbouring rows, an insert finds the end of its index in memory, and whoever
+-- walks the pages meets what is created meanwhile at the end.  An expression and
+-- no function of ours, because whoever may insert rows would need to be granted
+-- that, too.
+DO $$
+DECLARE
+	t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['users', 'groups', 'resources'] LOOP
+		EXECUTE pg_catalog.format($sql$
+			ALTER TABLE scim.%I ALTER id SET DEFAULT pg_catalog.encode(
+				pg_catalog.overlay(
+					pg_catalog.set_bit(pg_catalog.set_bit(pg_catalog.uuid_send(pg_catalog.gen_random_uuid()), 52, 1), 53, 1),
+					pg_catalog.substring(pg_catalog.int8send((pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) OPERATOR(pg_catalog.*) 1000)::bigint), 3),
+					1, 6),
+				'hex')::uuid$sql$, t);
+	END LOOP;
+END
+$$;
 
 CREATE TABLE scim.resource_links (
 	tenant text COLLATE "C" NOT NULL,
