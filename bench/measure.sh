@@ -117,13 +117,17 @@ yardstick()
 
 	[ "$1" != small ] || number=1000
 	before=$(sessions_cpu)
-	[ "$2" != post ] || options='-c session_replication_role=replica'
+	if [ "$2" = post ]; then
+		options='-c session_replication_role=replica'
+		note_growth "$1" off
+	fi
 	PGOPTIONS=$options "$private/pgbench" -n -M prepared -c "${4:-$clients}" -j 2 -T "$3" -D users="$number" -f "$mine/yardsticks/$2.sql" \
 		-h "$server/socket" -p 5432 -U postgres "$1" >"$mine/pgbench" 2>&1 ||
 		{ tail -n 20 "$mine/pgbench" >&2; give_up "pgbench failed on $2 (see above)."; }
 	tps=$(sed -n 's/^tps = \([0-9.]*\).*without initial.*/\1/p' "$mine/pgbench")
 	count=$(sed -n 's/^number of transactions actually processed: \([0-9]*\).*/\1/p' "$mine/pgbench")
 	[ -n "$tps" ] && [ "${count:-0}" -gt 0 ] || { cat "$mine/pgbench" >&2; die "pgbench said no tps."; }
+	[ "$2" != post ] || note_growth "$1" on
 	sleep 0.2		# pgbench does not wait until its sessions have ended
 	yardstick_cpu=$(awk "BEGIN { print ($(sessions_cpu) - $before) / $count }")
 }

@@ -114,7 +114,7 @@ sweep()
 # For the yardstick of POST: in a session with session_replication_role =
 # replica the foreign keys are checked as ever, but the trigger that looks for
 # members who were named before they came does not run.  Sessions that do not ask
-# for it see no change.
+# for it see no change.  (see also note_growth)
 always_check_foreign_keys()
 {
 	sql "$1" "the foreign keys cannot be set up" <<-'SQL'
@@ -122,4 +122,14 @@ always_check_foreign_keys()
 		FROM pg_trigger t JOIN pg_constraint c ON c.oid = t.tgconstraint
 		WHERE t.tgisinternal AND c.contype = 'f' AND c.conrelid = t.tgrelid AND c.confrelid = 'scim.users'::regclass \gexec
 	SQL
+}
+
+# note_growth DATABASE on|off: for the same yardstick, do those sessions note what
+# the table grows by, as scim does for its totals?
+note_growth()
+{
+	local state='ENABLE REPLICA'
+
+	[ "$2" = on ] || state=DISABLE
+	psql_quiet -d "$1" -c "ALTER TABLE scim.users $state TRIGGER note_growth_replica"
 }

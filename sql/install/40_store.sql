@@ -333,6 +333,49 @@ CREATE TRIGGER member_appeared AFTER INSERT ON scim.users
 CREATE TRIGGER member_appeared AFTER INSERT ON scim.groups
 	REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION scim._member_appeared();
 
+-- What the tables have grown by, so that totals need not be counted again
+-- (src/store/store_growth.c).  In no dump and not logged: only differences count,
+-- for sessions that run.
+CREATE UNLOGGED TABLE scim._growth (
+	relation oid NOT NULL,
+	tenant text COLLATE "C" NOT NULL,
+	rows bigint NOT NULL
+);
+CREATE INDEX _growth_of ON scim._growth (relation, tenant);
+REVOKE ALL ON TABLE scim._growth FROM PUBLIC;
+COMMENT ON TABLE scim._growth IS 'Internal: how many rows of a tenant the tables of the built-in store have gained by some statements; only differences between sums mean anything.';
+COMMENT ON COLUMN scim._growth.relation IS 'The table.';
+COMMENT ON COLUMN scim._growth.tenant IS 'The tenant.';
+COMMENT ON COLUMN scim._growth.rows IS 'Rows gained; negative: lost.';
+
+CREATE FUNCTION scim._note_growth() RETURNS trigger
+	LANGUAGE c VOLATILE PARALLEL UNSAFE
+	AS 'MODULE_PATHNAME', 'scim_note_growth';
+REVOKE ALL ON FUNCTION scim._note_growth() FROM PUBLIC;
+COMMENT ON FUNCTION scim._note_growth() IS 'Internal: triggers of scim.users and scim.groups, which keep scim._growth. Argument: the column that tells tenants apart.';
+
+-- Of statements; of rows that go to another tenant; and of rows that come by
+-- replication, which runs no triggers of statements.
+DO $$
+DECLARE
+	t text;
+BEGIN
+	FOREACH t IN ARRAY ARRAY['users', 'groups'] LOOP
+		EXECUTE pg_catalog.format($sql$
+			CREATE TRIGGER note_growth_insert AFTER INSERT ON scim.%1$I
+				REFERENCING NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION scim._note_growth('tenant');
+			CREATE TRIGGER note_growth_delete AFTER DELETE ON scim.%1$I
+				REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION scim._note_growth('tenant');
+			CREATE TRIGGER note_growth_move AFTER UPDATE OF tenant ON scim.%1$I
+				FOR EACH ROW WHEN (OLD.tenant <> NEW.tenant) EXECUTE FUNCTION scim._note_growth('tenant');
+			CREATE TRIGGER note_growth_replica AFTER INSERT OR DELETE ON scim.%1$I
+				FOR EACH ROW EXECUTE FUNCTION scim._note_growth('tenant');
+			ALTER TABLE scim.%1$I ENABLE ALWAYS TRIGGER note_growth_move;
+			ALTER TABLE scim.%1$I ENABLE REPLICA TRIGGER note_growth_replica$sql$, t);
+	END LOOP;
+END
+$$;
+
 CREATE VIEW scim.pending AS
 	SELECT e.name AS endpoint, p.group_id, g.display_name, p.value
 	FROM scim.pending_members p

@@ -60,7 +60,9 @@ typedef struct RowMaker
 typedef struct ScimInserts
 {
 	RowMaker   *children;		/* one for each child relation */
-	Oid			appeared;		/* what scim itself does where rows come with a key that was named before */
+	/* what scim itself does, by triggers of statements: */
+	Oid			appeared;		/* where rows come with a key that was named before */
+	Oid			noting;			/* where the growth of the table is noted */
 } ScimInserts;
 
 /* ---- what can be inserted like this ---- */
@@ -126,16 +128,16 @@ prepare_child(const ScimMapping *m, const ScimChild *child, RowMaker *maker)
 	table_close(rel, NoLock);
 }
 
-/* The function of scim's own trigger, if the table has it. */
+/* The function of scim's own trigger with this name, if the table has it. */
 static Oid
-find_appeared(const TriggerDesc *triggers)
+find_own(const TriggerDesc *triggers, const char *own)
 {
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		Oid			function = triggers->triggers[i].tgfoid;
 		char	   *name = get_func_name(function);
 
-		if (name && strcmp(name, "_member_appeared") == 0 && get_func_namespace(function) == get_namespace_oid("scim", false))
+		if (name && strcmp(name, own) == 0 && get_func_namespace(function) == get_namespace_oid("scim", false))
 			return function;
 	}
 	return InvalidOid;
@@ -159,7 +161,8 @@ inserts_of(const ScimMapping *m)
 	for (int i = 0; i < m->nchildren; i++)
 		prepare_child(m, &m->children[i], &inserts->children[i]);
 	rel = table_open(m->relid, AccessShareLock);
-	inserts->appeared = find_appeared(rel->trigdesc);
+	inserts->appeared = find_own(rel->trigdesc, "_member_appeared");
+	inserts->noting = find_own(rel->trigdesc, "_note_growth");
 	table_close(rel, NoLock);
 	MemoryContextSwitchTo(saved);
 	state->inserts = inserts;
@@ -307,14 +310,14 @@ scim_store_insert_rows(const ScimChange *change, const char *id, const ScimChild
  * than scim's own.
  */
 static bool
-has_more_triggers(const TriggerDesc *triggers, Oid but, bool *others)
+has_more_triggers(const TriggerDesc *triggers, const ScimInserts *inserts, bool *others)
 {
 	*others = false;
 	for (int i = 0; triggers && i < triggers->numtriggers; i++)
 	{
 		const Trigger *trigger = &triggers->triggers[i];
 
-		if (!TRIGGER_FOR_INSERT(trigger->tgtype) || trigger->tgfoid == but ||
+		if (!TRIGGER_FOR_INSERT(trigger->tgtype) || trigger->tgfoid == inserts->appeared || trigger->tgfoid == inserts->noting ||
 			(trigger->tgisinternal && RI_FKey_trigger_type(trigger->tgfoid) == RI_TRIGGER_FK))
 			continue;
 		if (!TRIGGER_FOR_ROW(trigger->tgtype) || !TRIGGER_FOR_AFTER(trigger->tgtype) || trigger->tgnewtable != NULL)
@@ -333,7 +336,7 @@ can_insert_parent(const ScimMapping *m, const ScimInserts *inserts, Relation rel
 	Oid			type;
 
 	if (ExecutorCheckPerms_hook != NULL || XactReadOnly || !scim_key_is_column(&m->key) ||
-		!scim_append_can(rel) || has_more_triggers(rel->trigdesc, inserts->appeared, others) ||
+		!scim_append_can(rel) || has_more_triggers(rel->trigdesc, inserts, others) ||
 		!scim_table_stores(desc, m->key.id.attnum, m->key.id.typid) ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_INSERT) != ACLCHECK_OK ||
 		pg_class_aclcheck(relid, GetUserId(), ACL_SELECT) != ACLCHECK_OK)
@@ -354,6 +357,8 @@ scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, b
 	const ScimMapping *m = target->mapping;
 	Relation	rel;
 	char	   *id = NULL;
+	AttrNumber	noted;
+	Datum		tenant = (Datum) 0;
 	Datum		value;
 
 	*version = NULL;
@@ -375,9 +380,14 @@ scim_store_insert_row(const ScimEndpointType *target, const ScimColumns *list, b
 			id = scim_store_datum_text(&m->key.id, value);
 		if (m->version && m->version->column && m->version->side == NULL && scim_append_value(append, m->version->attnum, &value))
 			*version = scim_store_datum_text(m->version, value);
+		noted = OidIsValid(inserts_of(m)->noting) ? scim_growth_noted(rel) : InvalidAttrNumber;
+		if (AttributeNumberIsValid(noted))
+			(void) scim_append_value(append, noted, &tenant);
 		scim_append_end(append);
 		if (id == NULL)
 			scim_store_no_key(m);
+		if (AttributeNumberIsValid(noted))
+			scim_growth_inserted(rel, tenant);
 	}
 	table_close(rel, NoLock);
 	return id;

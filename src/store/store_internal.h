@@ -191,6 +191,17 @@ extern bool scim_store_scan_children(const ScimEndpointType *target, int child, 
 /* Can any of these users be in a group?  Also true if only a statement can tell. */
 extern bool scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int n);
 
+/* ---- how many rows a table has gained (store_growth.c) ---- */
+
+/* The column that tells tenants apart in a table whose growth is noted, or InvalidAttrNumber: it is not. */
+extern AttrNumber scim_growth_noted(Relation rel);
+
+/* Note a row that was inserted without a statement into such a table. */
+extern void scim_growth_inserted(Relation rel, Datum tenant);
+
+/* By how much a tenant's part of the table has grown, in the active snapshot. */
+extern int64 scim_growth_of(Oid relid, const char *tenant);
+
 /* ---- predicates (store_predicate.c) ---- */
 
 /* Append a boolean SQL expression over alias r, two-valued. */

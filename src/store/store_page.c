@@ -13,14 +13,18 @@
  *
  * How many resources there were, without a filter.  That is exact for as long
  * as no transaction with an effect has ended anywhere in the cluster, which the
- * server keeps count of, for the same reason.
+ * server keeps count of, for the same reason; and afterwards, where the growth of
+ * the table is noted (store_growth.c), with what it has grown by since.
  */
 #include "postgres.h"
 
+#include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 
@@ -45,6 +49,8 @@ typedef struct Total
 	char	   *list;
 	uint64		completed;		/* transactions that had ended in the cluster */
 	int64		total;
+	bool		noted;
+	int64		base;			/* noted: what the total would be if there were no notes */
 } Total;
 
 /* Of a mapping. */
@@ -162,6 +168,39 @@ scim_store_count(const ScimEndpointType *target, const ScimQuery *query)
 }
 
 
+/* Is the growth of the list, which has all rows of a tenant, noted? */
+static bool
+is_noted(const ScimMapping *m)
+{
+	Relation	rel;
+	AttrNumber	tenant;
+
+	if (m->nscope != 1 || RecoveryInProgress())
+		return false;
+	rel = table_open(m->relid, AccessShareLock);
+	tenant = scim_growth_noted(rel);
+	table_close(rel, AccessShareLock);
+	return AttributeNumberIsValid(tenant) && tenant == m->scope_attnums[0];
+}
+
+/* Where the total of a list is kept: where it was, or else in the oldest place. */
+static Total *
+find_total(ScimPages *pages, const char *list)
+{
+	Total	   *place;
+
+	for (int i = 0; i < MAX_TOTALS; i++)
+		if (pages->totals[i].list && strcmp(pages->totals[i].list, list) == 0)
+			return &pages->totals[i];
+	place = &pages->totals[pages->next_total];
+	pages->next_total = (pages->next_total + 1) % MAX_TOTALS;
+	if (place->list)
+		pfree(place->list);
+	memset(place, 0, sizeof(*place));
+	place->list = MemoryContextStrdup(pages->context, list);
+	return place;
+}
+
 /*
  * All resources of a list without a filter, in the active snapshot, which is of
  * the time when so many transactions had ended (0: not known).
@@ -169,40 +208,38 @@ scim_store_count(const ScimEndpointType *target, const ScimQuery *query)
 static int64
 count_all(const ScimEndpointType *target, const ScimQuery *query, uint64 completed)
 {
-	ScimPages  *pages = pages_of(target->mapping);
+	const ScimMapping *m = target->mapping;
 	const char *list;
 	Total	   *place;
 	int64		total;
+	int64		growth = 0;
+	bool		noted;
 
 	/* what else than rows it depends on (expressions, policies) only a statement knows */
-	if (query->filter || !scim_store_can_count(target))
+	if (query->filter || !scim_store_can_count(target) || (list = list_name(target, query)) == NULL)
 		return scim_store_count(target, query);
-	list = list_name(target, query);
-	place = &pages->totals[pages->next_total];
-	for (int i = 0; i < MAX_TOTALS; i++)
-		if (pages->totals[i].list && strcmp(pages->totals[i].list, list) == 0)
-			place = &pages->totals[i];
-	/* nothing that this transaction itself has written may be missing */
+	/* what this transaction has done may be half noted, and may come to nothing */
 	if (TransactionIdIsValid(GetTopTransactionIdIfAny()))
-		completed = 0;
-	if (completed != 0 && place->list && place->completed == completed && strcmp(place->list, list) == 0)
+	{
+		total = scim_store_scan_count(target);
+		return total < 0 ? scim_store_count(target, query) : total;
+	}
+	place = find_total(pages_of(m), list);
+	if (completed != 0 && place->completed == completed)
 		return place->total;
-	total = scim_store_scan_count(target);
+	noted = is_noted(m);
+	if (noted)
+		growth = scim_growth_of(m->relid, target->scope[0]);
+	if (noted && place->noted)
+		total = place->base + growth;
+	else
+		total = scim_store_scan_count(target);
 	if (total < 0)
 		return scim_store_count(target, query);
-	if (completed == 0)
-		return total;
-	if (place->list == NULL || strcmp(place->list, list) != 0)
-	{
-		char	   *copy = MemoryContextStrdup(pages->context, list);
-
-		if (place->list)
-			pfree(place->list);
-		place->list = copy;
-		pages->next_total = (pages->next_total + 1) % MAX_TOTALS;
-	}
 	place->completed = completed;
 	place->total = total;
+	place->noted = noted;
+	place->base = total - growth;
 	return total;
 }
 

@@ -106,4 +106,55 @@ subtest 'who walks sees what stays, once' => sub {
 	is(join(' ', page($a, 5, 2)), '49 60 70', 'and the one behind it');
 };
 
+subtest 'totals while many write' => sub {
+	my $stop = $t->node->data_dir . '/stop';
+	my $totals = q{BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT (SELECT count(*) FROM scim.users WHERE tenant = 'a') || ' ' || (SELECT body::jsonb ->> 'totalResults' FROM scim.handle('a', 'GET', '/Users?count=1')); COMMIT};
+	my @writers = fork_clients(4, sub {
+		my ($i) = @_;
+		my $n = 0;
+		my $client = $t->client(base_path => '/t/a', token => $a->{token});
+		my $session = $t->node->background_psql('postgres');
+		while (!-e $stop)
+		{
+			my $name = "w$i-" . ++$n;
+			my $r = $client->post('/Users', { schemas => [CORE_USER], userName => $name });
+			$client->delete('/Users/' . $r->id) if $n % 3 == 0;
+			$session->query_safe("BEGIN; INSERT INTO scim.users (tenant, user_name) VALUES ('a', 'x$name'), ('a', 'y$name'), ('b', '$name'); "
+				  . "SAVEPOINT s; DELETE FROM scim.users WHERE user_name LIKE 'x$i-_'; " . ($n % 2 ? 'ROLLBACK TO s; ' : '') . ($n % 5 ? 'COMMIT' : 'ROLLBACK'));
+		}
+		$session->quit;
+	});
+	my $reader = $t->node->background_psql('postgres');
+	my (%wrong, %seen);
+	for (1 .. 400)
+	{
+		my ($is, $said) = split(/ /, $reader->query_safe($totals));
+		$seen{$is} = 1;
+		$wrong{"$said instead of $is"} = 1 if $is ne $said;
+	}
+	open(my $file, '>', $stop);
+	close($file);
+	is(wait_children(@writers), 0, 'the writers come to their end');
+	is(join(', ', sort keys %wrong), '', 'in each snapshot the total is what there is');
+	cmp_ok(scalar(keys %seen), '>', 20, 'of several times');
+	is((page($_, 1, 1))[0], $t->sql("SELECT count(*) FROM scim.users WHERE tenant = '" . ($_ == $a ? 'a' : 'b') . q{'}), 'and the listener knows it, too') for $a, $b;
+	$t->sql('TRUNCATE scim.users CASCADE');
+	is($reader->query_safe($totals), '0 0', 'after TRUNCATE');
+	is((page($a, 1, 1))[0], 0, 'there are none, says the listener, too');
+	$reader->quit;
+	cmp_ok($t->sql('SELECT count(*) FROM scim._growth'), '<', 1000, 'notes do not pile up');
+};
+
+subtest 'after a crash' => sub {
+	add('a', 1 .. 10);
+	is((page($a, 1, 1))[0], 10, 'before it');
+	$t->node->stop('immediate');
+	$t->node->start;
+	$t->wait_listening;
+	is((page($a, 1, 1))[0], 10, 'after it');
+	add('a', 11, 12);
+	is((page($a, 1, 1))[0], 12, 'and on');
+	is($t->sql('SELECT sum(rows) FROM scim._growth'), '2', 'what was noted before is forgotten');
+};
+
 done_testing();
