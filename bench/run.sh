@@ -245,8 +245,8 @@ measure_idle()
 		request large 5 "$connections" large/get large/filter large/external large/email large/get large/id large/get large/filter large/get large/patch
 	done
 	note requests "$(listeners_requests)"
+	sleep 3			# what an answer took is given back within two seconds
 	note memory "$(listeners_memory)"
-	sleep 2
 	for pid in ${pids_of[large]}; do
 		before=$((before + $(sed -n 's/^voluntary_ctxt_switches:[^0-9]*//p' "/proc/$pid/status")))
 	done

@@ -630,10 +630,11 @@ serve_next(ScimHttpServer *http, MemoryContext context)
 /*
  * About once a second and when it gets quiet: tell the statistics of what was
  * done, without which autovacuum never hears of our writes; and let go of the
- * memory that is free between what is in use.
+ * memory that is free between what is in use.  An answer that was given just now
+ * is still in use, so there will be a second time.
  */
 static void
-clear_up(TimestampTz now)
+clear_up(TimestampTz now, bool served)
 {
 	if (!stats_due || !TimestampDifferenceExceeds(stats_at, now, REPORT_STAT_MS))
 		return;
@@ -642,7 +643,7 @@ clear_up(TimestampTz now)
 	(void) malloc_trim(0);
 #endif
 	stats_at = now;
-	stats_due = false;
+	stats_due = served;
 }
 
 /*
@@ -670,7 +671,7 @@ serve(ScimHttpServer *http, MemoryContext context)
 		WaitEvent	event;
 
 		now = GetCurrentTimestamp();
-		clear_up(now);
+		clear_up(now, served);
 		if (ConfigReloadPending)
 		{
 			char	   *changed;

@@ -181,6 +181,28 @@ is($t->sql('SELECT string_agg(pid::text, $$ $$ ORDER BY pid) FROM scim.workers')
 	$failures->(1000, 100);
 }
 
+# ---- memory is given back ----
+
+{
+	my ($pid) = $t->listener_pids;
+	my $memory = sub { return PostgreSQL::Test::Utils::slurp_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+) kB/m ? $1 : die 'no RssAnon' };
+	$t->sql(q{INSERT INTO scim.users (tenant, user_name, profile_url) SELECT 'acme', 'm' || i, 'https://example.com/' || repeat('x', 2500) FROM generate_series(1, 1000) i});
+	get_ok($c, '/Users?count=1&startIndex=2');
+	sleep 2.5;
+	my $before = $memory->();
+	my $list = get_ok($c, '/Users?count=1000');
+	is(scalar(@{ $list->{Resources} }), 1000, 'a page of 2.7 MB');
+	my $after;
+	for (1 .. 50)
+	{
+		sleep 0.1;
+		$after = $memory->();
+		last if $after < $before + 1000;
+	}
+	cmp_ok($after, '<', $before + 1000, 'what it took is given back, though nobody asks for anything more');
+	$t->sql(q{DELETE FROM scim.users WHERE user_name LIKE 'm%'});
+}
+
 # ---- discovery says what the settings are, and they hold ----
 
 $t->sql(q{INSERT INTO scim.users (tenant, user_name) SELECT 'acme', 'd' || i FROM generate_series(1, 30) i});
