@@ -175,12 +175,8 @@ note_uniqueness(ScimMapping *m, Relation rel, Relation index, Bitmapset *attnums
 			return;
 		attr = here;
 	}
-	if (attr && attr->type != SCIM_TYPE_BOOLEAN)
-	{
-		if (attr->uniqueness == SCIM_UNIQUE_NONE)
-			attr->uniqueness = SCIM_UNIQUE_SERVER;
-		m->constraints[m->nconstraints - 1].unique = true;
-	}
+	if (attr && attr->type != SCIM_TYPE_BOOLEAN && attr->uniqueness == SCIM_UNIQUE_NONE)
+		attr->uniqueness = SCIM_UNIQUE_SERVER;
 }
 
 /* Indexes of partitions: their violations are reported as the partition's. */

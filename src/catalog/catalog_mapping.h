@@ -268,7 +268,6 @@ typedef struct ScimConstraint
 	const char *name;
 	bool		column;			/* the name is a column's (23502) */
 	const char *attributes;		/* "userName"; NULL: none that is mapped */
-	bool		unique;			/* no two resources of one scope agree in these attributes */
 } ScimConstraint;
 
 /* A row that has to be there beside every resource. */

@@ -71,13 +71,6 @@ typedef enum ScimBulk
 	SCIM_BULK_FALSE
 } ScimBulk;
 
-typedef enum ScimErrorFormat
-{
-	SCIM_ERROR_SCIM,			/* RFC 7644 3.12 */
-	SCIM_ERROR_LIST,			/* {"errors": ["..."]} */
-	SCIM_ERROR_OTHER
-} ScimErrorFormat;
-
 typedef struct ScimServer
 {
 	Oid			oid;
@@ -123,7 +116,6 @@ typedef struct ScimServer
 	int			reactivation;	/* ScimReactivation */
 	const char *content_type;
 	const char *accept;
-	int			error_format;	/* ScimErrorFormat */
 	double		rate_per_second;	/* requests; 0: no limit */
 	int			burst;			/* requests at once before the rate counts */
 	int			creates_per_hour;	/* 0: no limit */

@@ -70,7 +70,6 @@ static const char *const disable_words[] = {"disables", "unlinks", "deletes", NU
 static const char *const delete_words[] = {"deletes", "disables", "irreversible", "none", NULL};
 static const char *const reactivation_words[] = {"same_id", "new_id", "impossible", NULL};
 static const char *const bulk_words[] = {SCIM_ASK, "true", "false", NULL};
-static const char *const error_words[] = {"scim", "list", "other", NULL};
 
 #define FIELD(name) offsetof(ScimServer, name)
 
@@ -104,7 +103,6 @@ static const Option table[] = {
 	{"reactivation", OPTION_ENUM, FIELD(reactivation), "same_id", 0, 0, reactivation_words},
 	{"content_type", OPTION_HEADER, FIELD(content_type), "application/scim+json"},
 	{"accept", OPTION_HEADER, FIELD(accept), "application/scim+json, application/json"},
-	{"error_format", OPTION_ENUM, FIELD(error_format), "scim", 0, 0, error_words},
 	{"rate_per_second", OPTION_REAL, FIELD(rate_per_second), "0", 0, 100000},
 	{"burst", OPTION_INT, FIELD(burst), "10", 1, 100000},
 	{"creates_per_hour", OPTION_INT, FIELD(creates_per_hour), "0", 0, 10000000},

@@ -23,7 +23,6 @@ typedef struct TokenRequest
 	const char *grant_type;
 	const char *client_id;
 	const char *secret;
-	bool		basic;			/* they came in the Authorization header */
 	bool		twice;			/* a parameter, or the credentials, more than once */
 } TokenRequest;
 
@@ -95,7 +94,6 @@ read_basic(TokenRequest *request, const char *header)
 	pair = palloc(pg_b64_dec_len(len) + 1);
 	n = pg_b64_decode(header, len, (void *) pair, pg_b64_dec_len(len));
 	pair[Max(n, 0)] = '\0';
-	request->basic = true;
 	colon = n > 0 && strlen(pair) == n ? strchr(pair, ':') : NULL;
 	if (colon == NULL)
 	{

@@ -88,7 +88,7 @@ typedef struct ScimSync
 	double		guard_percent;	/* or so many of a hundred linked rows, whichever is more */
 	bool		create_inactive;	/* rows that say active: false are created, too */
 	bool		flatten_groups; /* members of inner groups are members of the outer ones */
-	int			recreate_count; /* resources that have gone from the target and are made anew in an hour without approval */
+	int			recreate_count; /* resources that have gone from the target and are made anew in an hour without approval; -1: not said */
 	int64		drift_seconds;	/* between looks at what has changed at the target; 0: none */
 	int64		reconcile_seconds;	/* between reconciles of all rows; 0: only when something asks for one */
 	TimestampTz reconciled_at;	/* when the last one ended */
@@ -99,7 +99,6 @@ typedef struct ScimSync
 	ScimSyncState state;
 	const char *state_reason;	/* or NULL */
 	const char *home;			/* where it was started (provisioner_guard.h), or NULL */
-	bool		probe_due;		/* quarantined: time to look whether the target is better */
 } ScimSync;
 
 /*

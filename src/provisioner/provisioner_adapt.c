@@ -37,6 +37,13 @@ has_filter(const ScimFlight *flight)
 	return flight->phase == SCIM_PHASE_MATCH || flight->phase == SCIM_PHASE_FIND;
 }
 
+/* Is there a path like emails[type eq "work"] in it? */
+static bool
+names_value(const ScimFlight *flight)
+{
+	return flight->body && strcmp(flight->method, "PATCH") == 0 && strstr(flight->body, "[type eq \\\"") != NULL;
+}
+
 static ScimLesson
 learn(const ScimSyncView *view, const char *capability, const char *value, const char *method, const char *reason)
 {
@@ -57,6 +64,9 @@ scim_adapt_learn(const ScimSyncView *view, const ScimFlight *flight, const ScimC
 		return scim_adapt_learn_scan(view, reason);
 	if (flight->phase == SCIM_PHASE_DELETE && verdict == SCIM_VERDICT_UNSUPPORTED)
 		return learn(view, "delete_means", "none", flight->method, reason);
+	if (flight->phase == SCIM_PHASE_UPDATE && names_value(flight) && response->status == 400 &&
+		(strstr(reason, "invalidPath") || strstr(reason, "invalidFilter")))
+		return learn(view, "patch_value_path", "false", flight->method, reason);
 	if ((flight->phase == SCIM_PHASE_UPDATE || flight->phase == SCIM_PHASE_DISABLE) && verdict == SCIM_VERDICT_UNSUPPORTED)
 		return scim_adapt_learn_method(view, flight->method, reason);
 	return SCIM_LESSON_NONE;

@@ -378,7 +378,7 @@ diff_attr(DiffContext *ctx, const ScimAttr *attr, const json_t *from, const json
 		(scim_diff_keeps(rule) && to == NULL) ||
 		scim_value_same(attr, from, to))
 		return;
-	if (ctx->style->one_operation || ctx->style->pathless)
+	if (ctx->style->one_operation || ctx->style->pathless || (attr->multi && ctx->style->whole_lists))
 	{
 		if (scim_multi_is_reference(attr))
 			diff_references(ctx, attr, from, to);

@@ -30,6 +30,7 @@ typedef struct ScimDiffStyle
 	bool		remove_by_list; /* members are removed by a list of values, not by a filter */
 	bool		pathless;		/* values are given in one operation without a path */
 	bool		one_operation;	/* an attribute is changed by one operation */
+	bool		whole_lists;	/* a list is replaced, because no path leads to one of its values */
 	int			members_per_request;	/* 0: any number */
 } ScimDiffStyle;
 

@@ -324,6 +324,7 @@ scim_sync_view(const ScimSync *sync)
 	view->style.managed = view->selection->has;
 	view->style.pathless = view->server->patch_path_style == SCIM_PATCH_PATHLESS;
 	view->style.one_operation = view->server->patch_one_operation;
+	view->style.whole_lists = !view->server->patch_value_path;
 	view->style.members_per_request = view->server->members_per_request;
 	view->update_method = strcmp(view->type->name, "Group") == 0 ? view->server->group_update : view->server->update_method;
 	view->style.remove_by_list = view->server->member_remove == SCIM_MEMBER_REMOVE_VALUE;

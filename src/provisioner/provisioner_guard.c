@@ -22,6 +22,9 @@
 #include "../compat.h"
 #include "../scim_guc.h"
 
+/* Resources that are made anew in an hour, where the sync does not say. */
+#define DEFAULT_RECREATE_COUNT 5
+
 PG_FUNCTION_INFO_V1(scim_secret_changed);
 
 /* ---- home ---- */
@@ -252,6 +255,15 @@ scim_guard_stage_all(int64 sync_id, const char *reason)
 
 /* ---- resources that have gone ---- */
 
+/* As the sync says; else, where each creation mails a person, none. */
+static int
+recreate_count(const ScimSyncView *view)
+{
+	if (view->sync->recreate_count >= 0)
+		return view->sync->recreate_count;
+	return view->server->create_sends_invite ? 0 : DEFAULT_RECREATE_COUNT;
+}
+
 bool
 scim_guard_may_recreate(const ScimSyncView *view, const char *key)
 {
@@ -269,7 +281,7 @@ scim_guard_may_recreate(const ScimSyncView *view, const char *key)
 	if (scim_own_execute("losses", "SELECT pg_catalog.count(*) FROM scim._losses WHERE sync_id OPERATOR(pg_catalog.=) $1",
 						 1, types, values, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not read scim._losses");
-	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) <= view->sync->recreate_count;
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull)) <= recreate_count(view);
 }
 
 /* ---- quarantine ---- */

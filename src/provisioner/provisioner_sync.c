@@ -28,12 +28,11 @@ static const char *const action_names[] = {"create", "update", "delete"};
 /* Disables and deletes in an hour that nobody has to approve. */
 #define DEFAULT_GUARD_COUNT 20
 #define DEFAULT_GUARD_PERCENT 5
-#define DEFAULT_RECREATE_COUNT 5
 
 #define SYNC_COLUMNS \
 	"s.id, s.name, s.mapping_id, m.name, s.server, m.owner::pg_catalog.oid, s.scope, s.actions," \
 	" s.delete_after, s.attributes::pg_catalog.text, s.state, s.state_reason, s.options::pg_catalog.text, s.home," \
-	" coalesce(s.probe_at OPERATOR(pg_catalog.<=) pg_catalog.clock_timestamp(), false), coalesce(s.drift_at, s.created)," \
+	" coalesce(s.drift_at, s.created)," \
 	" coalesce(s.reconciled_at, s.created)" \
 	" FROM scim._syncs s JOIN scim._mappings m ON m.id OPERATOR(pg_catalog.=) s.mapping_id"
 
@@ -286,7 +285,7 @@ scim_sync_parse_options(ScimSync *sync, const char *json)
 	sync->create_inactive = sync->flatten_groups = sync->drift_repair = sync->log_values = false;
 	sync->drift_seconds = 0;
 	sync->reconcile_seconds = SCIM_RECONCILE_SECONDS;
-	sync->recreate_count = DEFAULT_RECREATE_COUNT;
+	sync->recreate_count = -1;
 	sync->escrow_days = SCIM_ESCROW_DAYS;
 	memset(&err, 0, sizeof(err));
 	options = scim_json_parse(json, strlen(json), &err);
@@ -334,9 +333,8 @@ make_sync(int row)
 	sync->state_reason = column_text(row, 12);
 	scim_sync_parse_options(sync, column_text(row, 13));
 	sync->home = column_text(row, 14);
-	sync->probe_due = DatumGetBool(column_value(row, 15));
-	sync->drift_at = DatumGetTimestampTz(column_value(row, 16));
-	sync->reconciled_at = DatumGetTimestampTz(column_value(row, 17));
+	sync->drift_at = DatumGetTimestampTz(column_value(row, 15));
+	sync->reconciled_at = DatumGetTimestampTz(column_value(row, 16));
 	return sync;
 }
 

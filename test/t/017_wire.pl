@@ -247,6 +247,33 @@ for my $method (qw(put put_merge))
 	drop('pathless');
 }
 
+# ---- paths to one value of a list ----
+
+for my $case ([ 'told', profile => 'github' ], [ 'learned' ])
+{
+	my ($name, %opt) = @$case;
+	my $peer = ScimPeer->start(profile => 'github', token => TOKEN);
+
+	rows(3, 1, 2);
+	connect_to($name, $peer, %opt);
+	settles($name, 'created');
+	my $mark = $peer->mark;
+	$t->sql("UPDATE hr.staff SET mail = 'new\@mail.example' WHERE id = 1; UPDATE hr.staff SET mail = NULL WHERE id = 2");
+	settles($name, 'changed');
+	is($peer->users->{u1}{emails}[0]{value}, 'new@mail.example', "$name: a value of a list has changed");
+	is(scalar @{ $peer->users->{u2}{emails} || [] }, 0, "$name: one has gone");
+	my @bodies = map { $_->{body} } grep { $_->{method} eq 'PATCH' } $peer->log($mark);
+	is(scalar(grep { /\[type/ } @bodies) ? 'with such a path first' : 'never with such a path', %opt ? 'never with such a path' : 'with such a path first', "$name: how");
+	is($t->sql("SELECT value, source FROM scim.server_capabilities('$name') WHERE name = 'patch_value_path'"), 'false|' . (%opt ? 'profile' : 'learned'), "$name: the capability");
+	is(failures($name), '', "$name: no failure");
+	$mark = $peer->mark;
+	$t->sql("UPDATE hr.staff SET mail = 'newer\@mail.example' WHERE id = 1");
+	settles($name, 'changed again');
+	is(writes($peer, $mark), 'PATCH', "$name: one request");
+	clean($peer, $name);
+	drop($name);
+}
+
 # ---- what disable and delete mean ----
 
 for my $case ([ 'unlinks', 'new_id' ], [ 'deletes', 'impossible' ])

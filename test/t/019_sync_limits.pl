@@ -83,6 +83,23 @@ sub state_of { my ($name) = @_; return $s->sql("SELECT state FROM scim.syncs WHE
 	$s->sql("SELECT scim.drop_sync('losing')");
 }
 
+# Where each creation mails a person.
+{
+	my $peer = ScimPeer->start(token => CANARY);
+
+	$s->mapped_table('mailed', 2);
+	$s->start_sync('mailed', $peer, mapping => 'mailed', server => { create_sends_invite => 'true' });
+	ok($s->settled('mailed'), 'settled');
+	my $mark = $peer->mark;
+	$peer->remove_all;
+	$s->sql("UPDATE hr.mailed SET job_title = 'One'");
+	ok($s->poll("SELECT staged, pending FROM scim.sync_status WHERE name = 'mailed'", '2|0', 20), 'who has gone is not invited again');
+	is(scalar(grep { $_->{method} eq 'POST' } $peer->log($mark)), 0, 'nobody is created');
+	is($s->sql("SELECT scim.approve('mailed')"), 2, 'until somebody says so');
+	$s->becomes_same($peer, 'mailed', 'then they are', 20);
+	$s->sql("SELECT scim.drop_sync('mailed')");
+}
+
 # ---- a scope that nobody is in ----
 
 {
