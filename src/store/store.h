@@ -162,9 +162,6 @@ extern bool scim_store_takes_part(const ScimEndpointType *target);
 /* False: no such row. */
 extern bool scim_store_delete(const ScimEndpointType *target, const char *id);
 
-/* Can changes of this attribute be stored as a ScimDelta (own child table or link)? */
-extern bool scim_store_takes_delta(const ScimEndpointType *target, const ScimAttr *attr);
-
 /* The attribute of a type that ScimDelta is meant for (members), or NULL. */
 extern ScimAttr *scim_store_delta_attr(const ScimEndpointType *target);
 

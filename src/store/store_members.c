@@ -31,17 +31,6 @@ scim_store_delta_attr(const ScimEndpointType *target)
 	return NULL;
 }
 
-bool
-scim_store_takes_delta(const ScimEndpointType *target, const ScimAttr *attr)
-{
-	const ScimMapping *m = target->mapping;
-
-	for (int i = 0; i < m->nchildren; i++)
-		if (m->children[i].kind == SCIM_CHILD_LINK && m->children[i].attr == attr)
-			return true;
-	return false;
-}
-
 /* A list of ids. */
 typedef struct IdList
 {
