@@ -15,417 +15,29 @@
  * privileges itself (ExecutorCheckPerms_hook).  That is asked at each use and
  * behind the lock on the relation, because none of it is fixed.
  *
- * Which index serves is asked once for a mapping: an index that comes or goes
- * makes the mapping stale (catalog_cache.c).
+ * Which index serves is asked once for a mapping (store_scan_index.c).
  */
 #include "postgres.h"
 
 #include "access/genam.h"
-#include "access/nbtree.h"
 #include "access/relscan.h"
-#include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/visibilitymap.h"
 #include "access/xact.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
 #include "storage/predicate.h"
-#include "nodes/primnodes.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/fmgrprotos.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 
-#include "store_internal.h"
-#include "store_table.h"
-
-/* A column that is compared, and with what. */
-typedef struct ScanColumn
-{
-	AttrNumber	attnum;
-	Oid			type;			/* of the column and of the value */
-	int			scope;			/* number of the scope's column; -1: the key */
-} ScanColumn;
-
-/* An index that finds rows of a relation by fixed values, or none. */
-typedef struct ScanIndex
-{
-	Oid			relid;
-	Oid			index;			/* InvalidOid: there is none */
-	int			nkeys;			/* scan keys, in the order of the index */
-	ScanKeyData keys[SCIM_SCAN_KEYS + 1];
-	ScanColumn	columns[SCIM_SCAN_KEYS];	/* of those keys that have an argument */
-	int			narguments;
-	AttrNumber	order;			/* of a child: its order column, or 0 */
-	Oid			order_type;
-	AttrNumber	fixed;			/* of a child: the text column that tells which rows are its own, or 0 */
-	const char *fixed_text;		/* and how */
-	int			fixed_len;
-} ScanIndex;
-
-typedef struct ScanColumnRead
-{
-	AttrNumber	attnum;			/* 0: none, it is the row's own version or of its state */
-	Oid			type;
-} ScanColumnRead;
-
-/* Of a mapping; made at the first use. */
-typedef struct ScimScans
-{
-	ScanIndex	parent;
-	ScanColumnRead *columns;	/* one for each column of a parent row */
-	ScanIndex	groups;			/* is a user in any group? */
-	ScanIndex  *children;		/* one for each child relation */
-} ScimScans;
-
-/* ---- what can be read like this ---- */
-
-/* Is what is read of a source the column itself, and no expression over it? */
-static bool
-is_column(const ScimSource *src, const char *alias, TupleDesc desc)
-{
-	Form_pg_attribute att;
-
-	if (src->expr == NULL || !scim_table_stores(desc, src->attnum, src->typid))
-		return false;
-	att = TupleDescAttr(desc, src->attnum - 1);
-	return strcmp(src->expr, psprintf("%s.%s", alias, quote_identifier(NameStr(att->attname)))) == 0;
-}
-
-static bool
-is_usable_index(Relation index)
-{
-	/* "checkxmin": rows changed before it was made may be missing for old snapshots */
-	return index->rd_rel->relam == BTREE_AM_OID && index->rd_index->indisvalid &&
-		index->rd_index->indisready && index->rd_index->indislive && !index->rd_index->indcheckxmin;
-}
-
-/* No predicate, or "column IS NOT NULL" of a column that is compared. */
-static bool
-predicate_holds(Relation index, const ScanColumn *columns, int n)
-{
-	List	   *predicate = RelationGetIndexPredicate(index);
-	NullTest   *test;
-
-	if (predicate == NIL)
-		return true;
-	if (list_length(predicate) != 1 || !IsA(linitial(predicate), NullTest))
-		return false;
-	test = linitial_node(NullTest, predicate);
-	if (test->nulltesttype != IS_NOT_NULL || !IsA(test->arg, Var))
-		return false;
-	for (int i = 0; i < n; i++)
-		if (((Var *) test->arg)->varattno == columns[i].attnum)
-			return true;
-	return false;
-}
-
-/*
- * Fill in the scan keys if the index begins with these columns, in any order,
- * and compares them as "=" does.
- */
-static bool
-match_index(Relation rel, Relation index, const ScanColumn *columns, int n, MemoryContext context, ScanIndex *result)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-
-	if (!is_usable_index(index) || IndexRelationGetNumberOfKeyAttributes(index) < n ||
-		!predicate_holds(index, columns, n))
-		return false;
-	for (int i = 0; i < n; i++)
-	{
-		AttrNumber	attnum = index->rd_index->indkey.values[i];
-		Oid			class = index->rd_opcintype[i];
-		Oid			operator;
-		FmgrInfo	equal;
-		int			j = 0;
-
-		while (j < n && columns[j].attnum != attnum)
-			j++;
-		if (j == n || (class != columns[j].type && !(class == TEXTOID && columns[j].type == VARCHAROID)) ||
-			index->rd_indcollation[i] != TupleDescAttr(desc, attnum - 1)->attcollation)
-			return false;
-		for (int k = 0; k < i; k++)
-			if (index->rd_index->indkey.values[k] == attnum)
-				return false;
-		operator = get_opfamily_member(index->rd_opfamily[i], class, class, BTEqualStrategyNumber);
-		if (!OidIsValid(operator))
-			return false;
-		fmgr_info_cxt(get_opcode(operator), &equal, context);
-		ScanKeyEntryInitializeWithInfo(&result->keys[i], 0, i + 1, BTEqualStrategyNumber, class,
-									   index->rd_indcollation[i], &equal, (Datum) 0);
-		result->columns[i] = columns[j];
-	}
-	result->nkeys = result->narguments = n;
-	return true;
-}
-
-/*
- * Find an index of an open relation.  "next", if not 0, is the column that rows
- * should come in the order of; "next_needed": or else the index will not do,
- * and rows without a value in it are left out.
- */
-static void
-find_index(Relation rel, const ScanColumn *columns, int n, AttrNumber next, bool next_needed,
-		   MemoryContext context, ScanIndex *result)
-{
-	List	   *indexes = RelationGetIndexList(rel);
-	ScanIndex	found = *result;
-	bool		ordered = false;
-	ListCell   *lc;
-
-	result->relid = RelationGetRelid(rel);
-	result->index = InvalidOid;
-	foreach(lc, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		by_next = next != 0 && IndexRelationGetNumberOfKeyAttributes(index) > n &&
-			index->rd_index->indkey.values[n] == next && (index->rd_indoption[n] & INDOPTION_DESC) == 0 &&
-			index->rd_indcollation[n] == TupleDescAttr(RelationGetDescr(rel), next - 1)->attcollation;
-
-		if ((by_next || !next_needed) && (by_next || !OidIsValid(result->index)) && !ordered &&
-			match_index(rel, index, columns, n, context, &found))
-		{
-			if (next_needed)
-				ScanKeyEntryInitialize(&found.keys[found.nkeys++], SK_ISNULL | SK_SEARCHNOTNULL, n + 1,
-									   InvalidStrategy, InvalidOid, InvalidOid, InvalidOid, (Datum) 0);
-			found.relid = RelationGetRelid(rel);
-			found.index = RelationGetRelid(index);
-			*result = found;
-			ordered = by_next;
-		}
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-}
-
-/* ---- what a mapping's relations can do ---- */
-
-/* Scope columns of the mapping's own relation; false: it has too many, or not all. */
-static bool
-parent_scope(const ScimMapping *m, Relation rel, ScanColumn *columns, int *n)
-{
-	if (m->nscope >= SCIM_SCAN_KEYS)
-		return false;
-	for (*n = 0; *n < m->nscope; (*n)++)
-	{
-		ScanColumn *column = &columns[*n];
-
-		if (!scim_table_column(rel, m->scope_columns[*n], &column->attnum, &column->type) || !scim_table_key_type(column->type))
-			return false;
-		column->scope = *n;
-	}
-	return true;
-}
-
-/*
- * The scope columns that a child relation has, of the types of the parent's,
- * and one more, of the type of the key.
- */
-static bool
-child_columns(const ScimMapping *m, const ScanColumn *scope, const ScimChild *child, Relation rel,
-			  const char *by, const ScimSource *key, ScanColumn *columns, int *n)
-{
-	*n = 0;
-	if (!scim_key_is_column(&m->key))
-		return false;
-	for (int i = 0; i < m->nscope; i++)
-	{
-		if (child->scope[i] == NULL)
-			continue;
-		columns[*n].scope = i;
-		if (!scim_table_column(rel, child->scope[i], &columns[*n].attnum, &columns[*n].type) ||
-			columns[*n].type != scope[i].type)
-			return false;
-		(*n)++;
-	}
-	columns[*n].scope = -1;
-	if (!scim_table_column(rel, by, &columns[*n].attnum, &columns[*n].type) ||
-		columns[*n].type != key->typid || !scim_table_key_type(key->typid))
-		return false;
-	(*n)++;
-	return true;
-}
-
-/* Does nothing but the columns that are compared tell which rows of a child relation count? */
-static bool
-counts_all_rows(const ScimChild *child)
-{
-	const ScimMapping *target = child->target;
-
-	if (child->kind == SCIM_CHILD_INLINE || child->kind == SCIM_CHILD_GROUPS || child->by_column)
-		return false;
-	/* a member has to be a resource, and one of this scope */
-	if (child->kind == SCIM_CHILD_LINK && target && (target->filter || target->membership))
-		return false;
-	return child->filter == NULL && (child->nfixed == 0 || (child->nfixed == 1 && child->kind == SCIM_CHILD_VALUES));
-}
-
-/* A column that holds the same text in all rows of a child relation, compared by its bytes. */
-static bool
-find_fixed(const ScimChild *child, Relation rel, ScanIndex *result)
-{
-	Oid			type;
-
-	if (child->nfixed == 0)
-		return true;
-	result->fixed_text = child->fixed_texts[0];
-	result->fixed_len = strlen(result->fixed_text);
-	return scim_table_column(rel, child->fixed_columns[0], &result->fixed, &type) && type == TEXTOID &&
-		get_collation_isdeterministic(TupleDescAttr(RelationGetDescr(rel), result->fixed - 1)->attcollation);
-}
-
-/* Is every value of a child row a column whose text needs no cast, or fixed? */
-static bool
-child_is_plain(const ScimChild *child, TupleDesc desc)
-{
-	if (child->kind == SCIM_CHILD_LINK || child->kind == SCIM_CHILD_PENDING)
-		return is_column(&child->ref, "c", desc) && scim_table_key_type(child->ref.typid);
-	if (child->kind != SCIM_CHILD_VALUES || (child->order != NULL && !child->order_is_integer))
-		return false;
-	for (int i = 0; i < child->nsubs; i++)
-		if (child->srcs[i].expr != NULL &&
-			(!is_column(&child->srcs[i], "c", desc) || !scim_table_plain_type(child->srcs[i].typid)))
-			return false;
-	return true;
-}
-
-static void
-prepare_child(const ScimMapping *m, const ScanColumn *scope, const ScimChild *child, MemoryContext context, ScanIndex *result)
-{
-	ScanColumn	columns[SCIM_SCAN_KEYS];
-	AttrNumber	next = 0;
-	Relation	rel;
-	int			n;
-
-	if (!counts_all_rows(child))
-		return;
-	rel = table_open(child->relid, AccessShareLock);
-	if (!child_is_plain(child, RelationGetDescr(rel)) || !find_fixed(child, rel, result))
-	{
-		table_close(rel, NoLock);
-		return;
-	}
-	if (child->kind != SCIM_CHILD_VALUES)
-		next = child->ref.attnum;
-	else if (scim_table_column(rel, child->order, &result->order, &result->order_type))
-		next = result->order;
-	/* values without an order would have to be sorted */
-	if (next != 0 && scim_table_is_plain(rel) &&
-		child_columns(m, scope, child, rel, child->parent.columns[0], &m->key.id, columns, &n))
-		find_index(rel, columns, n, next, child->kind != SCIM_CHILD_VALUES, context, result);
-	table_close(rel, NoLock);
-}
-
-static bool
-note_column(ScimScans *scans, TupleDesc desc, int place, const ScimSource *src)
-{
-	if (!is_column(src, "r", desc))
-		return false;
-	scans->columns[place].attnum = src->attnum;
-	scans->columns[place].type = src->typid;
-	return true;
-}
-
-/*
- * Do the scope's columns alone tell which rows are resources, and the row alone
- * (but for its state) what they are?
- */
-static bool
-counts_all_resources(const ScimMapping *m)
-{
-	return m->filter == NULL && m->membership == NULL && m->nsides == (m->state ? 1 : 0);
-}
-
-/* Where each column of a parent row comes from; false: not all are columns. */
-static bool
-note_columns(const ScimMapping *m, const ScimStoreState *state, Relation rel, ScimScans *scans)
-{
-	TupleDesc	desc = RelationGetDescr(rel);
-	int			place = state->col_slots;
-
-	if (!scim_key_is_column(&m->key) || !note_column(scans, desc, SCIM_COL_KEY, &m->key.id) || !scim_table_key_type(m->key.id.typid))
-		return false;
-	if (m->version && (!note_column(scans, desc, state->col_version, m->version) || !scim_table_key_type(m->version->typid)))
-		return false;
-	if (m->created && m->created->side == NULL && !note_column(scans, desc, state->col_created, m->created))
-		return false;
-	if (m->last_modified && m->last_modified->side == NULL && !note_column(scans, desc, state->col_modified, m->last_modified))
-		return false;
-	for (int i = 0; i < m->nscalars; i++)
-		if (m->scalars[i].src.side == NULL && !note_column(scans, desc, state->col_scalars + i, &m->scalars[i].src))
-			return false;
-	for (int i = 0; i < m->nslots; i++)
-		for (int j = 0; j < m->slots[i].nsubs; j++)
-			if (m->slots[i].srcs[j].expr && !note_column(scans, desc, place++, &m->slots[i].srcs[j]))
-				return false;
-	return true;
-}
-
-/*
- * Is there an index on what the members of groups refer to users with?  Rows
- * that a filter leaves out may be found: then the statement says so.
- */
-static void
-prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *link, MemoryContext context, ScanIndex *result)
-{
-	Relation	rel = table_open(link->relid, AccessShareLock);
-	ScanColumn	columns[SCIM_SCAN_KEYS];
-	int			n;
-
-	if (!link->by_column && scim_table_is_plain(rel) && child_columns(m, scope, link, rel, link->refs.columns[0], &m->key.id, columns, &n))
-		find_index(rel, columns, n, 0, false, context, result);
-	table_close(rel, NoLock);
-}
-
-static ScimScans *
-make_scans(const ScimMapping *m, ScimStoreState *state)
-{
-	MemoryContext context = AllocSetContextCreate(state->context, "scim scans", ALLOCSET_SMALL_SIZES);
-	MemoryContext saved = MemoryContextSwitchTo(context);
-	ScimScans  *scans = palloc0(sizeof(ScimScans));
-	Relation	rel = table_open(m->relid, AccessShareLock);
-	ScanColumn	columns[SCIM_SCAN_KEYS];
-	int			n;
-
-	scans->columns = palloc0(sizeof(ScanColumnRead) * state->ncolumns);
-	scans->children = palloc0(sizeof(ScanIndex) * Max(m->nchildren, 1));
-	if (parent_scope(m, rel, columns, &n))
-	{
-		for (int i = 0; i < m->nchildren; i++)
-			prepare_child(m, columns, &m->children[i], context, &scans->children[i]);
-		if (state->groups_child >= 0)
-			prepare_groups(m, columns, m->children[state->groups_child].user_link, context, &scans->groups);
-		if (counts_all_resources(m) && scim_table_is_plain(rel) && note_columns(m, state, rel, scans))
-		{
-			columns[n].scope = -1;
-			columns[n].attnum = m->key.id.attnum;
-			columns[n].type = m->key.id.typid;
-			find_index(rel, columns, n + 1, 0, false, context, &scans->parent);
-		}
-	}
-	table_close(rel, NoLock);
-	MemoryContextSwitchTo(saved);
-	state->scans = scans;
-	return scans;
-}
-
-static ScimScans *
-scans_of(const ScimMapping *m)
-{
-	ScimStoreState *state = scim_store_state(m);
-
-	return state->scans ? state->scans : make_scans(m, state);
-}
+#include "store_scan.h"
 
 /* ---- scanning ---- */
 
@@ -454,7 +66,7 @@ open_scan(const ScanIndex *how, LOCKMODE lock, ScimOpenScan *scan)
 	if (usable)
 	{
 		scan->index = index_open(how->index, AccessShareLock);
-		usable = is_usable_index(scan->index);
+		usable = scim_scan_can_use(scan->index);
 		if (!usable)
 			index_close(scan->index, AccessShareLock);
 	}
@@ -554,7 +166,7 @@ value_text(const ScimSource *src, TupleTableSlot *slot)
 bool
 scim_store_can_scan(const ScimMapping *m, int child)
 {
-	return OidIsValid(scans_of(m)->children[child].index);
+	return OidIsValid(scim_scans_of(m)->children[child].index);
 }
 
 /* Do the rows of two child relations come from one scan? */
@@ -577,7 +189,7 @@ typedef struct ScanGroup
 static bool
 make_group(const ScimMapping *m, int first, const bool *can, const bool *use, TupleDesc desc, ScanGroup *group)
 {
-	const ScanIndex *hows = scans_of(m)->children;
+	const ScanIndex *hows = scim_scans_of(m)->children;
 
 	group->n = group->last = 0;
 	group->children = palloc(sizeof(ScimChild *) * m->nchildren);
@@ -652,7 +264,7 @@ scim_store_scan_children(const ScimEndpointType *target, int index, const bool *
 						 ScimParentRow *rows, int n, long *budget)
 {
 	const ScimMapping *m = target->mapping;
-	const ScanIndex *how = &scans_of(m)->children[index];
+	const ScanIndex *how = &scim_scans_of(m)->children[index];
 	ScanGroup	group;
 	ScimOpenScan	scan;
 
@@ -688,7 +300,7 @@ bool
 scim_store_any_in_group(const ScimEndpointType *target, ScimParentRow *rows, int n)
 {
 	const ScimMapping *m = target->mapping;
-	const ScanIndex *how = &scans_of(m)->groups;
+	const ScanIndex *how = &scim_scans_of(m)->groups;
 	ScimOpenScan	scan;
 	bool		any = false;
 
@@ -763,7 +375,7 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 static bool
 open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, ScimOpenScan *scan)
 {
-	const ScimScans *scans = scans_of(target->mapping);
+	const ScimScans *scans = scim_scans_of(target->mapping);
 
 	if (!open_scan(&scans->parent, lock, scan))
 		return false;
@@ -781,7 +393,7 @@ open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, ScimOpenS
 static bool
 next_parent(const ScimMapping *m, ScimOpenScan *scan, const char *id, ScimParentRow *row)
 {
-	const ScimScans *scans = scans_of(m);
+	const ScimScans *scans = scim_scans_of(m);
 
 	start_at(&scans->parent, scan, scim_table_datum(m->key.id.typid, id));
 	if (!next_row(scan))
@@ -796,7 +408,7 @@ scim_store_scan_parent(const ScimEndpointType *target, const char *id, ScimParen
 	ScimOpenScan	scan;
 	bool		found;
 
-	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
+	if (!open_parents(target, scim_scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return SCIM_SCAN_NOT;
 	found = next_parent(target->mapping, &scan, id, row);
 	scim_scan_end(&scan);
@@ -832,7 +444,7 @@ lock_row(ScimOpenScan *scan)
 bool
 scim_scan_parent(const ScimEndpointType *target, const char *id, LOCKMODE lock, bool *found, ScimOpenScan *scan)
 {
-	const ScanIndex *how = &scans_of(target->mapping)->parent;
+	const ScanIndex *how = &scim_scans_of(target->mapping)->parent;
 
 	if (!open_parents(target, how->nkeys, lock, scan))
 		return false;
@@ -846,7 +458,7 @@ ScimScanned
 scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParentRow *row)
 {
 	const ScimMapping *m = target->mapping;
-	const ScimScans *scans = scans_of(m);
+	const ScimScans *scans = scim_scans_of(m);
 	ScimScanned result = SCIM_SCAN_NOT;
 	ScimOpenScan	scan;
 
@@ -875,7 +487,7 @@ scim_store_lock_parent(const ScimEndpointType *target, const char *id, ScimParen
 bool
 scim_store_can_scan_parents(const ScimMapping *m)
 {
-	return OidIsValid(scans_of(m)->parent.index);
+	return OidIsValid(scim_scans_of(m)->parent.index);
 }
 
 bool
@@ -884,7 +496,7 @@ scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n,
 	ScimOpenScan	scan;
 	bool		found = true;
 
-	if (!open_parents(target, scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
+	if (!open_parents(target, scim_scans_of(target->mapping)->parent.nkeys, AccessShareLock, &scan))
 		return false;
 	for (int i = 0; i < n && found; i++)
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
@@ -908,7 +520,7 @@ scim_store_can_count(const ScimEndpointType *target)
 {
 	const ScimMapping *m = target->mapping;
 
-	return scim_store_can_scan_parents(m) && m->key.id.not_null && scope_keys(&scans_of(m)->parent) > 0;
+	return scim_store_can_scan_parents(m) && m->key.id.not_null && scope_keys(&scim_scans_of(m)->parent) > 0;
 }
 
 /*
@@ -918,7 +530,7 @@ scim_store_can_count(const ScimEndpointType *target)
 int64
 scim_store_scan_count(const ScimEndpointType *target)
 {
-	const ScanIndex *how = &scans_of(target->mapping)->parent;
+	const ScanIndex *how = &scim_scans_of(target->mapping)->parent;
 	Buffer		visible = InvalidBuffer;
 	ScimOpenScan	scan;
 	ItemPointer tid;
