@@ -172,6 +172,9 @@ extern bool scim_store_can_scan_parents(const ScimMapping *mapping);
 /* The rows with these ids, each of which is there; false: a statement has to do it. */
 extern bool scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n, ScimParentRow *rows);
 
+/* The only row that fulfils a filter; SCIM_SCAN_NOT also if there are several. */
+extern ScimScanned scim_store_scan_equal(const ScimEndpointType *target, const ScimFilter *filter, ScimParentRow *row);
+
 /* May all rows of a scope be counted without a statement, and how many there are (-1: a statement has to). */
 extern bool scim_store_can_count(const ScimEndpointType *target);
 extern int64 scim_store_scan_count(const ScimEndpointType *target);

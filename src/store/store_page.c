@@ -376,6 +376,24 @@ read_page(const ScimEndpointType *target, const ScimQuery *query, const ScimSele
 	return found;
 }
 
+/* Is the list one resource at most, which an index finds?  Then the page is that, or nothing. */
+static bool
+read_only_one(const ScimEndpointType *target, const ScimQuery *query, ScimParentRow **rows, ScimPage *page)
+{
+	ScimScanned found;
+
+	if (query->filter == NULL || query->keyset || query->sort_by || query->start_index > 1 || !scim_store_can_scan_parents(target->mapping))
+		return false;
+	*rows = palloc0(sizeof(ScimParentRow));
+	found = scim_store_scan_equal(target, query->filter, *rows);
+	if (found == SCIM_SCAN_NOT)
+		return false;
+	page->n = found == SCIM_SCAN_FOUND ? 1 : 0;
+	if (page->n > 0)
+		scim_state_fill(target, *rows, 1);
+	return true;
+}
+
 /* Is the page the end of its list, so that its rows tell how many there are? */
 static bool
 ends_list(const ScimQuery *query, int found)
@@ -387,30 +405,18 @@ ends_list(const ScimQuery *query, int found)
 	return n < query->count && (n > 0 || query->start_index <= 1);
 }
 
-void
-scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
-				const ScimSelection *selection, StringInfo out, ScimPage *page)
+/* The rows of a page, what the page says of the list, and what is remembered of it. */
+static void
+read_listed(const ScimEndpointType *target, const ScimQuery *query, const ScimSelection *selection,
+			uint64 completed, ScimParentRow **rows, ScimPage *page)
 {
-	const char *base_url = scim_endpoint_base_url(target->endpoint);
 	ScimPages  *pages = pages_of(target->mapping);
 	char	   *list = NULL;
 	const PageMark *mark = NULL;
 	ScimQuery	behind = *query;
 	ScimPosition position;
-	ScimParentRow *rows;
 	char	  **sort_keys;
-	uint64		completed;
 	int			found;
-	int			n;
-
-	memset(page, 0, sizeof(*page));
-	completed = scim_store_push_snapshot();
-	if (query->count <= 0)
-	{
-		page->total = count_all(target, query, completed);
-		PopActiveSnapshot();
-		return;
-	}
 
 	if (query->by_marks && !query->keyset && query->sort_by == NULL)
 		list = list_name(target, query);
@@ -423,21 +429,39 @@ scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
 		behind.from = &position;
 		behind.start_index = query->start_index - mark->position;
 	}
-	found = read_page(target, &behind, selection, &rows, &sort_keys);
-	n = page->n = (int) Min(found, query->count);
-	if (list && n == query->count)
-		set_mark(pages, list, query->start_index - 1 + n, rows[n - 1].id);
+	found = read_page(target, &behind, selection, rows, &sort_keys);
+	page->n = (int) Min(found, query->count);
+	if (list && page->n == query->count)
+		set_mark(pages, list, query->start_index - 1 + page->n, (*rows)[page->n - 1].id);
 
 	if (mark == NULL && ends_list(query, found))
-		page->total = n + (query->keyset ? 0 : query->start_index - 1);
+		page->total = page->n + (query->keyset ? 0 : query->start_index - 1);
 	else
 		page->total = count_all(target, query, completed);
 	if (query->keyset)
-		look_around(target, query, rows, sort_keys, found > n, page);
+		look_around(target, query, *rows, sort_keys, found > page->n, page);
+}
 
-	if (n > 0)
-		scim_store_read_children(target, selection, rows, n);
-	for (int i = 0; i < n; i++)
+void
+scim_store_list(const ScimEndpointType *target, const ScimQuery *query,
+				const ScimSelection *selection, StringInfo out, ScimPage *page)
+{
+	const char *base_url = scim_endpoint_base_url(target->endpoint);
+	ScimParentRow *rows = NULL;
+	uint64		completed;
+
+	memset(page, 0, sizeof(*page));
+	completed = scim_store_push_snapshot();
+	if (query->count <= 0)
+		page->total = count_all(target, query, completed);
+	else if (read_only_one(target, query, &rows, page))
+		page->total = page->n;
+	else
+		read_listed(target, query, selection, completed, &rows, page);
+
+	if (page->n > 0)
+		scim_store_read_children(target, selection, rows, page->n);
+	for (int i = 0; i < page->n; i++)
 	{
 		if (i > 0)
 			appendStringInfoChar(out, ',');

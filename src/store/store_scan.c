@@ -371,22 +371,27 @@ fill_parent(const ScimMapping *m, const ScimStoreState *state, const ScimScans *
 			CStringGetTextDatum(scim_store_datum_text(m->version, row->values[state->col_version]));
 }
 
-/* Open the scan of a mapping's own relation, by so many of its keys. */
+/* Open a scan of a mapping's own relation, by so many keys of an index. */
 static bool
-open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, ScimOpenScan *scan)
+open_by(const ScimEndpointType *target, const ScanIndex *how, int nkeys, LOCKMODE lock, ScimOpenScan *scan)
 {
-	const ScimScans *scans = scim_scans_of(target->mapping);
-
-	if (!open_scan(&scans->parent, lock, scan))
+	if (!open_scan(how, lock, scan))
 		return false;
-	if (!parent_fits(scans, scim_store_state(target->mapping)->ncolumns, RelationGetDescr(scan->rel)))
+	if (!parent_fits(scim_scans_of(target->mapping), scim_store_state(target->mapping)->ncolumns, RelationGetDescr(scan->rel)))
 	{
 		index_close(scan->index, AccessShareLock);
 		table_close(scan->rel, NoLock);
 		return false;
 	}
-	begin_scan(target, &scans->parent, nkeys, scan);
+	begin_scan(target, how, nkeys, scan);
 	return true;
+}
+
+/* By those of its key. */
+static bool
+open_parents(const ScimEndpointType *target, int nkeys, LOCKMODE lock, ScimOpenScan *scan)
+{
+	return open_by(target, &scim_scans_of(target->mapping)->parent, nkeys, lock, scan);
 }
 
 /* The row with this id. */
@@ -502,6 +507,60 @@ scim_store_scan_parents(const ScimEndpointType *target, char *const *ids, int n,
 		found = next_parent(target->mapping, &scan, ids[i], &rows[i]);
 	scim_scan_end(&scan);
 	return found;
+}
+
+/* ---- the resource with a value ---- */
+
+/* The index that finds what fulfils a filter, and the text to look for; NULL: there is none. */
+static const ScanIndex *
+find_lookup(const ScimEndpointType *target, const ScimFilter *f, Datum *value)
+{
+	const ScimMapping *m = target->mapping;
+	const ScimScans *scans = scim_scans_of(m);
+	const ScimAttr *leaf = f->sub ? f->sub : f->attr;
+
+	if (f->kind != SCIM_FILTER_COMPARE || f->op != SCIM_OP_EQ || f->operand.kind != SCIM_OPERAND_STRING || f->attr->multi)
+		return NULL;
+	if (f->attr == target->type->a_id)
+	{
+		/* of another type it may have another spelling */
+		if (m->key.id.typid != UUIDOID || !scim_is_uuid_text(f->operand.text))
+			return NULL;
+		*value = scim_table_datum(UUIDOID, f->operand.text);
+		return &scans->parent;
+	}
+	for (int i = 0; i < scans->nlookups; i++)
+	{
+		const ScanLookup *lookup = &scans->lookups[i];
+
+		if (m->scalars[lookup->scalar].attr != leaf || (lookup->folded && f->operand.folded == NULL))
+			continue;
+		*value = CStringGetTextDatum(lookup->folded ? f->operand.folded : f->operand.text);
+		return &lookup->how;
+	}
+	return NULL;
+}
+
+ScimScanned
+scim_store_scan_equal(const ScimEndpointType *target, const ScimFilter *filter, ScimParentRow *row)
+{
+	const ScimMapping *m = target->mapping;
+	ScimScanned result = SCIM_SCAN_NONE;
+	Datum		value;
+	const ScanIndex *how = find_lookup(target, filter, &value);
+	ScimOpenScan	scan;
+
+	if (how == NULL || !open_by(target, how, how->nkeys, AccessShareLock, &scan))
+		return SCIM_SCAN_NOT;
+	start_at(how, &scan, value);
+	if (next_row(&scan))
+	{
+		fill_parent(m, scim_store_state(m), scim_scans_of(m), scan.rel, scan.slot, row);
+		/* of several, the statement tells which the page has */
+		result = next_row(&scan) ? SCIM_SCAN_NOT : SCIM_SCAN_FOUND;
+	}
+	scim_scan_end(&scan);
+	return result;
 }
 
 /* ---- how many there are ---- */

@@ -322,6 +322,127 @@ prepare_groups(const ScimMapping *m, const ScanColumn *scope, const ScimChild *l
 	table_close(rel, NoLock);
 }
 
+/* ---- resources by an attribute ---- */
+
+/* The column that scim.fold() is applied to in this expression of an index; 0: it is another one. */
+static AttrNumber
+folded_column(Relation index, int column)
+{
+	List	   *expressions = RelationGetIndexExpressions(index);
+	int			n = 0;
+	FuncExpr   *call;
+	char	   *name;
+
+	for (int i = 0; i < column; i++)
+		if (index->rd_index->indkey.values[i] == 0)
+			n++;
+	if (n >= list_length(expressions) || !IsA(list_nth(expressions, n), FuncExpr))
+		return 0;
+	call = list_nth_node(FuncExpr, expressions, n);
+	name = get_func_name(call->funcid);
+	if (name == NULL || strcmp(name, "fold") != 0 || get_func_namespace(call->funcid) != get_namespace_oid("scim", false) ||
+		list_length(call->args) != 1 || !IsA(linitial(call->args), Var))
+		return 0;
+	return linitial_node(Var, call->args)->varattno;
+}
+
+/*
+ * Fill in the scan keys if the index begins with the scope's columns and one
+ * more, in any order, whose texts it compares by their bytes: as it is, or
+ * folded.
+ */
+static bool
+match_lookup(Relation index, const ScanColumn *scope, int n, MemoryContext context, ScanLookup *result)
+{
+	ScanIndex  *how = &result->how;
+	AttrNumber	column = 0;
+	ScanColumn	columns[SCIM_SCAN_KEYS];
+
+	if (!scim_scan_can_use(index) || IndexRelationGetNumberOfKeyAttributes(index) < n + 1)
+		return false;
+	for (int i = 0; i <= n; i++)
+	{
+		AttrNumber	attnum = index->rd_index->indkey.values[i];
+		Oid			class = index->rd_opcintype[i];
+		Oid			operator;
+		FmgrInfo	equal;
+		int			j = 0;
+
+		while (j < n && (attnum == 0 || scope[j].attnum != attnum))
+			j++;
+		if (j == n)
+		{
+			/* the one that is not of the scope */
+			if (column != 0 || class != TEXTOID || index->rd_indcollation[i] != C_COLLATION_OID)
+				return false;
+			result->folded = attnum == 0;
+			column = result->folded ? folded_column(index, i) : attnum;
+			if (column <= 0)
+				return false;
+			columns[i].attnum = column;
+			columns[i].type = TEXTOID;
+			columns[i].scope = -1;
+		}
+		else
+		{
+			if (class != scope[j].type)
+				return false;
+			columns[i] = scope[j];
+		}
+		operator = get_opfamily_member(index->rd_opfamily[i], class, class, BTEqualStrategyNumber);
+		if (!OidIsValid(operator))
+			return false;
+		fmgr_info_cxt(get_opcode(operator), &equal, context);
+		ScanKeyEntryInitializeWithInfo(&how->keys[i], 0, i + 1, BTEqualStrategyNumber, class,
+									   index->rd_indcollation[i], &equal, (Datum) 0);
+		how->columns[i] = columns[i];
+	}
+	how->nkeys = how->narguments = n + 1;
+	return column != 0 && predicate_holds(index, columns, n + 1);
+}
+
+/* Is this attribute what a column holds, and compared as the index does? */
+static bool
+is_looked_up(const ScimScalar *scalar, const ScanLookup *lookup, TupleDesc desc)
+{
+	const ScimSource *src = &scalar->src;
+	const ScanColumn *column = lookup->how.columns;
+
+	while (column->scope >= 0)
+		column++;
+	return src->side == NULL && src->attnum == column->attnum && src->typid == TEXTOID && src->cls == SCIM_SQL_TEXT &&
+		scalar->attr->type == SCIM_TYPE_STRING && scalar->attr->case_exact == !lookup->folded &&
+		src->fold == NULL && src->citext == NULL && src->ref_type == NULL && is_column(src, "r", desc);
+}
+
+static void
+prepare_lookups(const ScimMapping *m, Relation rel, const ScanColumn *scope, int n, MemoryContext context, ScimScans *scans)
+{
+	List	   *indexes = RelationGetIndexList(rel);
+	ListCell   *lc;
+
+	scans->lookups = palloc0(sizeof(ScanLookup) * Max(m->nscalars, 1));
+	foreach(lc, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
+		ScanLookup	lookup = {0};
+
+		if (n + 1 <= SCIM_SCAN_KEYS && match_lookup(index, scope, n, context, &lookup))
+		{
+			lookup.how.relid = RelationGetRelid(rel);
+			lookup.how.index = RelationGetRelid(index);
+			for (int i = 0; i < m->nscalars && scans->nlookups < m->nscalars; i++)
+				if (is_looked_up(&m->scalars[i], &lookup, RelationGetDescr(rel)))
+				{
+					lookup.scalar = i;
+					scans->lookups[scans->nlookups++] = lookup;
+				}
+		}
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+}
+
 static ScimScans *
 make_scans(const ScimMapping *m, ScimStoreState *state)
 {
@@ -346,6 +467,8 @@ make_scans(const ScimMapping *m, ScimStoreState *state)
 			columns[n].attnum = m->key.id.attnum;
 			columns[n].type = m->key.id.typid;
 			find_index(rel, columns, n + 1, 0, false, context, &scans->parent);
+			if (OidIsValid(scans->parent.index))
+				prepare_lookups(m, rel, columns, n, context, scans);
 		}
 	}
 	table_close(rel, NoLock);
