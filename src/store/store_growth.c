@@ -31,6 +31,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_trigger.h"
+#include "catalog/pg_type.h"
 #include "common/hashfn.h"
 #include "commands/trigger.h"
 #include "executor/executor.h"
@@ -217,18 +218,28 @@ scim_note_growth(PG_FUNCTION_ARGS)
 {
 	TriggerData *event = (TriggerData *) fcinfo->context;
 	Relation	rel;
-	AttrNumber	column;
-	int			sign;
+	AttrNumber	column = InvalidAttrNumber;
+	Tuplestorestate *rows = NULL;
+	int			sign = 1;
 
-	if (!CALLED_AS_TRIGGER(fcinfo) || event->tg_trigger->tgnargs != 1 || !TRIGGER_FIRED_AFTER(event->tg_event))
+	if (CALLED_AS_TRIGGER(fcinfo) && event->tg_trigger->tgnargs == 1 && TRIGGER_FIRED_AFTER(event->tg_event))
+	{
+		column = get_attnum(RelationGetRelid(event->tg_relation), event->tg_trigger->tgargs[0]);
+		sign = TRIGGER_FIRED_BY_DELETE(event->tg_event) ? -1 : 1;
+		if (TRIGGER_FIRED_BY_INSERT(event->tg_event))
+			rows = event->tg_newtable;
+		else if (TRIGGER_FIRED_BY_DELETE(event->tg_event))
+			rows = event->tg_oldtable;
+	}
+	if (column <= 0 || (TRIGGER_FIRED_FOR_STATEMENT(event->tg_event) && rows == NULL) ||
+		TupleDescAttr(RelationGetDescr(event->tg_relation), column - 1)->atttypid != TEXTOID ||
+		!TupleDescAttr(RelationGetDescr(event->tg_relation), column - 1)->attnotnull)
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("scim._note_growth is a trigger of scim.users and scim.groups")));
 	rel = event->tg_relation;
-	column = get_attnum(RelationGetRelid(rel), event->tg_trigger->tgargs[0]);
-	sign = TRIGGER_FIRED_BY_DELETE(event->tg_event) ? -1 : 1;
 	if (TRIGGER_FIRED_FOR_STATEMENT(event->tg_event))
-		note_rows(rel, sign > 0 ? event->tg_newtable : event->tg_oldtable, column, sign);
+		note_rows(rel, rows, column, sign);
 	else if (TRIGGER_FIRED_BY_UPDATE(event->tg_event))
 	{
 		note_row(rel, event->tg_trigslot, column, -1);

@@ -64,6 +64,23 @@ predicate_holds(Relation index, const ScanColumn *columns, int n)
 	return false;
 }
 
+/* The scan key of a column of the index, for "="; false: it has no such operator. */
+static bool
+set_key(Relation index, int i, const ScanColumn *column, MemoryContext context, ScanIndex *result)
+{
+	Oid			class = index->rd_opcintype[i];
+	Oid			operator = get_opfamily_member(index->rd_opfamily[i], class, class, BTEqualStrategyNumber);
+	FmgrInfo	equal;
+
+	if (!OidIsValid(operator))
+		return false;
+	fmgr_info_cxt(get_opcode(operator), &equal, context);
+	ScanKeyEntryInitializeWithInfo(&result->keys[i], 0, i + 1, BTEqualStrategyNumber, class,
+								   index->rd_indcollation[i], &equal, (Datum) 0);
+	result->columns[i] = *column;
+	return true;
+}
+
 /*
  * Fill in the scan keys if the index begins with these columns, in any order,
  * and compares them as "=" does.
@@ -80,8 +97,6 @@ match_index(Relation rel, Relation index, const ScanColumn *columns, int n, Memo
 	{
 		AttrNumber	attnum = index->rd_index->indkey.values[i];
 		Oid			class = index->rd_opcintype[i];
-		Oid			operator;
-		FmgrInfo	equal;
 		int			j = 0;
 
 		while (j < n && columns[j].attnum != attnum)
@@ -92,13 +107,8 @@ match_index(Relation rel, Relation index, const ScanColumn *columns, int n, Memo
 		for (int k = 0; k < i; k++)
 			if (index->rd_index->indkey.values[k] == attnum)
 				return false;
-		operator = get_opfamily_member(index->rd_opfamily[i], class, class, BTEqualStrategyNumber);
-		if (!OidIsValid(operator))
+		if (!set_key(index, i, &columns[j], context, result))
 			return false;
-		fmgr_info_cxt(get_opcode(operator), &equal, context);
-		ScanKeyEntryInitializeWithInfo(&result->keys[i], 0, i + 1, BTEqualStrategyNumber, class,
-									   index->rd_indcollation[i], &equal, (Datum) 0);
-		result->columns[i] = columns[j];
 	}
 	result->nkeys = result->narguments = n;
 	return true;
@@ -364,8 +374,6 @@ match_lookup(Relation index, const ScanColumn *scope, int n, MemoryContext conte
 	{
 		AttrNumber	attnum = index->rd_index->indkey.values[i];
 		Oid			class = index->rd_opcintype[i];
-		Oid			operator;
-		FmgrInfo	equal;
 		int			j = 0;
 
 		while (j < n && (attnum == 0 || scope[j].attnum != attnum))
@@ -389,13 +397,8 @@ match_lookup(Relation index, const ScanColumn *scope, int n, MemoryContext conte
 				return false;
 			columns[i] = scope[j];
 		}
-		operator = get_opfamily_member(index->rd_opfamily[i], class, class, BTEqualStrategyNumber);
-		if (!OidIsValid(operator))
+		if (!set_key(index, i, &columns[i], context, how))
 			return false;
-		fmgr_info_cxt(get_opcode(operator), &equal, context);
-		ScanKeyEntryInitializeWithInfo(&how->keys[i], 0, i + 1, BTEqualStrategyNumber, class,
-									   index->rd_indcollation[i], &equal, (Datum) 0);
-		how->columns[i] = columns[i];
 	}
 	how->nkeys = how->narguments = n + 1;
 	return column != 0 && predicate_holds(index, columns, n + 1);
